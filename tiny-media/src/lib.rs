@@ -1,0 +1,11 @@
+//! Media for tiny-ua: plugin traits and their registry, streams, clocks, the jitter buffer, levels
+//! and quality. This crate knows no SIP and no socket.
+
+mod error;
+pub mod plugin;
+
+pub use error::MediaError;
+pub use plugin::{
+    AudioCodec, AudioDecoder, AudioEncoder, AudioFormat, CodecDescription, DeviceBackend,
+    DeviceInfo, DeviceKind, Encoded, Fmtp, Processor, Registry, Sink, Source,
+};

@@ -1,0 +1,1 @@
+//! Sockets and the simulated network for tiny-ua

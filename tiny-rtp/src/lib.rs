@@ -1,0 +1,1 @@
+//! RTP and RTCP for tiny-ua, without I/O

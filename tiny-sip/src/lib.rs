@@ -1,0 +1,1 @@
+//! SIP for tiny-ua, without I/O: messages, transactions, dialogs, usages
