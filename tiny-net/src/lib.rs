@@ -1,1 +1,3 @@
 //! Sockets and the simulated network for tiny-ua
+
+pub mod pcapng;
