@@ -3,9 +3,11 @@
 
 mod error;
 pub mod plugin;
+pub mod ring;
 
 pub use error::MediaError;
 pub use plugin::{
     AudioCodec, AudioDecoder, AudioEncoder, AudioFormat, CodecDescription, DeviceBackend,
     DeviceInfo, DeviceKind, Encoded, Fmtp, Processor, Registry, Sink, Source,
 };
+pub use ring::{AppSink, AppSource, Pace, PcmReader, PcmWriter};
