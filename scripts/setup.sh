@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs what a step needs and does not have yet: setup.sh [build] [interop] [tools]
+# Debian packages only where they are missing, with sudo or as root.
+set -euo pipefail
+
+packages_for() {
+    case "$1" in
+    build) echo "gcc:gcc pkg-config:pkg-config libasound2-dev:/usr/include/alsa/asoundlib.h" ;;
+    interop) echo "kamailio:kamailio kamailio-tls-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so
+        sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark" ;;
+    tools) echo "" ;;
+    *) echo "setup.sh: unknown step '$1' (build, interop, tools)" >&2; exit 2 ;;
+    esac
+}
+
+present() { # a path or a command
+    case "$1" in
+    /*) [ -e "$1" ] || compgen -G "${1/x86_64-linux-gnu/*}" >/dev/null ;;
+    *) command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] ;;
+    esac
+}
+
+missing=()
+for step in "$@"; do
+    for entry in $(packages_for "$step"); do
+        present "${entry#*:}" || missing+=("${entry%%:*}")
+    done
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "setup: installing ${missing[*]}"
+    if [ "$(id -u)" = 0 ]; then as=""; elif command -v sudo >/dev/null 2>&1; then as="sudo"; else
+        echo "setup: these Debian packages are missing and there is no root and no sudo to install them:" >&2
+        echo "    apt-get install --no-install-recommends ${missing[*]}" >&2
+        exit 1
+    fi
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "setup: this is not a Debian machine; please install what provides: ${missing[*]}" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    if ! $as apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
+        $as apt-get update -qq
+        $as apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    fi
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+    [ -x "$HOME/.cargo/bin/cargo" ] || {
+        echo "setup: Rust is missing; install it from https://rustup.rs (1.95 or newer)" >&2
+        exit 1
+    }
+fi
+
+for step in "$@"; do
+    if [ "$step" = tools ] && ! cargo deny --version >/dev/null 2>&1; then
+        echo "setup: building cargo-deny"
+        cargo install --quiet --locked cargo-deny
+    fi
+done
