@@ -1,0 +1,434 @@
+//! What goes into an endpoint and what comes out of it: inputs, events, keys, accounts, errors.
+
+use crate::message::Message;
+use crate::method::Method;
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tiny_sak::{Flow, Secret, Transport};
+
+slotmap::new_key_type! {
+    /// Names an account.
+    pub struct AccountKey;
+    /// Names a call. Once `Event::Ended` was given, the key is stale.
+    pub struct CallKey;
+    /// Names a request of ours that is not a call's INVITE, re-INVITE or BYE.
+    pub struct RequestKey;
+    /// Names a received request that waits for [`respond`](super::Endpoint::respond).
+    pub struct ServerKey;
+    /// Names a question of [`Event::Resolve`].
+    pub struct QueryKey;
+}
+
+/// Extra header fields, by name and value, in the order in which they are to be sent.
+pub type Headers = Vec<(String, String)>;
+
+/// A message body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// Value of Content-Type, for instance `application/sdp`.
+    pub content_type: String,
+    /// The bytes.
+    pub data: Bytes,
+}
+
+impl Body {
+    /// A body of this type.
+    pub fn new(content_type: impl Into<String>, data: impl Into<Bytes>) -> Self {
+        Self { content_type: content_type.into(), data: data.into() }
+    }
+
+    /// A session description.
+    pub fn sdp(data: impl Into<Bytes>) -> Self {
+        Self::new("application/sdp", data)
+    }
+}
+
+/// A user name and password, for one realm or for any.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The realm they are for; `None` for every realm that has none of its own.
+    pub realm: Option<String>,
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Who we are.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// The address of record, for instance `sip:alice@example.com`: From of every request.
+    pub aor: String,
+    /// Display name.
+    pub display: Option<String>,
+    /// What to answer challenges with.
+    pub credentials: Vec<Credentials>,
+    /// Outbound proxies as URIs (`sip:proxy.example.com;lr`): the pre-loaded route of requests
+    /// outside dialogs (RFC 3261 §8.1.2).
+    pub route: Vec<String>,
+    /// Transport to use where the URI does not say one.
+    pub transport: Option<Transport>,
+    /// Header fields added to every request outside dialogs.
+    pub headers: Headers,
+    /// User part of the Contact; the one of the address of record by default.
+    pub contact_user: Option<String>,
+    /// Parameters of the Contact header field (after the angle brackets), for instance
+    /// `("+sip.instance", "\"<urn:uuid:…>\"")`; an empty value gives a flag.
+    pub contact_params: Vec<(String, String)>,
+}
+
+/// A binding to keep (RFC 3261 §10).
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    /// The registrar's URI: `sip:example.com`.
+    pub registrar: String,
+    /// Lifetime to ask for, in seconds.
+    pub expires: u32,
+    /// Extra header fields.
+    pub headers: Headers,
+}
+
+/// A call to make.
+#[derive(Debug, Clone, Default)]
+pub struct Outgoing {
+    /// Who to call: a URI.
+    pub to: String,
+    /// Extra header fields.
+    pub headers: Headers,
+    /// The offer; `None` asks the callee for one (late offer).
+    pub body: Option<Body>,
+}
+
+/// Where a request can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The transport.
+    pub transport: Transport,
+    /// The next hop.
+    pub addr: SocketAddr,
+    /// Our own address as this target sees it: goes into Via and Contact.
+    pub local: SocketAddr,
+}
+
+/// Bytes to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// Which way. For a stream the driver opens a connection to `flow.remote` if there is none.
+    pub flow: Flow,
+    /// One datagram, or a piece of the stream.
+    pub data: Bytes,
+}
+
+/// Something that happened outside.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Input {
+    /// One datagram (or one WebSocket message).
+    Datagram {
+        /// Where it came from.
+        flow: Flow,
+        /// Its bytes.
+        data: Bytes,
+    },
+    /// Some bytes of a stream.
+    Stream {
+        /// The connection.
+        flow: Flow,
+        /// The bytes, cut anywhere.
+        data: Bytes,
+    },
+    /// A connection closed or failed: its transactions fail at once.
+    StreamClosed {
+        /// The connection.
+        flow: Flow,
+    },
+    /// Something could not be sent: ICMP unreachable, connection refused, time-out.
+    SendFailed {
+        /// The flow of the [`Transmit`].
+        flow: Flow,
+        /// What the system said.
+        error: std::io::ErrorKind,
+    },
+    /// The answer to [`Event::Resolve`], in order of preference; empty when nothing was found.
+    Resolved {
+        /// The question.
+        query: QueryKey,
+        /// The answer.
+        targets: Vec<Target>,
+    },
+    /// The deadline that `poll` gave has come.
+    Timeout,
+}
+
+/// Who ended a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndedBy {
+    /// We did.
+    Local,
+    /// The peer did, or refused.
+    Remote,
+    /// Nobody answered, or the network failed.
+    Network,
+}
+
+/// Why a request of ours has no final response to show, or not the one wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// No response in 64*T1.
+    Timeout,
+    /// No target, or it could not be reached.
+    Network,
+    /// The peer refused.
+    Peer,
+    /// Credentials are missing or wrong.
+    Unauthorized,
+}
+
+/// Something that the owner should know or decide.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// Where is this host? Answer with [`Input::Resolved`] (RFC 3263).
+    Resolve {
+        /// To be given back.
+        query: QueryKey,
+        /// Host name or IP literal (IPv6 without brackets).
+        host: String,
+        /// Port, where the URI has one.
+        port: Option<u16>,
+        /// Transport, where the URI or the account says one.
+        transport: Option<Transport>,
+        /// A `sips:` URI: TLS is a must.
+        secure: bool,
+    },
+    /// The registrar holds our binding (after each refresh, too).
+    Registered {
+        /// Whose.
+        account: AccountKey,
+        /// Lifetime granted, in seconds.
+        expires: u32,
+        /// Our Contact URI.
+        contact: String,
+        /// The 200.
+        response: Message,
+    },
+    /// The binding is removed.
+    Unregistered {
+        /// Whose.
+        account: AccountKey,
+    },
+    /// Registering, refreshing or unregistering failed.
+    RegistrationFailed {
+        /// Whose.
+        account: AccountKey,
+        /// The status of the refusal.
+        status: Option<u16>,
+        /// One sentence.
+        reason: String,
+        /// What kind of failure.
+        cause: Cause,
+        /// When it will be tried again; `None`: not without a new `register`.
+        retry_in: Option<Duration>,
+    },
+    /// Somebody calls. Answer with `provisional`, `accept` or `reject`.
+    Incoming {
+        /// The new call.
+        call: CallKey,
+        /// The INVITE.
+        request: Message,
+        /// Where it came in.
+        flow: Flow,
+    },
+    /// A provisional response other than 100, of any branch of a fork (its To tag tells which).
+    Progress {
+        /// The call.
+        call: CallKey,
+        /// The response.
+        response: Message,
+    },
+    /// The callee answered. The ACK is sent unless `needs_answer`.
+    Answered {
+        /// The call.
+        call: CallKey,
+        /// The 2xx.
+        response: Message,
+        /// The 2xx carries an offer: `acknowledge` must give the answer.
+        needs_answer: bool,
+    },
+    /// The ACK to our 2xx came: the call is established.
+    Confirmed {
+        /// The call.
+        call: CallKey,
+        /// The ACK, when it has a body (the answer to our offer).
+        ack: Option<Message>,
+    },
+    /// The peer wants to change the session. Answer with `accept_reinvite` or `reject_reinvite`.
+    Reinvite {
+        /// The call.
+        call: CallKey,
+        /// The re-INVITE.
+        request: Message,
+    },
+    /// The ACK to our 2xx to a re-INVITE came.
+    ReinviteConfirmed {
+        /// The call.
+        call: CallKey,
+        /// The ACK, when it has a body (the answer to our offer).
+        ack: Option<Message>,
+    },
+    /// The peer took our re-INVITE.
+    ReinviteAccepted {
+        /// The call.
+        call: CallKey,
+        /// The 2xx.
+        response: Message,
+        /// Our re-INVITE had no body, so that the 2xx carries an offer: `acknowledge` must give
+        /// the answer.
+        needs_answer: bool,
+    },
+    /// The peer refused our re-INVITE; the session stays as it was.
+    ReinviteRejected {
+        /// The call.
+        call: CallKey,
+        /// Status of the refusal (408 and 503 stand for "no response" and "network").
+        status: u16,
+        /// Reason phrase.
+        reason: String,
+    },
+    /// The peer withdrew its re-INVITE (CANCEL): it was answered 487 and the session stays as it was.
+    ReinviteCancelled {
+        /// The call.
+        call: CallKey,
+    },
+    /// The call is over; its key is stale now.
+    Ended {
+        /// The call.
+        call: CallKey,
+        /// Who ended it.
+        by: EndedBy,
+        /// Status that ended it, if one did.
+        status: Option<u16>,
+        /// Reason phrase or one sentence.
+        reason: String,
+        /// The response (a 3xx has Contacts), BYE or CANCEL that ended it.
+        message: Option<Message>,
+    },
+    /// A request of another kind: answer with [`respond`](super::Endpoint::respond).
+    Request {
+        /// To answer with.
+        key: ServerKey,
+        /// The call it belongs to, if it came inside one.
+        call: Option<CallKey>,
+        /// The request.
+        request: Message,
+        /// Where it came in.
+        flow: Flow,
+    },
+    /// The final response to a request of ours, whatever its status; the key is stale now.
+    Response {
+        /// The request.
+        key: RequestKey,
+        /// The response.
+        response: Message,
+    },
+    /// A request of ours has no final response; the key is stale now.
+    RequestFailed {
+        /// The request.
+        key: RequestKey,
+        /// One sentence.
+        reason: String,
+        /// What kind of failure.
+        cause: Cause,
+    },
+    /// A flow over which an account is registered closed or failed; it is being registered anew.
+    FlowFailed {
+        /// Whose.
+        account: AccountKey,
+        /// The flow.
+        flow: Flow,
+    },
+}
+
+/// Why a command was refused. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key names nothing any more.
+    #[error("this {0} is over")]
+    Stale(&'static str),
+    /// The command does not fit what the call or request is doing.
+    #[error("{0}")]
+    State(&'static str),
+    /// A URI cannot be read or used.
+    #[error("bad URI {uri:?}: {why}")]
+    Uri {
+        /// The text.
+        uri: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A header field, or what goes into one, cannot be sent as it is.
+    #[error("bad header field {name:?}: {why}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The status does not fit the command.
+    #[error("status {0} cannot be used here")]
+    Status(u16),
+    /// The method has a command of its own, or none.
+    #[error("{0} cannot be sent as a plain request")]
+    Method(Method),
+    /// A limit of the [`Config`](super::Config) is reached.
+    #[error("limit reached: {0}")]
+    Limit(&'static str),
+}
+
+/// Live figures and counters of drops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Client transactions alive.
+    pub client_transactions: usize,
+    /// Server transactions alive.
+    pub server_transactions: usize,
+    /// Dialogs alive.
+    pub dialogs: usize,
+    /// Calls alive.
+    pub calls: usize,
+    /// Timers pending.
+    pub timers: usize,
+    /// Requests that wait for a resolution.
+    pub pending: usize,
+    /// Requests of ours outside INVITE usages.
+    pub requests: usize,
+    /// Streams with a receive buffer.
+    pub streams: usize,
+    /// Messages received whole.
+    pub received: u64,
+    /// Messages handed out, repetitions included.
+    pub sent: u64,
+    /// Repetitions of requests and responses sent by timers.
+    pub retransmitted: u64,
+    /// Datagrams and frames that are no SIP message and get no answer.
+    pub dropped_garbage: u64,
+    /// Unparsable requests that were answered.
+    pub rejected_malformed: u64,
+    /// Responses that match no transaction.
+    pub dropped_responses: u64,
+    /// ACKs that match nothing.
+    pub dropped_acks: u64,
+    /// Requests refused because of a limit.
+    pub rejected_limit: u64,
+    /// Stream bytes dropped because of a limit or a framing error.
+    pub dropped_streams: u64,
+    /// Requests that came with an out-of-order CSeq.
+    pub rejected_cseq: u64,
+    /// Merged requests answered 482.
+    pub rejected_merged: u64,
+}

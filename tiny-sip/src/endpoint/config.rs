@@ -1,0 +1,119 @@
+//! The endpoint's settings: every timer, limit and default in one place, each with its answer when
+//! it is exceeded.
+
+use crate::message::Limits;
+use crate::method::Method;
+use crate::transaction::Timers;
+use std::time::Duration;
+
+/// Settings of an [`Endpoint`](super::Endpoint). `Config::default()` is what the RFCs recommend.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Value of User-Agent in requests and Server in responses; `None` sends neither.
+    /// Default: `tiny-ua/<version>`.
+    pub user_agent: Option<String>,
+    /// Transaction timers (RFC 3261 Table 4).
+    pub timers: Timers,
+    /// Limits of one message. A request beyond them gets 400 or 413-like treatment as the parser
+    /// says; a stream that exceeds them is given up.
+    pub limits: Limits,
+    /// Methods announced in Allow. A known method that is not here gets 405. Default: INVITE, ACK,
+    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO.
+    pub allow: Vec<Method>,
+    /// Body types taken in an INVITE, announced in Accept; others get 415. Empty takes all.
+    /// Default: application/sdp, multipart/mixed, multipart/alternative.
+    pub accept: Vec<String>,
+    /// Option tags announced in Supported and taken in Require; others get 420. Default: none.
+    pub supported: Vec<String>,
+    /// Whether OPTIONS is answered here with 200, Allow, Accept and Supported (RFC 3261 §11.2)
+    /// without asking the owner. Default: true.
+    pub answer_options: bool,
+
+    /// Client and server transactions together, lingering ones included. Beyond: a new request gets
+    /// a stateless 503 with Retry-After, an own one [`Error::Limit`](super::Error::Limit).
+    /// Default: 200,000.
+    pub max_transactions: usize,
+    /// Calls in any state. Beyond: an INVITE gets 503 with Retry-After, an own call
+    /// [`Error::Limit`](super::Error::Limit). Default: 50,000.
+    pub max_calls: usize,
+    /// Early dialogs of one call (branches of a fork, §13.2.2.1). Further branches are reported
+    /// but cannot be addressed before they answer. Default: 16.
+    pub max_forks: usize,
+    /// Requests that wait for [`Input::Resolved`](super::Input::Resolved). Beyond: the request
+    /// fails as if the name did not exist. Default: 10,000.
+    pub max_pending: usize,
+    /// Stream connections with a receive buffer. Beyond: bytes of a new one are dropped and
+    /// counted. Default: 10,000.
+    pub max_streams: usize,
+    /// re-INVITEs of one call that wait for a running one. Beyond:
+    /// [`Error::Limit`](super::Error::Limit). Default: 4.
+    pub max_queued_reinvites: usize,
+    /// How often one request is repeated with new credentials. Default: 3 (two realms and a stale
+    /// nonce).
+    pub max_auth_attempts: u8,
+
+    /// How long a caller lets a call ring after the last provisional response; then it is
+    /// cancelled (the spirit of Timer C, §16.6). `None`: for ever. Default: 3 min.
+    pub ring_timeout: Option<Duration>,
+    /// Path MTU of datagrams. A request within 200 bytes of it, or over 1300 bytes when `None`,
+    /// goes over TCP if a TCP address is bound (§18.1.1). Default: `None`.
+    pub path_mtu: Option<usize>,
+    /// Whether oversized datagram requests may switch to TCP at all. Default: true.
+    pub switch_to_tcp: bool,
+    /// Interval of CRLF keep-alives to the registrar over UDP, `None` for none. Default: 29 s, under
+    /// the 30 s after which many NATs forget a UDP mapping.
+    pub keepalive_udp: Option<Duration>,
+    /// The same over TCP and TLS (RFC 5626 §4.4.1 recommends 95 to 120 s). Default: 100 s.
+    pub keepalive_stream: Option<Duration>,
+    /// First pause after a failed registration; doubled each time, with jitter of ±25 %.
+    /// Default: 5 s.
+    pub register_retry: Duration,
+    /// Longest such pause. Default: 10 min.
+    pub register_retry_max: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            user_agent: Some(concat!("tiny-ua/", env!("CARGO_PKG_VERSION")).to_owned()),
+            timers: Timers::default(),
+            limits: Limits::default(),
+            allow: vec![
+                Method::Invite,
+                Method::Ack,
+                Method::Bye,
+                Method::Cancel,
+                Method::Options,
+                Method::Message,
+                Method::Info,
+            ],
+            accept: ["application/sdp", "multipart/mixed", "multipart/alternative"]
+                .map(str::to_owned)
+                .to_vec(),
+            supported: Vec::new(),
+            answer_options: true,
+            max_transactions: 200_000,
+            max_calls: 50_000,
+            max_forks: 16,
+            max_pending: 10_000,
+            max_streams: 10_000,
+            max_queued_reinvites: 4,
+            max_auth_attempts: 3,
+            ring_timeout: Some(Duration::from_secs(180)),
+            path_mtu: None,
+            switch_to_tcp: true,
+            keepalive_udp: Some(Duration::from_secs(29)),
+            keepalive_stream: Some(Duration::from_secs(100)),
+            register_retry: Duration::from_secs(5),
+            register_retry_max: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Config {
+    /// The largest request that still goes out as a datagram (§18.1.1).
+    pub(crate) fn max_datagram_request(&self) -> usize {
+        self.path_mtu.map_or(1300, |mtu| mtu.saturating_sub(200))
+    }
+}
