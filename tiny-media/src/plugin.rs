@@ -162,6 +162,11 @@ pub trait Source: Send {
     fn finished(&self) -> bool {
         false
     }
+
+    /// Why nothing will ever come again, when that is an error, e.g. the device was unplugged.
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Where sound goes to.
@@ -177,6 +182,12 @@ pub trait Sink: Send {
 
     /// Plays or stores samples. What does not fit is dropped.
     fn write(&mut self, pcm: &[i16]);
+
+    /// Why nothing will ever be played or stored again, e.g. the device was unplugged or the disk is
+    /// full.
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Works on sound in place, between source and encoder or between decoder and sink.
