@@ -1,0 +1,4 @@
+//! The adaptive jitter buffer.
+
+mod config;
+pub use config::JitterConfig;

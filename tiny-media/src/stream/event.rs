@@ -1,0 +1,106 @@
+//! What goes into a stream and what comes out.
+
+use std::net::SocketAddr;
+
+/// Which of the two sockets of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// Media (and RTCP too, with rtcp-mux).
+    Rtp,
+    /// Control.
+    Rtcp,
+}
+
+/// Something that happened to a stream.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// A datagram arrived. With rtcp-mux say [`Component::Rtp`]: the two are told apart inside.
+    Packet {
+        /// Who sent it.
+        from: SocketAddr,
+        /// On which socket.
+        component: Component,
+        /// Its bytes, after decryption.
+        data: &'a [u8],
+    },
+    /// The deadline of the last `poll` was reached.
+    Timeout,
+}
+
+/// A datagram to send.
+///
+/// `data` comes from a pool in the stream: encrypt it in place if you must, send it, then give it
+/// back with [`AudioStream::recycle`](super::AudioStream::recycle), so that the steady state
+/// allocates nothing. A buffer that is never given back is merely replaced by a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transmit {
+    /// To whom.
+    pub to: SocketAddr,
+    /// From which socket.
+    pub component: Component,
+    /// The bytes; there is room for an authentication tag behind them.
+    pub data: Vec<u8>,
+}
+
+/// How a digit travelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DtmfVia {
+    /// As telephone-events (RFC 4733).
+    Rfc4733,
+    /// As two tones in the sound.
+    Inband,
+}
+
+impl DtmfVia {
+    /// The name in logs and command lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc4733 => "rfc4733",
+            Self::Inband => "inband",
+        }
+    }
+}
+
+/// What the owner of a stream should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// The first packet with sound has arrived.
+    Started {
+        /// Its payload type.
+        payload_type: u8,
+        /// From where.
+        from: SocketAddr,
+    },
+    /// The peer pressed a key.
+    Dtmf {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// For how long, in ms.
+        duration_ms: u32,
+        /// How it was carried.
+        via: DtmfVia,
+    },
+    /// Every digit asked for was sent.
+    DtmfSent,
+    /// The source has come to its end; silence is sent from now on.
+    SourceEnded,
+    /// The peer proved itself at another address; media goes there now.
+    RemoteAddressChanged {
+        /// The new address of RTP.
+        to: SocketAddr,
+    },
+    /// The peer sends another codec now.
+    CodecSwitched {
+        /// Its payload type.
+        payload_type: u8,
+        /// Its name in SDP.
+        name: &'static str,
+        /// Its RTP clock rate in Hz.
+        clock_rate: u32,
+    },
+    /// Nothing was received for the configured time. Said once; the next packet re-arms it.
+    MediaTimeout,
+    /// The peer left the session (RTCP BYE).
+    RemoteBye,
+}
