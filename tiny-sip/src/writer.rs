@@ -1,0 +1,281 @@
+//! The printer of every message that is sent (RFC 3261 §7): straight into one buffer. No value can
+//! break out of its header field: CR, LF and NUL make the message an error. It never sends.
+
+use crate::header::{CSeq, HeaderName, NameAddr, Params, Via, chars};
+use crate::{Message, Method, StatusCode, Uri};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// A value that would have broken the message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// A header field's value has CR, LF, NUL or another control character in it.
+    #[error("the value of {name} holds a control character")]
+    Value {
+        /// Which header field.
+        name: String,
+    },
+    /// A header field's name is not a token.
+    #[error("{name:?} is not a header field name")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A Request-URI or reason phrase with characters that may not be there.
+    #[error("the start line holds a character that may not be there")]
+    StartLine,
+}
+
+/// What can be written as (part of) a header field's value. `format_args!` is, for all that prints.
+pub trait Value {
+    /// Appends the value.
+    fn write(&self, out: &mut BytesMut);
+}
+
+/// Prints one message, in the order of the calls. Errors are kept and told by
+/// [`Writer::finish`].
+///
+/// ```
+/// use tiny_sip::{HeaderName, Method, Writer};
+/// let request = Writer::request(&Method::Options, "sip:bob@example.com")
+///     .header(HeaderName::MaxForwards, 70u32)
+///     .header_named("X-Colour", "blue")
+///     .finish()
+///     .unwrap();
+/// assert_eq!(
+///     &request[..],
+///     b"OPTIONS sip:bob@example.com SIP/2.0\r\nMax-Forwards: 70\r\nX-Colour: blue\r\n\
+///       Content-Length: 0\r\n\r\n"
+/// );
+/// ```
+#[derive(Debug)]
+pub struct Writer {
+    out: BytesMut,
+    body: Bytes,
+    error: Option<WriteError>,
+}
+
+impl Writer {
+    /// Begins a request.
+    pub fn request(method: &Method, uri: &str) -> Self {
+        let mut writer = Self::start();
+        // The URI may come from an application: a blank in it would forge the request line.
+        if uri.is_empty() || uri.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            writer.error = Some(WriteError::StartLine);
+        }
+        if let Method::Other(text) = method
+            && (text.is_empty() || !chars::all(text.as_bytes(), chars::TOKEN))
+        {
+            writer.error = Some(WriteError::StartLine);
+        }
+        writer.out.put_slice(method.as_str().as_bytes());
+        writer.out.put_u8(b' ');
+        writer.out.put_slice(uri.as_bytes());
+        writer.out.put_slice(b" SIP/2.0\r\n");
+        writer
+    }
+
+    /// Begins a response; an empty reason gives the status's usual one.
+    pub fn response(status: StatusCode, reason: &str) -> Self {
+        let mut writer = Self::start();
+        writer.out.put_slice(b"SIP/2.0 ");
+        put_number(&mut writer.out, status.code().into());
+        writer.out.put_u8(b' ');
+        let reason = if reason.is_empty() { status.default_reason() } else { reason };
+        if !is_safe(reason.as_bytes()) {
+            writer.error = Some(WriteError::StartLine);
+        }
+        writer.out.put_slice(reason.as_bytes());
+        writer.out.put_slice(b"\r\n");
+        writer
+    }
+
+    fn start() -> Self {
+        Self { out: BytesMut::with_capacity(1024), body: Bytes::new(), error: None }
+    }
+
+    /// A Via of ours: `SIP/2.0/UDP host:port;branch=…;rport` (RFC 3261 §8.1.1.7, RFC 3581).
+    pub fn via(self, transport: tiny_sak::Transport, sent_by: impl Value, branch: &str) -> Self {
+        self.put(HeaderName::Via.as_str(), |out| {
+            out.put_slice(b"SIP/2.0/");
+            out.put_slice(transport.via_name().as_bytes());
+            out.put_u8(b' ');
+            sent_by.write(out);
+            out.put_slice(b";branch=");
+            out.put_slice(branch.as_bytes());
+            out.put_slice(b";rport");
+        })
+    }
+
+    /// CSeq.
+    pub fn cseq(self, number: u32, method: &Method) -> Self {
+        self.put(HeaderName::CSeq.as_str(), |out| {
+            put_number(out, number.into());
+            out.put_u8(b' ');
+            out.put_slice(method.as_str().as_bytes());
+        })
+    }
+
+    /// One header line. [`HeaderName::Other`] is refused: use [`Writer::header_named`].
+    pub fn header(self, name: HeaderName, value: impl Value) -> Self {
+        self.put(name.as_str(), |out| value.write(out))
+    }
+
+    /// One header line under a name given as text. Content-Length is ignored: it is always written
+    /// by [`Writer::finish`].
+    pub fn header_named(self, name: &str, value: impl Value) -> Self {
+        if HeaderName::parse(name) == HeaderName::ContentLength {
+            return self;
+        }
+        self.put(name, |out| value.write(out))
+    }
+
+    /// Every line of that name in `message`, verbatim and in order, under its canonical name.
+    pub fn copy(mut self, message: &Message, name: HeaderName) -> Self {
+        for value in message.headers(name) {
+            self = self.header(name, value);
+        }
+        self
+    }
+
+    /// Content-Type and body. An empty body with an empty type is none.
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        if content_type.is_empty() {
+            return self;
+        }
+        self.header(HeaderName::ContentType, content_type)
+    }
+
+    /// The message, with Content-Length and body.
+    ///
+    /// # Errors
+    /// The first value that was refused.
+    pub fn finish(mut self) -> Result<Bytes, WriteError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.out.put_slice(b"Content-Length: ");
+        put_number(&mut self.out, self.body.len() as u64);
+        self.out.put_slice(b"\r\n\r\n");
+        self.out.put_slice(&self.body);
+        Ok(self.out.freeze())
+    }
+
+    fn put(mut self, name: &str, write: impl FnOnce(&mut BytesMut)) -> Self {
+        if self.error.is_some() {
+            return self;
+        }
+        if name.is_empty() || !chars::all(name.as_bytes(), chars::TOKEN) {
+            self.error = Some(WriteError::Name { name: name.to_owned() });
+            return self;
+        }
+        self.out.put_slice(name.as_bytes());
+        self.out.put_slice(b": ");
+        let at = self.out.len();
+        write(&mut self.out);
+        if !is_safe(&self.out[at..]) {
+            self.error = Some(WriteError::Value { name: name.to_owned() });
+        }
+        self.out.put_slice(b"\r\n");
+        self
+    }
+
+    /// Whether a header field of an application's choice could be written: for telling it at once.
+    ///
+    /// # Errors
+    /// What [`Writer::finish`] would say.
+    pub fn check(name: &str, value: &str) -> Result<(), WriteError> {
+        let mut writer = Self { out: BytesMut::new(), body: Bytes::new(), error: None };
+        writer = writer.put(name, |out| out.put_slice(value.as_bytes()));
+        writer.error.map_or(Ok(()), Err)
+    }
+}
+
+/// No control character but HTAB.
+fn is_safe(value: &[u8]) -> bool {
+    let mut bad = false;
+    for &b in value {
+        bad |= ((b < 0x20) & (b != b'\t')) | (b == 0x7f);
+    }
+    !bad
+}
+
+fn put_number(out: &mut BytesMut, mut number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.put_slice(&digits[at..]);
+}
+
+macro_rules! text_values {
+    ($($type:ty),*) => {
+        $(impl Value for $type {
+            fn write(&self, out: &mut BytesMut) {
+                out.put_slice(self.as_bytes());
+            }
+        })*
+    };
+}
+text_values!(str, String, Box<str>, Cow<'_, str>, tiny_sak::id::Token);
+
+macro_rules! number_values {
+    ($($type:ty),*) => {
+        $(impl Value for $type {
+            fn write(&self, out: &mut BytesMut) {
+                put_number(out, *self as u64);
+            }
+        })*
+    };
+}
+number_values!(u8, u16, u32, u64, usize);
+
+macro_rules! view_values {
+    ($($type:ty),*) => {
+        $(impl Value for $type {
+            fn write(&self, out: &mut BytesMut) {
+                out.put_slice(self.as_str().as_bytes());
+            }
+        })*
+    };
+}
+view_values!(NameAddr<'_>, Via<'_>, Uri<'_>, Params<'_>, Method);
+
+impl Value for CSeq<'_> {
+    fn write(&self, out: &mut BytesMut) {
+        put_number(out, self.number.into());
+        out.put_u8(b' ');
+        out.put_slice(self.method.as_bytes());
+    }
+}
+
+impl Value for fmt::Arguments<'_> {
+    fn write(&self, out: &mut BytesMut) {
+        // Writing to a buffer that grows does not fail.
+        let _ = out.write_fmt(*self);
+    }
+}
+
+impl Value for std::net::SocketAddr {
+    fn write(&self, out: &mut BytesMut) {
+        format_args!("{self}").write(out);
+    }
+}
+
+impl<T: Value + ?Sized> Value for &T {
+    fn write(&self, out: &mut BytesMut) {
+        (**self).write(out);
+    }
+}
+
+#[cfg(test)]
+mod tests;
