@@ -1,3 +1,30 @@
-//! Sockets and the simulated network for tiny-ua
+//! Sockets and the simulated network for tiny-ua.
+//!
+//! The drivers carry out what sans-IO cores decide; nothing here knows SIP or RTP.
+//!
+//! - [`SipTransports`]: the datagram sockets and stream connections of one engine, one await point.
+//! - [`NetEvent`]: what the network tells a core.
+//! - [`rtp`]: pairs of media sockets for a media thread.
+//! - [`resolve`]: host names to targets, and our own address as a target sees it.
+//! - [`sim`]: a network in virtual time, repeatable from one seed.
+//! - [`pcapng`]: captures that Wireshark reads.
+//! - [`Config`]: every limit.
 
+mod config;
+mod error;
+mod event;
 pub mod pcapng;
+pub mod resolve;
+pub mod rtp;
+pub mod sim;
+mod stats;
+mod tcp;
+mod transports;
+mod udp;
+
+pub use config::Config;
+pub use error::{BindError, ResolveError};
+pub use event::NetEvent;
+pub use resolve::local_address_for;
+pub use stats::Stats;
+pub use transports::SipTransports;

@@ -1,0 +1,78 @@
+//! Every limit of the socket drivers, with its default.
+
+use std::time::Duration;
+
+/// Limits and timers of the socket drivers. All of them are run-time settings.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// `SO_RCVBUF` asked for a SIP datagram socket, in bytes; the system may grant less. Default
+    /// 4 MiB: about 5,000 messages may wait while the engine is busy.
+    pub udp_receive_buffer: usize,
+    /// `SO_SNDBUF` asked for a SIP datagram socket, in bytes. Default 1 MiB.
+    pub udp_send_buffer: usize,
+    /// Datagrams read from the system in one call, 1 to 64. Default 16.
+    pub udp_receive_batch: usize,
+    /// The largest datagram received or sent, in bytes; a longer one received is counted and
+    /// dropped. Default 65,535, the most that UDP can carry.
+    pub max_datagram: usize,
+    /// Datagrams that wait for a socket whose send buffer is full; beyond that, sending fails.
+    /// Default 1,024.
+    pub udp_send_queue: usize,
+    /// Stream connections open at once, both ways; beyond that, new ones are refused. Default
+    /// 4,096.
+    pub max_connections: usize,
+    /// Connections waiting to be accepted by a listener. Default 1,024.
+    pub tcp_backlog: u32,
+    /// How long a connection may take to open. Default 10 s, well inside SIP's 32 s transaction
+    /// timeout, so that another target can be tried.
+    pub connect_timeout: Duration,
+    /// A connection without a byte in either direction for this long is closed. Default 10 min;
+    /// keep-alives (RFC 5626 §3.5.1 recommends at most 120 s) hold it open.
+    pub idle_timeout: Duration,
+    /// A connection whose peer accepts no byte for this long, while some wait, is closed. Default
+    /// 30 s.
+    pub write_timeout: Duration,
+    /// Messages that wait on one connection; beyond that, sending fails. Default 1,024.
+    pub write_queue_messages: usize,
+    /// Bytes that wait on one connection; beyond that, sending fails. Default 4 MiB.
+    pub write_queue_bytes: usize,
+    /// Bytes read from a connection in one call. Default 16 KiB.
+    pub stream_read_size: usize,
+    /// Pieces of stream data that wait for the engine, over all connections; beyond that, reading
+    /// pauses and the peers are slowed down by TCP. Default 1,024.
+    pub stream_event_queue: usize,
+    /// `SO_RCVBUF` asked for a media socket, in bytes. Default 256 KiB: over one second of video.
+    pub rtp_receive_buffer: usize,
+    /// `SO_SNDBUF` asked for a media socket, in bytes. Default 256 KiB.
+    pub rtp_send_buffer: usize,
+    /// How long a name look-up may take. Default 5 s.
+    pub resolve_timeout: Duration,
+    /// Addresses taken from one look-up. Default 16.
+    pub max_resolved: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            udp_receive_buffer: 4 << 20,
+            udp_send_buffer: 1 << 20,
+            udp_receive_batch: 16,
+            max_datagram: 65_535,
+            udp_send_queue: 1024,
+            max_connections: 4096,
+            tcp_backlog: 1024,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(600),
+            write_timeout: Duration::from_secs(30),
+            write_queue_messages: 1024,
+            write_queue_bytes: 4 << 20,
+            stream_read_size: 16 << 10,
+            stream_event_queue: 1024,
+            rtp_receive_buffer: 256 << 10,
+            rtp_send_buffer: 256 << 10,
+            resolve_timeout: Duration::from_secs(5),
+            max_resolved: 16,
+        }
+    }
+}
