@@ -1,1 +1,36 @@
-//! Session descriptions for tiny-ua: RFC 8866 parse and print, RFC 3264 offer/answer
+//! Session descriptions for tiny-ua: RFC 8866 parse and print, RFC 3264 offer/answer.
+//!
+//! - [`Description`] reads and prints a whole description with typed attributes.
+//! - [`Negotiator`] makes offers and answers for one call from what a [`LocalSession`] has, and says
+//!   what was agreed in a [`NegotiatedSession`].
+//! - [`fmtp`] knows the parameters of Opus, H.264 and telephone-event.
+//!
+//! Pure functions over values: no socket, no clock, no randomness but what is handed in. See
+//! [`Negotiator`] for an example.
+
+mod address;
+mod codec;
+mod config;
+mod description;
+mod direction;
+mod error;
+pub mod fmtp;
+mod local;
+mod negotiated;
+mod negotiator;
+mod remote;
+mod scan;
+mod text;
+
+pub use address::{Host, RemoteAddress};
+pub use config::{AnswerOrder, Config, Limits};
+pub use description::{
+    Attribute, AttributeList, Bandwidth, Connection, Description, Key, MediaDescription, Origin,
+    Repeat, Time, TimeZone, attribute,
+};
+pub use direction::Direction;
+pub use error::{Error, ParseError, Rejection};
+pub use local::{LocalAttribute, LocalCodec, LocalMedia, LocalSession, MediaKind, Protocol};
+pub use negotiated::{Answer, NegotiatedCodec, NegotiatedMedia, NegotiatedSession, ReceiveFormat};
+pub use negotiator::Negotiator;
+pub use text::Text;

@@ -1,0 +1,385 @@
+//! Making answers (RFC 3264 §6), and what both sides of an exchange conclude alike.
+
+use super::offer::taken_elsewhere;
+use super::print::Printer;
+use super::slot::{PayloadTypes, Slot};
+use super::{Negotiator, file, same_encoding};
+use crate::codec::is_auxiliary;
+use crate::remote::{Format, RemoteMedia};
+use crate::{
+    AnswerOrder, Description, Direction, Error, Host, LocalMedia, LocalSession, NegotiatedCodec,
+    NegotiatedMedia, NegotiatedSession, ReceiveFormat, Rejection, Text, fmtp,
+};
+use smallvec::SmallVec;
+use std::net::IpAddr;
+
+/// A format of an answer: one of our codecs, the offered format it meets (none: an additional one),
+/// and our parameters.
+struct Match<'r, 'a> {
+    local: usize,
+    offered: Option<&'r Format<'a>>,
+    fmtp: Text,
+    recv_pt: u8,
+}
+
+type Matches<'r, 'a> = SmallVec<[Match<'r, 'a>; 8]>;
+
+impl Negotiator {
+    pub(super) fn make_answer(
+        &self,
+        offer: &Description,
+        local: &LocalSession,
+    ) -> Result<(Printer, Vec<Slot>, NegotiatedSession), Error> {
+        let count = offer.media_count();
+        // §8: the number of lines never decreases.
+        if count < self.slots.len() {
+            return Err(Error::MediaCount { expected: self.slots.len(), found: count });
+        }
+        let mut slots = Vec::with_capacity(count);
+        slots.extend_from_slice(&self.slots);
+        let mut free: SmallVec<[bool; 8]> = local.media.iter().map(|m| m.port != 0).collect();
+
+        let ipv6 = family(offer);
+        let host = pick(&local.address, local.other_address, ipv6).unwrap_or_else(|h| h);
+        // §6: the t= line of the answer equals the offer's.
+        let times: SmallVec<[(u64, u64); 1]> =
+            offer.times().iter().map(|t| (t.start_time, t.stop_time)).collect();
+        let named_ipv6 = host.ip().map_or(ipv6 == Some(true), |ip| ip.is_ipv6());
+        let mut p = Printer::session(local, &host, named_ipv6, &times)?;
+
+        let mut media = Vec::with_capacity(count);
+        let mut refused: SmallVec<[Rejection; 4]> = SmallVec::new();
+        for index in 0..count {
+            let Some(remote) = RemoteMedia::read(offer, index) else { continue };
+            if index == slots.len() {
+                slots.push(Slot::new(remote.kind.clone(), remote.protocol.clone()));
+            }
+            media.push(match self.choose_stream(&slots, index, &remote, local, &free) {
+                Ok((ours, matches)) => {
+                    free[ours] = false;
+                    self.accept_stream(&mut p, &mut slots, index, &remote, local, ours, matches)?
+                }
+                Err(why) => {
+                    if why != Rejection::NotOffered {
+                        refused.push(why);
+                    }
+                    reject_stream(&mut p, &mut slots[index], index, &remote, why)?
+                }
+            });
+        }
+        // §6.1: when nothing is in common for any stream, the whole offer is rejected.
+        if !refused.is_empty() && media.iter().all(|m| m.rejected) {
+            return Err(Error::NothingInCommon(refused.into_vec()));
+        }
+        Ok((p, slots, NegotiatedSession { media }))
+    }
+
+    /// Which of our streams meets an offered one: the one that is in this line already, else the
+    /// first free one that fits.
+    fn choose_stream<'r, 'a>(
+        &self,
+        slots: &[Slot],
+        index: usize,
+        remote: &'r RemoteMedia<'a>,
+        local: &LocalSession,
+        free: &[bool],
+    ) -> Result<(usize, Matches<'r, 'a>), Rejection> {
+        if !remote.is_active() {
+            return Err(Rejection::NotOffered);
+        }
+        if remote.is_multicast() {
+            return Err(Rejection::Multicast);
+        }
+        let held = slots[index].local.map(usize::from);
+        let elsewhere = |l: usize| {
+            slots
+                .iter()
+                .enumerate()
+                .any(|(i, s)| i != index && s.active && s.local.map(usize::from) == Some(l))
+        };
+        let others = (0..local.media.len()).filter(|l| Some(*l) != held && !elsewhere(*l));
+        let mut why = Rejection::NoLocalMedia;
+        for at in held.into_iter().chain(others) {
+            let Some(ours) = local.media.get(at).filter(|_| free[at]) else { continue };
+            if ours.kind != remote.kind {
+                continue;
+            }
+            let feedback = self.config.accept_feedback_profile;
+            if !ours.protocol.may_answer(&remote.protocol, feedback) {
+                why = Rejection::Protocol;
+                continue;
+            }
+            if address(local, ours, remote).is_err() {
+                why = Rejection::AddressFamily;
+                continue;
+            }
+            match common_formats(ours, remote) {
+                Some(matches) => return Ok((at, matches)),
+                None => why = Rejection::NoCommonFormat,
+            }
+        }
+        Err(why)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn accept_stream(
+        &self,
+        p: &mut Printer,
+        slots: &mut [Slot],
+        index: usize,
+        remote: &RemoteMedia<'_>,
+        local: &LocalSession,
+        at: usize,
+        mut matches: Matches<'_, '_>,
+    ) -> Result<NegotiatedMedia, Error> {
+        let elsewhere = taken_elsewhere(slots, index);
+        let slot = &mut slots[index];
+        let ours = &local.media[at];
+        if !slot.active {
+            slot.reuse(remote.kind.clone(), remote.protocol.clone());
+        }
+        slot.active = true;
+        slot.kind = remote.kind.clone();
+        slot.protocol = remote.protocol.clone();
+        slot.local = u16::try_from(at).ok();
+        slot.mid = remote.mid.map(Text::copy);
+
+        if self.config.additional_formats {
+            additional_formats(ours, &mut matches);
+        }
+        if self.config.answer_order == AnswerOrder::Local {
+            matches.sort_by_key(|m| m.local);
+        }
+        slot.reserve(matches.len());
+        let mut used = PayloadTypes::default();
+        for m in &mut matches {
+            let mirrored = m.offered.filter(|_| self.config.mirror_payload_types).map(|f| f.pt);
+            let codec = &ours.codecs[m.local];
+            let Some(pt) = slot.choose(codec, mirrored, &mut used, elsewhere) else {
+                return Err(Error::Local { field: "codecs", what: "no payload type is left" });
+            };
+            m.recv_pt = pt;
+        }
+        for format in &remote.formats {
+            slot.note_peer(format.pt);
+        }
+
+        let rtcp_mux = ours.rtcp_mux && remote.rtcp_mux;
+        let mut media = agreed(index, remote, ours.direction, rtcp_mux);
+        media.local = Some(at);
+        p.media(remote.kind.as_str(), ours.port, remote.protocol.as_str())?;
+        for m in &matches {
+            p.payload_type(m.recv_pt);
+        }
+        if !remote.protocol.is_rtp() {
+            media.formats = common_tokens(ours, remote);
+            for format in &media.formats {
+                p.format(format)?;
+            }
+        }
+        p.end();
+        if ours.address.is_some() {
+            let host = address(local, ours, remote).unwrap_or_else(|h| h);
+            let ipv6 = host.ip().map_or(remote.ipv6 == Some(true), |ip| ip.is_ipv6());
+            p.connection(&host, ipv6)?;
+        }
+        p.bandwidth(ours.bandwidth);
+        for m in &matches {
+            p.codec(m.recv_pt, &ours.codecs[m.local], &m.fmtp)?;
+        }
+        let explicit = self.config.explicit_sendrecv;
+        p.stream(ours, media.direction, explicit, rtcp_mux, slot.mid.as_ref())?;
+
+        let count = matches.len();
+        for m in matches {
+            let codec = &ours.codecs[m.local];
+            let name = codec.name.clone();
+            let (clock_rate, channels, recv_pt) = (codec.clock_rate, codec.channels, m.recv_pt);
+            let local_fmtp = m.fmtp;
+            match m.offered {
+                Some(format) => {
+                    let remote_fmtp = Text::copy(format.fmtp);
+                    let send_pt = format.pt;
+                    let codec = NegotiatedCodec {
+                        name,
+                        clock_rate,
+                        channels,
+                        send_pt,
+                        recv_pt,
+                        remote_fmtp,
+                        local_fmtp,
+                    };
+                    file(&mut media, codec, count);
+                }
+                None => media.receive_only.push(ReceiveFormat {
+                    name,
+                    clock_rate,
+                    channels,
+                    recv_pt,
+                    local_fmtp,
+                }),
+            }
+        }
+        Ok(media)
+    }
+}
+
+/// §6: the line of a rejected stream has port 0 and at least one format of the offer.
+fn reject_stream(
+    p: &mut Printer,
+    slot: &mut Slot,
+    index: usize,
+    remote: &RemoteMedia<'_>,
+    why: Rejection,
+) -> Result<NegotiatedMedia, Error> {
+    let local = slot.local.map(usize::from);
+    slot.active = false;
+    slot.kind = remote.kind.clone();
+    slot.protocol = remote.protocol.clone();
+    let token = remote.tokens.split_ascii_whitespace().next().unwrap_or("0");
+    slot.format = Text::copy(token);
+    p.media(remote.kind.as_str(), 0, remote.protocol.as_str())?.format(token)?.end();
+    if let Some(f) = remote.formats.first().filter(|f| !f.name.is_empty() && f.clock_rate != 0) {
+        let codec = crate::LocalCodec {
+            name: Text::copy(f.name),
+            clock_rate: f.clock_rate,
+            channels: f.channels,
+            payload_type: None,
+            fmtp: Text::EMPTY,
+        };
+        // Only a description of the peer's own making could not be written; the map is optional.
+        if token.parse() == Ok(f.pt) && !f.name.contains(|c: char| c <= ' ' || c == '\u{7f}') {
+            p.codec(f.pt, &codec, "")?;
+        }
+    }
+    let (kind, protocol) = (remote.kind.clone(), remote.protocol.clone());
+    let mut media = NegotiatedMedia::rejected(index, kind, protocol, why);
+    media.local = local;
+    Ok(media)
+}
+
+/// The formats in common, in the order of the offer; none when only events and the like are, though
+/// the offer has more.
+fn common_formats<'r, 'a>(
+    ours: &LocalMedia,
+    remote: &'r RemoteMedia<'a>,
+) -> Option<Matches<'r, 'a>> {
+    if !remote.protocol.is_rtp() {
+        return (!common_tokens(ours, remote).is_empty()).then(SmallVec::new);
+    }
+    let mut matches: Matches<'r, 'a> = SmallVec::new();
+    for format in remote.formats.iter().filter(|f| !f.name.is_empty()) {
+        let found = ours.codecs.iter().enumerate().find_map(|(local, codec)| {
+            if !same_encoding(codec, format.name, format.clock_rate, format.channels)
+                || matches.iter().any(|m| m.local == local)
+            {
+                return None;
+            }
+            let fmtp = fmtp::answer(&codec.name, &codec.fmtp, format.fmtp)?;
+            Some(Match { local, offered: Some(format), fmtp, recv_pt: 0 })
+        });
+        matches.extend(found);
+    }
+    // RFC 4588 §8.6: a retransmission format goes with the one it retransmits.
+    if matches.iter().any(|m| ours.codecs[m.local].name.eq_ignore_ascii_case("rtx")) {
+        let kept: PayloadTypes = matches.iter().fold(PayloadTypes::default(), |mut set, m| {
+            m.offered.inspect(|f| set.insert(f.pt));
+            set
+        });
+        matches.retain(|m| {
+            let apt = fmtp::parameter(&m.fmtp, "apt").and_then(|v| v.parse::<u8>().ok());
+            !ours.codecs[m.local].name.eq_ignore_ascii_case("rtx")
+                || apt.is_some_and(|pt| pt < 128 && kept.contains(pt))
+        });
+    }
+    let only_auxiliary = matches.iter().all(|m| is_auxiliary(&ours.codecs[m.local].name));
+    let offers_more = remote.formats.iter().any(|f| !is_auxiliary(f.name));
+    (!matches.is_empty() && !(only_auxiliary && offers_more)).then_some(matches)
+}
+
+fn common_tokens(ours: &LocalMedia, remote: &RemoteMedia<'_>) -> Vec<Text> {
+    let tokens = || remote.tokens.split_ascii_whitespace();
+    ours.formats.iter().filter(|f| tokens().any(|t| ***f == *t)).cloned().collect()
+}
+
+/// §6.1: codecs that we could receive although they were not offered.
+fn additional_formats(ours: &LocalMedia, matches: &mut Matches<'_, '_>) {
+    for (local, codec) in ours.codecs.iter().enumerate() {
+        if !matches.iter().any(|m| m.local == local) {
+            matches.push(Match { local, offered: None, fmtp: codec.fmtp.clone(), recv_pt: 0 });
+        }
+    }
+}
+
+/// What both sides conclude from the peer's `m=` section and their own wish.
+pub(super) fn agreed(
+    index: usize,
+    remote: &RemoteMedia<'_>,
+    wish: Direction,
+    rtcp_mux: bool,
+) -> NegotiatedMedia {
+    // §8.4: to a peer at 0.0.0.0 nothing is sent.
+    let legacy_hold = remote.is_legacy_hold();
+    let mut direction = wish.intersect(remote.direction.reversed());
+    if legacy_hold {
+        direction = Direction::new(false, direction.receives());
+    }
+    NegotiatedMedia {
+        index,
+        local: None,
+        kind: remote.kind.clone(),
+        protocol: remote.protocol.clone(),
+        rejected: false,
+        rejection: None,
+        remote_rtp: remote.rtp(),
+        remote_rtcp: remote.rtcp(rtcp_mux),
+        direction,
+        on_hold_by_peer: wish.sends() && (legacy_hold || !remote.direction.receives()),
+        codecs: Vec::new(),
+        telephone_events: Vec::new(),
+        receive_only: Vec::new(),
+        formats: Vec::new(),
+        ptime: remote.ptime,
+        maxptime: remote.maxptime,
+        rtcp_mux,
+        remote_bandwidth: remote.bandwidth,
+    }
+}
+
+/// Whether the offer speaks IPv6, by its first connection line.
+fn family(offer: &Description) -> Option<bool> {
+    let session = offer.as_session();
+    let media = || session.medias.iter().find_map(|m| m.connections.first());
+    match session.connection.as_ref().or_else(media)?.addrtype {
+        sdp_types::AddrType::Ip4 => Some(false),
+        sdp_types::AddrType::Ip6 => Some(true),
+        sdp_types::AddrType::Other(_) => None,
+    }
+}
+
+/// Our address for an answer to this stream. `Err` has the address that is of the wrong family.
+///
+/// RFC 6157 §4.1: the `c=` line of the answer has the network type of the offer's. Where the peer
+/// gave no address yet, or gives it by ICE, ours is good enough.
+fn address(
+    local: &LocalSession,
+    ours: &LocalMedia,
+    remote: &RemoteMedia<'_>,
+) -> Result<Host, Host> {
+    let host = ours.address.as_ref().unwrap_or(&local.address);
+    match pick(host, local.other_address, remote.ipv6) {
+        Err(host) if remote.has_no_address() || remote.has_ice() => Ok(host),
+        picked => picked,
+    }
+}
+
+fn pick(host: &Host, other: Option<IpAddr>, ipv6: Option<bool>) -> Result<Host, Host> {
+    let (Some(ip), Some(ipv6)) = (host.ip(), ipv6) else { return Ok(host.clone()) };
+    if ip.is_ipv6() == ipv6 {
+        return Ok(host.clone());
+    }
+    match other.filter(|o| o.is_ipv6() == ipv6) {
+        Some(other) => Ok(Host::Ip(other)),
+        None => Err(host.clone()),
+    }
+}

@@ -1,0 +1,204 @@
+//! Writes our descriptions straight into one string, in the order of RFC 8866 §5. Text that the
+//! application gave is checked: it can never start a line of its own.
+
+use crate::{Direction, Error, Host, LocalAttribute, LocalCodec, LocalMedia, LocalSession, Text};
+use std::fmt::Write as _;
+
+/// A description being written, from the `s=` line on; what comes before is known last.
+pub(super) struct Printer {
+    out: String,
+}
+
+impl Printer {
+    /// Starts with the session's lines. `times` is what `t=` says, `0 0` when empty.
+    pub(super) fn session(
+        local: &LocalSession,
+        host: &Host,
+        ipv6: bool,
+        times: &[(u64, u64)],
+    ) -> Result<Self, Error> {
+        let mut p = Self { out: String::with_capacity(640) };
+        p.push("s=").checked("session name", &local.name)?.end();
+        p.connection(host, ipv6)?;
+        if times.is_empty() {
+            p.push("t=0 0\r\n");
+        }
+        for (start, stop) in times {
+            p.push("t=").number(*start).push(" ").number(*stop).end();
+        }
+        p.attributes(&local.attributes)?;
+        Ok(p)
+    }
+
+    pub(super) fn connection(&mut self, host: &Host, ipv6: bool) -> Result<(), Error> {
+        self.push(if ipv6 { "c=IN IP6 " } else { "c=IN IP4 " }).host(host)?.end();
+        Ok(())
+    }
+
+    /// `m=kind port protocol`; formats follow.
+    pub(super) fn media(
+        &mut self,
+        kind: &str,
+        port: u16,
+        protocol: &str,
+    ) -> Result<&mut Self, Error> {
+        self.push("m=").word("media kind", kind)?.push(" ").number(port.into()).push(" ");
+        self.word("protocol", protocol)
+    }
+
+    pub(super) fn payload_type(&mut self, pt: u8) -> &mut Self {
+        self.push(" ").number(pt.into())
+    }
+
+    pub(super) fn format(&mut self, format: &str) -> Result<&mut Self, Error> {
+        self.push(" ").word("format", format)
+    }
+
+    /// The lines of one format. §6.6: the number of channels is left out when it is 1.
+    pub(super) fn codec(&mut self, pt: u8, codec: &LocalCodec, fmtp: &str) -> Result<(), Error> {
+        self.push("a=rtpmap:").number(pt.into()).push(" ").word("codec name", &codec.name)?;
+        self.push("/").number(codec.clock_rate.into());
+        if codec.channels > 1 {
+            self.push("/").number(codec.channels.into());
+        }
+        self.end();
+        if !fmtp.is_empty() {
+            self.push("a=fmtp:").number(pt.into()).push(" ").checked("fmtp", fmtp)?.end();
+        }
+        Ok(())
+    }
+
+    pub(super) fn bandwidth(&mut self, kbps: Option<u32>) {
+        if let Some(kbps) = kbps {
+            self.push("b=AS:").number(kbps.into()).end();
+        }
+    }
+
+    /// What follows the formats of an active stream.
+    pub(super) fn stream(
+        &mut self,
+        media: &LocalMedia,
+        direction: Direction,
+        explicit_sendrecv: bool,
+        rtcp_mux: bool,
+        mid: Option<&Text>,
+    ) -> Result<(), Error> {
+        for (name, value) in [("a=ptime:", media.ptime), ("a=maxptime:", media.maxptime)] {
+            if let Some(value) = value {
+                self.push(name).number(value.into()).end();
+            }
+        }
+        // RFC 3605: said only when it is not the port after RTP's.
+        if let Some(port) = media.rtcp_port
+            && port.checked_sub(1) != Some(media.port)
+        {
+            self.push("a=rtcp:").number(port.into()).end();
+        }
+        if rtcp_mux {
+            self.push("a=rtcp-mux\r\n");
+        }
+        if explicit_sendrecv || direction != Direction::SendRecv {
+            self.push("a=").push(direction.as_str()).end();
+        }
+        if let Some(mid) = mid.filter(|_| !media.attributes.iter().any(|a| a.name == "mid")) {
+            self.push("a=mid:").word("mid", mid)?.end();
+        }
+        self.attributes(&media.attributes)
+    }
+
+    fn attributes(&mut self, attributes: &[LocalAttribute]) -> Result<(), Error> {
+        for a in attributes {
+            self.push("a=").word("attribute name", &a.name)?;
+            if let Some(value) = &a.value {
+                self.push(":").checked("attribute value", value)?;
+            }
+            self.end();
+        }
+        Ok(())
+    }
+
+    /// The text from `s=` on: what decides whether the version must grow.
+    pub(super) fn body(&self) -> &str {
+        &self.out
+    }
+
+    /// The whole description.
+    pub(super) fn finish(self, origin: &str, id: u64, version: u64) -> String {
+        // `origin` is "user IN IP4 host": id and version go behind the user.
+        let (user, rest) = origin.split_once(' ').unwrap_or(("-", origin));
+        let mut p = Self { out: String::with_capacity(self.out.len() + origin.len() + 64) };
+        p.push("v=0\r\no=").push(user).push(" ").number(id).push(" ").number(version);
+        p.push(" ").push(rest).end();
+        p.out.push_str(&self.out);
+        p.out
+    }
+
+    fn push(&mut self, s: &str) -> &mut Self {
+        self.out.push_str(s);
+        self
+    }
+
+    pub(super) fn end(&mut self) {
+        self.out.push_str("\r\n");
+    }
+
+    fn number(&mut self, mut n: u64) -> &mut Self {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                break;
+            }
+        }
+        self.out.extend(digits[at..].iter().map(|d| char::from(*d)));
+        self
+    }
+
+    fn host(&mut self, host: &Host) -> Result<&mut Self, Error> {
+        match host {
+            Host::Name(name) => self.word("address", name),
+            Host::Ip(std::net::IpAddr::V4(ip)) => {
+                let [a, b, c, d] = ip.octets();
+                for (octet, dot) in [(a, "."), (b, "."), (c, "."), (d, "")] {
+                    self.number(octet.into()).push(dot);
+                }
+                Ok(self)
+            }
+            Host::Ip(ip) => {
+                let _ = write!(self.out, "{ip}");
+                Ok(self)
+            }
+        }
+    }
+
+    /// Text that may have spaces but no line end.
+    fn checked(&mut self, field: &'static str, s: &str) -> Result<&mut Self, Error> {
+        if s.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            return Err(Error::Local { field, what: "it contains a line end or NUL" });
+        }
+        Ok(self.push(s))
+    }
+
+    /// Text that must be one word.
+    fn word(&mut self, field: &'static str, s: &str) -> Result<&mut Self, Error> {
+        if s.is_empty() || s.bytes().any(|b| b <= b' ' || b == 0x7f) {
+            return Err(Error::Local {
+                field,
+                what: "it is empty or contains a space or control character",
+            });
+        }
+        Ok(self.push(s))
+    }
+}
+
+/// The part of the `o=` line that stays over the session's life: `user IN IP4 host`.
+pub(super) fn origin(local: &LocalSession) -> Result<Text, Error> {
+    let host = local.origin_address.as_ref().unwrap_or(&local.address);
+    let mut p = Printer { out: String::with_capacity(48) };
+    let user = if local.username.is_empty() { "-" } else { local.username.as_str() };
+    p.word("user name", user)?.push(" IN ").push(host.address_type()).push(" ").host(host)?;
+    Ok(Text::from(p.out))
+}
