@@ -3,16 +3,22 @@
 
 mod error;
 pub mod jitter;
+pub mod level;
 pub mod plugin;
+pub mod quality;
+pub mod resample;
 pub mod ring;
 pub mod stream;
+pub mod tone;
 
 pub use error::MediaError;
 pub use jitter::JitterConfig;
+pub use level::Level;
 pub use plugin::{
     AudioCodec, AudioDecoder, AudioEncoder, AudioFormat, CodecDescription, DeviceBackend,
     DeviceInfo, DeviceKind, Encoded, Fmtp, Processor, Registry, Sink, Source,
 };
+pub use resample::Resampler;
 pub use ring::{AppSink, AppSource, Pace, PcmReader, PcmWriter};
 pub use stream::{
     AudioStream, Component, Direction, DtmfVia, EventPayload, Input, Side, StreamCodec,
