@@ -127,19 +127,22 @@ mod tests {
         }
     }
 
-    // G.711 quantizes to the interval a sample lies in: no other code of the table may be nearer than
-    // the one chosen by more than the granularity of the law's input (14 and 13 bits).
+    // A code stands for the middle of its interval: no sample is further from it than half the
+    // interval, and what is cut off the input below the law's own precision. Beyond the highest
+    // interval there is nothing but its middle.
     #[test]
-    fn every_sample_gets_the_nearest_code() {
+    fn every_sample_lies_in_the_interval_of_its_code() {
         for sample in i16::MIN..=i16::MAX {
-            let nearest = |table: &[i16; 256]| {
-                table.iter().map(|&v| (i32::from(v) - i32::from(sample)).abs()).min().unwrap()
-            };
-            let ulaw = i32::from(ulaw_to_linear(linear_to_ulaw(sample)));
-            let alaw = i32::from(alaw_to_linear(linear_to_alaw(sample)));
-            let off = |v: i32| (v - i32::from(sample)).abs();
-            assert!(off(ulaw) <= nearest(&ULAW_TO_LINEAR) + 4, "µ-law {sample} -> {ulaw}");
-            assert!(off(alaw) <= nearest(&ALAW_TO_LINEAR) + 16, "A-law {sample} -> {alaw}");
+            let code = linear_to_ulaw(sample);
+            let off = (i32::from(ulaw_to_linear(code)) - i32::from(sample)).abs();
+            let half = 4 << (!code >> 4 & 7);
+            assert!(off <= half || sample.unsigned_abs() > 32_124, "µ-law {sample}: {off} off");
+
+            let code = linear_to_alaw(sample);
+            let off = (i32::from(alaw_to_linear(code)) - i32::from(sample)).abs();
+            let segment = (code ^ 0x55) >> 4 & 7;
+            let half = 8 << segment.saturating_sub(1);
+            assert!(off <= half, "A-law {sample}: {off} off");
         }
     }
 

@@ -224,7 +224,7 @@ fn a_file_being_written_is_valid_after_every_write() {
     }
     // Whoever dies now never runs a destructor.
     std::mem::forget(writer);
-    assert!(claimed_samples(&temp.0) > 7_000);
+    assert!(claimed_samples(&temp.0) >= 6_000, "no more than the last quarter second is missing");
 }
 
 #[test]

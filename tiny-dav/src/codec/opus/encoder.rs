@@ -1,8 +1,10 @@
 //! The Opus encoder: narrows our settings by the peer's wishes (RFC 7587 §6.1, §7.1).
 
+use super::budget::Budget;
 use super::config::BITRATES;
+use super::decimate::Decimator;
 use super::{OpusConfig, engine_error};
-use opus_pure::{Application, Bandwidth, OpusEncoder, RateControl};
+use opus_pure::{Application, Bandwidth, OpusEncoder, RateControl, Signal};
 use tiny_media::{AudioEncoder, Encoded, Fmtp, MediaError};
 
 pub(super) struct Encoder {
@@ -11,6 +13,11 @@ pub(super) struct Encoder {
     channels: usize,
     /// Stereo PCM summed to mono, for a peer that wants mono.
     mono: Vec<i16>,
+    /// For a peer that plays at 8 or 12 kHz.
+    decimator: Option<Decimator>,
+    low: Vec<i16>,
+    /// For a variable rate.
+    budget: Option<Budget>,
     max_payload: usize,
 }
 
@@ -21,30 +28,53 @@ impl Encoder {
         let sent = if stereo { 2 } else { 1 };
         // Music in stereo is not what the speech filters are for.
         let application = if stereo { Application::Audio } else { Application::Voip };
-        let mut engine = OpusEncoder::new(48_000, sent, application).map_err(engine_error)?;
 
         // RFC 7587 §7.1: "a sender MUST NOT use an audio bandwidth higher than necessary".
-        engine.max_bandwidth = match remote.number("maxplaybackrate") {
+        let bandwidth = match remote.number("maxplaybackrate") {
             Some(..=8_000) => Bandwidth::Narrowband,
             Some(..=12_000) => Bandwidth::Mediumband,
             Some(..=16_000) => Bandwidth::Wideband,
             Some(..=24_000) => Bandwidth::Superwideband,
             _ => Bandwidth::Fullband,
         };
-        let (usual, most) = sweet_spot(engine.max_bandwidth, stereo);
+        // From faster input the engine codes wideband at least.
+        let factor = match bandwidth {
+            Bandwidth::Narrowband => 6,
+            Bandwidth::Mediumband => 4,
+            _ => 1,
+        };
+        let mut engine =
+            OpusEncoder::new(48_000 / factor, sent, application).map_err(engine_error)?;
+        engine.max_bandwidth = bandwidth;
+
+        let (usual, most) = sweet_spot(bandwidth, stereo);
         let limit = remote.number("maxaveragebitrate").filter(|b| BITRATES.contains(b));
-        let bitrate = config.bitrate.unwrap_or(usual).min(limit.unwrap_or(most));
-        engine.bitrate_bps = bitrate as i32;
-        engine.rate_control =
-            if remote.flag("cbr") { RateControl::Cbr } else { RateControl::ConstrainedVbr };
+        let limit = limit.unwrap_or(most);
+        let wanted = config.bitrate.unwrap_or(usual);
+        // RFC 7587 §7.1: the sender "MUST NOT send with an average bitrate higher" than the limit.
+        let budget = if remote.flag("cbr") {
+            engine.rate_control = RateControl::Cbr;
+            engine.bitrate_bps = wanted.min(limit) as i32;
+            None
+        } else {
+            engine.rate_control = RateControl::ConstrainedVbr;
+            Some(Budget::new(wanted, limit))
+        };
         engine.use_dtx = remote.flag("usedtx");
         // RFC 7587 §3.3: redundancy only for a peer that can use it. It starts with the first hint
         // of loss.
         engine.use_inband_fec = remote.flag("useinbandfec");
         engine.complexity = i32::from(config.complexity);
 
-        let channels = usize::from(config.channels);
-        Ok(Self { engine, channels, mono: Vec::new(), max_payload: config.max_payload })
+        Ok(Self {
+            engine,
+            channels: usize::from(config.channels),
+            mono: Vec::new(),
+            decimator: (factor > 1).then(|| Decimator::new(factor as usize, sent)),
+            low: Vec::new(),
+            budget,
+            max_payload: config.max_payload,
+        })
     }
 }
 
@@ -66,11 +96,25 @@ impl AudioEncoder for Encoder {
             self.mono.extend(pcm.chunks_exact(2).map(sum));
             &self.mono
         };
+        let (pcm, coded) = match &mut self.decimator {
+            None => (pcm, frames),
+            Some(decimator) => {
+                self.low.clear();
+                decimator.run(pcm, &mut self.low);
+                (&*self.low, self.low.len() / self.engine.channels())
+            }
+        };
+        if let Some(budget) = &self.budget {
+            self.engine.bitrate_bps = budget.target();
+        }
         let start = out.len();
         out.resize(start + self.max_payload, 0);
-        let written = self.engine.encode_s16(pcm, frames, &mut out[start..]);
+        let written = self.engine.encode_s16(pcm, coded, &mut out[start..]);
         let bytes = *written.as_ref().unwrap_or(&0);
         out.truncate(start + bytes);
+        if let Some(budget) = &mut self.budget {
+            budget.spend(bytes, frames);
+        }
         match written {
             Err(error) => Err(engine_error(error)),
             // A packet without coded sound, which RFC 7587 §3.1.3 lets us not transmit: its table of
@@ -85,8 +129,15 @@ impl AudioEncoder for Encoder {
 
     fn expect_loss(&mut self, percent: u8) {
         self.engine.packet_loss_perc = i32::from(percent.min(100));
+        // Only the voice mode has redundancy: when much is lost, that is worth more than what music
+        // gains from the other mode.
+        let rescue = self.engine.use_inband_fec && percent >= RESCUE_PERCENT;
+        self.engine.signal_type = rescue.then_some(Signal::Voice);
     }
 }
+
+/// The loss from which on everything is coded as voice, with redundancy.
+const RESCUE_PERCENT: u8 = 8;
 
 /// The packet durations of RFC 6716 §3.2.5 that an encoder makes, in frames at 48 kHz.
 fn is_packet_time(frames: usize) -> bool {

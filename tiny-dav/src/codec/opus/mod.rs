@@ -1,7 +1,9 @@
 //! Opus in RTP (RFC 7587) over the `opus-pure` crate, which is reached from this folder only, so
 //! that another Opus can take its place. 48 kHz; mono or stereo PCM as configured.
 
+mod budget;
 mod config;
+mod decimate;
 mod decoder;
 mod encoder;
 mod redundancy;

@@ -168,11 +168,11 @@ fn a_peer_without_wishes_gets_no_more_than_the_recommended_rate() {
     let said = noise(5, 20_000, 96_000);
     for remote in ["", "maxaveragebitrate=4000", "maxaveragebitrate=many"] {
         let rate = bits_per_second(&all_sent(packets(&loud, remote, &said, 960, 0)), 20);
-        assert!((50_000..=66_000).contains(&rate), "{remote:?}: {rate} bit/s");
+        assert!((50_000..=64_000).contains(&rate), "{remote:?}: {rate} bit/s");
     }
     let sent = all_sent(packets(&loud, "maxaveragebitrate=128000", &said, 960, 0));
     let rate = bits_per_second(&sent, 20);
-    assert!((110_000..=130_000).contains(&rate), "{rate} bit/s");
+    assert!((100_000..=128_000).contains(&rate), "{rate} bit/s");
 }
 
 #[test]
@@ -271,7 +271,11 @@ fn concealment_goes_on_and_fades() {
     }
     assert_eq!(lost.len(), 48_000);
     assert!(level_db(&lost[..960]) > -20.0, "the sound goes on: {:.1}", level_db(&lost[..960]));
-    assert!(level_db(&lost[38_400..]) < -45.0, "and fades: {:.1}", level_db(&lost[38_400..]));
+    assert!(
+        level_db(&lost[38_400..]) < -25.0,
+        "and fades into noise: {:.1}",
+        level_db(&lost[38_400..])
+    );
     // Any length, also none that Opus has a packet for.
     for frames in [0, 1, 119, 961, 20_000] {
         lost.clear();
