@@ -234,3 +234,6 @@ impl<'a> Iterator for Extensions<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

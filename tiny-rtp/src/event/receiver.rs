@@ -78,6 +78,7 @@ struct Finished {
     event: TelephoneEvent,
     first_start: RtpTimestamp,
     start: RtpTimestamp,
+    timed_out: bool,
 }
 
 /// Turns packets into presses.
@@ -157,6 +158,13 @@ impl EventReceiver {
         }
     }
 
+    /// The source has changed or restarted: its timestamps have nothing to do with those before.
+    /// A key that is down is up now.
+    pub fn reset(&mut self) {
+        self.finish(true);
+        self.finished.clear();
+    }
+
     /// Whether a key is down.
     pub fn is_active(&self) -> bool {
         self.active.is_some()
@@ -224,7 +232,7 @@ impl EventReceiver {
         let known = self.finished.iter().any(|f| {
             let within = start.since(f.first_start) >= 0 && start.since(f.start) <= 0;
             // A segment that follows one which has timed out belongs to the same press.
-            f.event == event && (within || is_near(start, f.start, segment))
+            f.event == event && (within || f.timed_out && is_near(start, f.start, segment))
         });
         let newest = self.finished.back();
         // Older than everything remembered, but within 8 s: a straggler, not a new stream.
@@ -248,7 +256,7 @@ impl EventReceiver {
             self.finished.pop_front();
         }
         let Press { event, first_start, start, .. } = press;
-        self.finished.push_back(Finished { event, first_start, start });
+        self.finished.push_back(Finished { event, first_start, start, timed_out });
     }
 
     fn push(&mut self, event: ToneEvent) {

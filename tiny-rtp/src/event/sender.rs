@@ -181,12 +181,11 @@ impl EventSender {
     /// minimum length.
     pub fn release(&mut self) {
         let min = self.media_ticks(self.config.min_duration);
-        let now = self.last_call.map(|t| t.wrapping_add(self.ptime()));
+        let reported = self.reported();
         if let Some(active) = &mut self.active
             && active.length.is_none()
         {
-            let lasted = now.map_or(0, |now| now.wrapping_sub(active.start));
-            active.length = Some(lasted.max(min));
+            active.length = Some(reported.max(min));
             return;
         }
         if let Some(queued) = self.queue.iter_mut().find(|q| q.duration.is_none()) {
@@ -197,9 +196,19 @@ impl EventSender {
     /// Forgets what waits and ends what is being sent.
     pub fn clear(&mut self) {
         self.queue.clear();
-        self.release();
+        let reported = self.reported();
         if let Some(active) = &mut self.active {
-            active.length = Some(0);
+            active.length = Some(active.length.map_or(reported, |l| l.min(reported)));
+        }
+    }
+
+    // What the last report of the present event has said, in media ticks. Never to be undercut.
+    fn reported(&self) -> u32 {
+        match (&self.active, self.last_call) {
+            (Some(active), Some(ticks)) => {
+                ticks.wrapping_sub(active.start).wrapping_add(self.ptime())
+            }
+            _ => 0,
         }
     }
 

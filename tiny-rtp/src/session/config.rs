@@ -128,6 +128,9 @@ pub struct SessionConfig {
     pub max_sources: usize,
     /// How long stragglers of a source that said BYE are dropped (§6.2.1). Default 2 s.
     pub bye_linger: Duration,
+    /// Where any source is taken: how long one must have been silent before its SSRC may come from
+    /// another address (§8.2). Default 3 s.
+    pub collision_silence: Duration,
     /// Addresses remembered to conflict with our SSRC (§8.2). Default 8.
     pub max_conflicts: usize,
     /// How often our SSRC may change; further collisions are only counted. Default 4.
@@ -171,6 +174,7 @@ impl SessionConfig {
             probation_timeout: Duration::from_secs(2),
             max_sources: 64,
             bye_linger: Duration::from_secs(2),
+            collision_silence: Duration::from_secs(3),
             max_conflicts: 8,
             max_ssrc_changes: 4,
             accept_looped: false,

@@ -115,7 +115,7 @@ impl Session {
         if ssrc == self.ssrc && !self.config.accept_looped {
             self.own_ssrc_heard(now, from, Component::Rtcp)?;
         }
-        let index = self.source_entry(now, ssrc).ok_or(DropReason::TooManySources)?;
+        let index = self.source_entry(now, ssrc, false).ok_or(DropReason::TooManySources)?;
         let source = &mut self.sources[index];
         let moved = source.rtcp_from.is_some_and(|known| known != from);
         // Behind symmetric RTP the address has been judged already and may change.

@@ -301,7 +301,7 @@ impl Session {
         stats.remote_moves = self.symmetric.moves();
         for source in &self.sources {
             if let Some(stream) = &source.stream {
-                add_stream(&mut stats, stream);
+                stream.tally().add_to(&mut stats);
             }
         }
         let newest = self.sources.iter().filter(|s| s.stream.is_some()).max_by_key(|s| s.last_rtp);
@@ -365,15 +365,25 @@ impl Session {
     }
 
     /// The entry of a source, made when there is none. A full table gives up whoever has proven
-    /// nothing for longest, and else refuses.
-    fn source_entry(&mut self, now: Instant, ssrc: Ssrc) -> Option<usize> {
+    /// nothing for longest, then one who has left; a sender of media goes before those who only
+    /// report or contribute. Else it refuses.
+    fn source_entry(&mut self, now: Instant, ssrc: Ssrc, media: bool) -> Option<usize> {
         if let Some(i) = self.source_index(ssrc) {
             return Some(i);
         }
         if self.sources.len() >= self.config.max_sources.max(1) {
-            let unproven = |s: &&Source| !s.member && s.stream.is_none();
-            let oldest = self.sources.iter().filter(unproven).min_by_key(|s| s.last_heard)?.ssrc;
-            self.forget(oldest);
+            let rank = |s: &Source| match (s.stream.is_some(), s.member, s.left.is_some()) {
+                (false, false, _) => Some(0),
+                (_, _, true) => Some(1),
+                (false, true, _) if media => Some(2),
+                _ => None,
+            };
+            let worst = self
+                .sources
+                .iter()
+                .filter_map(|s| Some((rank(s)?, s.last_heard, s.ssrc)))
+                .min_by_key(|(rank, heard, _)| (*rank, *heard))?;
+            self.forget(worst.2);
         }
         self.sources.push(Source::new(now, ssrc));
         Some(self.sources.len() - 1)
@@ -383,21 +393,12 @@ impl Session {
         if let Some(i) = self.sources.iter().position(|s| s.ssrc == ssrc) {
             let source = self.sources.swap_remove(i);
             if let Some(stream) = source.stream {
-                add_stream(&mut self.totals, &stream);
+                stream.tally().add_to(&mut self.totals);
                 self.totals.jitter_ms = stream.jitter_ms();
             }
             self.last_source = 0;
         }
     }
-}
-
-fn add_stream(stats: &mut Stats, stream: &source::Stream) {
-    stats.rx_packets += stream.distinct;
-    stats.rx_bytes += stream.bytes;
-    stats.lost += stream.lost();
-    stats.late += stream.late;
-    stats.duplicated += stream.duplicated;
-    stats.reordered += stream.reordered;
 }
 
 fn source_stats(source: &Source) -> SourceStats {

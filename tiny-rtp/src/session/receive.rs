@@ -2,10 +2,10 @@
 //!
 //! Checks go from cheap to dear, and nothing of a stranger is stored but a bounded few packets.
 
-use super::source::{FIRST_CYCLE, Source, Step, Stream};
+use super::source::{Source, Step, Stream};
 use super::stats::{DropReason, Event};
-use super::{Component, Session, State, add_stream};
-use crate::{PacketKind, RtpPacket, SourcePolicy, Ssrc, Verdict};
+use super::{Component, Session, State};
+use crate::{PacketKind, RtpPacket, SequenceNumber, SourcePolicy, Ssrc, Verdict};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -23,7 +23,8 @@ pub enum Received<'a> {
 pub struct Media<'a> {
     /// The packet.
     pub packet: RtpPacket<'a>,
-    /// Its sequence number without wrap; meaningful within one source since its last restart.
+    /// Its sequence number without wrap, counted from 65,536 up; comparable within one source since
+    /// its last restart.
     pub sequence: u64,
     /// It came behind a later one.
     pub reordered: bool,
@@ -109,49 +110,59 @@ impl Session {
             self.own_ssrc_heard(now, from, Component::Rtp)?;
         }
         let index = self.rtp_source(now, from, ssrc)?;
-        let source = &mut self.sources[index];
-        source.last_heard = now;
-        let mut step = source.sequence(packet.sequence(), proven, &self.config);
-        if step == Step::Restarted {
-            if let Some(old) = source.stream.replace(Stream::restarted(packet.sequence())) {
-                add_stream(&mut self.totals, &old);
-            }
-            self.emit(Event::SourceRestarted { ssrc });
-            step = Step::Validated { run: 1 };
+        let mut held = false;
+        if proven.is_some() && self.sources[index].stream.is_some() {
+            // A known source has moved: the packets of its proof are part of its stream.
+            held = self.count_held(index, from, ssrc);
         }
-        let (sequence, reordered, restarted) = match step {
+        self.sources[index].last_heard = now;
+        let step = self.step(index, packet.sequence(), proven);
+        let (sequence, reordered) = match step {
             Step::Probation { first } => {
                 self.hold(now, from, ssrc, data, first);
                 return Err(DropReason::Probation);
             }
-            Step::Validated { .. } => (0, false, true),
-            Step::InOrder(sequence) => (sequence, false, false),
-            Step::Reordered(sequence) => (sequence, true, false),
+            Step::Validated(sequence) => {
+                held = self.release_held(index, from, ssrc);
+                (sequence, false)
+            }
+            Step::Restarted(sequence) | Step::InOrder(sequence) => (sequence, false),
+            Step::Reordered(sequence) => (sequence, true),
             Step::Duplicate => return Err(DropReason::Duplicate),
             Step::TooLate => return Err(DropReason::TooLate),
-            Step::Restarted | Step::Jump => return Err(DropReason::SequenceJump),
+            Step::Jump => return Err(DropReason::SequenceJump),
         };
-        let held = restarted && self.release_held(index, from, ssrc);
+        let restarted = matches!(step, Step::Validated(_) | Step::Restarted(_));
         self.last_source = index;
         let arrival = self.arrival_ticks(now, clock_rate);
         let source = &mut self.sources[index];
         source.rtp_from = Some(from);
         source.last_rtp = Some(now);
-        let new_member = !std::mem::replace(&mut source.member, true);
-        source.sender = true;
-        let mut highest = sequence;
+        (source.member, source.sender) = (true, true);
         if let Some(stream) = &mut source.stream {
             stream.bytes += packet.payload().len() as u64;
             stream.arrived(arrival, packet.timestamp(), clock_rate, event);
-            if restarted {
-                highest = stream.highest;
-            }
         }
-        if restarted && (new_member || matches!(step, Step::Validated { run } if run > 1)) {
+        if let Step::Validated(_) = step {
             self.emit(Event::SourceAdded { ssrc, from });
         }
         self.contributors(now, &packet);
-        Ok(Media { packet, sequence: highest - FIRST_CYCLE, reordered, restarted, held })
+        Ok(Media { packet, sequence, reordered, restarted, held })
+    }
+
+    fn step(&mut self, index: usize, sequence: SequenceNumber, proven: Option<u16>) -> Step {
+        let source = &mut self.sources[index];
+        let before = source.stream.as_ref().map(Stream::tally);
+        let step = source.sequence(sequence, proven, &self.config);
+        if let Step::Restarted(_) = step {
+            let ssrc = source.ssrc;
+            // A.1 resets the statistics of the source; those of the session go on.
+            if let Some(before) = before {
+                before.add_to(&mut self.totals);
+            }
+            self.emit(Event::SourceRestarted { ssrc });
+        }
+        step
     }
 
     /// Whether the address may speak. `Some(run)` when it has just proven itself.
@@ -197,7 +208,7 @@ impl Session {
         from: SocketAddr,
         ssrc: Ssrc,
     ) -> Result<usize, DropReason> {
-        let index = self.source_entry(now, ssrc).ok_or(DropReason::TooManySources)?;
+        let index = self.source_entry(now, ssrc, true).ok_or(DropReason::TooManySources)?;
         let source = &mut self.sources[index];
         if let Some(left) = source.left {
             if now.saturating_duration_since(left) < self.config.bye_linger {
@@ -205,13 +216,13 @@ impl Session {
             }
             // It has come back: begin anew.
             self.forget(ssrc);
-            return self.source_entry(now, ssrc).ok_or(DropReason::TooManySources);
+            return self.source_entry(now, ssrc, true).ok_or(DropReason::TooManySources);
         }
         let other = source.rtp_from.is_some_and(|known| known != from);
         if other && self.config.source_policy == SourcePolicy::Any {
             // §8.2: the established one is kept while it is heard; telephony lets a source that
             // has fallen silent come back from elsewhere.
-            let silence = crate::SymmetricConfig::default().silence;
+            let silence = self.config.collision_silence;
             let alive =
                 source.last_rtp.is_some_and(|at| now.saturating_duration_since(at) < silence);
             if alive {
@@ -240,6 +251,21 @@ impl Session {
         self.held.push_back(Waiting { from, ssrc, arrival: now, data: buffer, ready: false });
     }
 
+    /// Hands out what waited for a known source, and counts it.
+    fn count_held(&mut self, index: usize, from: SocketAddr, ssrc: Ssrc) -> bool {
+        for at in 0..self.held.len() {
+            let waiting = &self.held[at];
+            if waiting.ready || (waiting.from, waiting.ssrc) != (from, ssrc) {
+                continue;
+            }
+            if let Ok(packet) = RtpPacket::parse(&waiting.data) {
+                let sequence = packet.sequence();
+                self.step(index, sequence, None);
+            }
+        }
+        self.release_held(index, from, ssrc)
+    }
+
     /// Marks what waited for this source; its octets count as received.
     fn release_held(&mut self, index: usize, from: SocketAddr, ssrc: Ssrc) -> bool {
         let (mut any, mut octets) = (false, 0);
@@ -264,7 +290,7 @@ impl Session {
             if csrc == self.ssrc {
                 continue;
             }
-            if let Some(i) = self.source_entry(now, csrc) {
+            if let Some(i) = self.source_entry(now, csrc, false) {
                 let source: &mut Source = &mut self.sources[i];
                 source.member = true;
                 source.last_heard = now;

@@ -85,8 +85,8 @@ impl Session {
                     gone.push((source.ssrc, false));
                     continue;
                 }
-                (_, false) => self.config.probation_timeout,
-                (_, true) => gone_after,
+                (_, false) if source.control_packets == 0 => self.config.probation_timeout,
+                _ => gone_after,
             };
             if silent_for(source.last_heard) > limit {
                 gone.push((source.ssrc, source.member && source.left.is_none()));
@@ -131,9 +131,12 @@ impl Session {
         // SR head, SDES head and end, and what is left for blocks of 24 octets.
         let room = self.config.max_rtcp_octets.saturating_sub(28 + 12 + names) / ReportBlock::LEN;
         let count = self.fill_blocks(now, &mut blocks[..room.min(31)]);
-        let info = self.tx.we_sent.then(|| SenderInfo {
+        let rate = self.config.clock_rate.max(1);
+        // Without a packet on the present clock there is nothing that a sender could say.
+        let rtp = self.tx.timestamp(now, rate).filter(|_| self.tx.we_sent);
+        let info = rtp.map(|rtp| SenderInfo {
             ntp: self.config.clock.at(now),
-            rtp: self.tx.timestamp(now, self.config.clock_rate.max(1)),
+            rtp,
             packets: self.tx.packets,
             octets: self.tx.octets,
         });

@@ -62,11 +62,11 @@ impl Tx {
     }
 
     /// The timestamp that corresponds to `now` (§6.4.1), by the last packet sent.
-    pub(super) fn timestamp(&self, now: Instant, rate: u32) -> RtpTimestamp {
-        let (at, ticks) = self.mapping.unwrap_or((now, 0));
+    pub(super) fn timestamp(&self, now: Instant, rate: u32) -> Option<RtpTimestamp> {
+        let (at, ticks) = self.mapping?;
         let since = now.saturating_duration_since(at);
         let later = since.as_nanos() * u128::from(rate) / 1_000_000_000;
-        self.offset + ticks + later as u32
+        Some(self.offset + ticks + later as u32)
     }
 }
 
@@ -156,8 +156,8 @@ impl Session {
             }
         };
         self.ssrc = new;
-        let (we_sent, last_rtp) = (self.tx.we_sent, self.tx.last_rtp);
-        self.tx = Tx { we_sent, last_rtp, ..Tx::new(&mut self.rng) };
+        let Tx { we_sent, last_rtp, mapping, .. } = self.tx;
+        self.tx = Tx { we_sent, last_rtp, mapping, ..Tx::new(&mut self.rng) };
         self.sent_reports.clear();
     }
 

@@ -4,6 +4,7 @@
 //! Fixed size but for the CNAME, which is bounded by its length octet.
 
 use super::config::SessionConfig;
+use super::stats::Stats;
 use crate::ntp::to_short;
 use crate::rtcp::{ReportBlock, SenderInfo};
 use crate::{RtpTimestamp, SequenceNumber, Ssrc};
@@ -41,14 +42,14 @@ struct Probation {
 pub(super) enum Step {
     /// Not valid yet; `first` when a new run begins here.
     Probation { first: bool },
-    /// The source has become valid with a run of so many packets.
-    Validated { run: u16 },
+    /// The source has become valid.
+    Validated(u64),
     /// Taken, with its extended sequence number.
     InOrder(u64),
     /// Taken, behind a later one.
     Reordered(u64),
-    /// The source has begun a new sequence; statistics begin anew too.
-    Restarted,
+    /// The source has begun a new sequence; its statistics begin anew too.
+    Restarted(u64),
     /// Came before.
     Duplicate,
     /// Too far behind.
@@ -96,8 +97,8 @@ impl Source {
             return Step::Probation { first: run == 1 };
         }
         self.probation = None;
-        self.stream = Some(Stream::new(sequence, run));
-        Step::Validated { run }
+        let stream = self.stream.insert(Stream::new(sequence, run));
+        Step::Validated(stream.highest)
     }
 
     /// The source's wall-clock time at a timestamp, by its last sender report.
@@ -145,7 +146,7 @@ impl Source {
 
 // Extended sequence numbers begin one cycle up, so that packets behind the first one do not
 // underflow.
-pub(super) const FIRST_CYCLE: u64 = 1 << 16;
+const FIRST_CYCLE: u64 = 1 << 16;
 
 /// The state of a valid RTP stream.
 #[derive(Debug)]
@@ -226,7 +227,8 @@ impl Stream {
         }
         // A.1: two in sequence beyond the range mean a restart.
         if self.bad == Some(sequence) {
-            return Step::Restarted;
+            *self = Self::new(sequence, 1);
+            return Step::Restarted(self.highest);
         }
         self.bad = Some(sequence.next());
         if behind < 0x8000 && behind <= config.max_dropout {
@@ -242,10 +244,16 @@ impl Stream {
         self.heard_since_report = true;
     }
 
-    /// Begins anew after a restart. The packet before this one began the new sequence; A.1 counts
-    /// from this one.
-    pub(super) fn restarted(sequence: SequenceNumber) -> Self {
-        Self::new(sequence, 1)
+    /// The figures that outlive the stream.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            packets: self.distinct,
+            bytes: self.bytes,
+            lost: self.lost(),
+            late: self.late,
+            duplicated: self.duplicated,
+            reordered: self.reordered,
+        }
     }
 
     pub(super) fn expected(&self) -> u64 {
@@ -288,6 +296,28 @@ impl Stream {
         if !event {
             step_jitter(&mut self.media_transit, &mut self.media_jitter, transit, limit);
         }
+    }
+}
+
+/// What a stream adds to the figures of its session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tally {
+    packets: u64,
+    bytes: u64,
+    lost: u64,
+    late: u64,
+    duplicated: u64,
+    reordered: u64,
+}
+
+impl Tally {
+    pub(super) fn add_to(self, stats: &mut Stats) {
+        stats.rx_packets += self.packets;
+        stats.rx_bytes += self.bytes;
+        stats.lost += self.lost;
+        stats.late += self.late;
+        stats.duplicated += self.duplicated;
+        stats.reordered += self.reordered;
     }
 }
 
