@@ -46,8 +46,12 @@ impl Description {
     /// whose address is of no known type.
     pub fn parse(data: &[u8], limits: &Limits) -> Result<Self, ParseError> {
         scan(data, limits)?;
-        let session =
+        let mut session =
             Session::parse(data).map_err(|e| ParseError::Malformed { what: e.to_string() })?;
+        // Cameras leave the t= line out; it can only mean "now".
+        if session.times.is_empty() {
+            session.times.push(Time::new(0, 0));
+        }
         for media in &session.medias {
             check_rtcp(media)?;
         }

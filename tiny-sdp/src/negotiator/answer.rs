@@ -294,7 +294,8 @@ fn common_formats<'r, 'a>(
     }
     let only_auxiliary = matches.iter().all(|m| is_auxiliary(&ours.codecs[m.local].name));
     let offers_more = remote.formats.iter().any(|f| !is_auxiliary(f.name));
-    (!matches.is_empty() && !(only_auxiliary && offers_more)).then_some(matches)
+    let enough = !only_auxiliary || !offers_more;
+    (enough && !matches.is_empty()).then_some(matches)
 }
 
 fn common_tokens(ours: &LocalMedia, remote: &RemoteMedia<'_>) -> Vec<Text> {
