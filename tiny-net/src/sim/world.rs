@@ -116,6 +116,8 @@ pub struct World<N: Node> {
     by_host: HashMap<HostId, Vec<usize>>,
     deadlines: BTreeSet<(Instant, usize)>,
     events: VecDeque<(NodeId, N::Event)>,
+    // Added but not yet polled.
+    fresh: Vec<usize>,
     start: Instant,
     now: Instant,
 }
@@ -129,6 +131,7 @@ impl<N: Node> World<N> {
             by_host: HashMap::new(),
             deadlines: BTreeSet::new(),
             events: VecDeque::new(),
+            fresh: Vec::new(),
             start,
             now: start,
         }
@@ -141,12 +144,13 @@ impl<N: Node> World<N> {
     }
 
     /// Puts a node on a host of the [`network`](Self::network), behind a NAT for example. Several
-    /// nodes of one host each see all its events.
+    /// nodes of one host each see all its events. A node is first polled when time begins to run, so
+    /// that those added after it are already there.
     pub fn add_on(&mut self, host: HostId, node: N) -> NodeId {
         let id = self.inhabitants.len();
         self.inhabitants.push(Inhabitant { host, node, deadline: None });
         self.by_host.entry(host).or_default().push(id);
-        self.drain(id);
+        self.fresh.push(id);
         NodeId(id)
     }
 
@@ -183,6 +187,9 @@ impl<N: Node> World<N> {
     /// # Panics
     /// When nodes keep each other busy without time moving on.
     pub fn next_event(&mut self, until: Instant) -> Option<(NodeId, N::Event)> {
+        for id in std::mem::take(&mut self.fresh) {
+            self.drain(id);
+        }
         let mut steps = 0;
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -242,7 +249,8 @@ impl<N: Node> World<N> {
 
     /// True when nothing is under way and no node waits for a time.
     pub fn is_quiet(&self) -> bool {
-        self.deadlines.is_empty()
+        self.fresh.is_empty()
+            && self.deadlines.is_empty()
             && self.events.is_empty()
             && self.network.next_deadline().is_none()
     }
