@@ -11,9 +11,8 @@ use tiny_sdp::{Config, Error, LocalCodec, LocalMedia, LocalSession, Negotiator};
 
 fn main() -> Result<(), Error> {
     let config = Arc::new(Config::default());
-    let codecs = || {
-        vec![LocalCodec::opus(), LocalCodec::g722(), LocalCodec::pcmu(), LocalCodec::pcma()]
-    };
+    let codecs =
+        || vec![LocalCodec::opus(), LocalCodec::g722(), LocalCodec::pcmu(), LocalCodec::pcma()];
     let media = |port| {
         let mut audio = LocalMedia::audio(port, codecs()).with_telephone_events();
         audio.ptime = Some(20);

@@ -85,6 +85,12 @@ impl Slot {
         *self = Self::new(kind, protocol);
     }
 
+    /// What it keeps beside itself.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.bindings.capacity() * std::mem::size_of::<Binding>()
+    }
+
     pub(super) fn note_peer(&mut self, pt: u8) {
         if static_codec(pt).is_none() {
             self.peer.insert(pt);
