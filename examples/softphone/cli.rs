@@ -111,8 +111,14 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "U", help_heading = "Identity")]
     pub(crate) auth_user: Option<String>,
     /// The password; others on this machine may see it: prefer --password-file or SOFTPHONE_PASSWORD
-    #[arg(long, global = true, value_name = "P", help_heading = "Identity",
-          conflicts_with = "password_file", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "P",
+        help_heading = "Identity",
+        conflicts_with = "password_file",
+        allow_hyphen_values = true
+    )]
     pub(crate) password: Option<String>,
     /// The password is the first line of this file
     #[arg(long, global = true, value_name = "F", help_heading = "Identity")]
@@ -163,7 +169,13 @@ pub(crate) struct Options {
     pub(crate) insecure: Option<bool>,
 
     /// Codecs to offer and accept, best first, e.g. opus,g722,pcmu,pcma
-    #[arg(long, global = true, value_name = "A,B,C", help_heading = "Media", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "A,B,C",
+        help_heading = "Media",
+        value_delimiter = ','
+    )]
     #[serde(deserialize_with = "comma_or_many")]
     pub(crate) codecs: Vec<String>,
     /// Milliseconds of sound in a packet

@@ -28,7 +28,7 @@ pub(crate) struct Match {
 
 impl Match {
     /// Measured on real codecs: the same speech scores above 0.9, other speech below 0.5.
-    pub(crate) const ENOUGH: f64 = 0.7;
+    pub(crate) const ENOUGH: f64 = 0.8;
 
     /// Whether it is the same speech, whole and about as loud.
     pub(crate) fn holds(&self) -> bool {
@@ -107,7 +107,9 @@ pub(crate) fn compare(said: &Sound, heard: &Sound) -> Result<Match, String> {
 /// in `a`. What lies outside of `b` counts as silence.
 fn agreement(a: &[Feature], b: &[Feature], lag: isize) -> (f64, f64) {
     let silence = [-FLOOR_DB; BANDS];
-    let at = |i: usize| usize::try_from(i as isize + lag).ok().and_then(|i| b.get(i)).unwrap_or(&silence);
+    let at = |i: usize| {
+        usize::try_from(i as isize + lag).ok().and_then(|i| b.get(i)).unwrap_or(&silence)
+    };
     let n = a.len() as f64;
     let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
     for band in 0..BANDS {
@@ -131,7 +133,8 @@ fn agreement(a: &[Feature], b: &[Feature], lag: isize) -> (f64, f64) {
 fn gain(said: &[f32], heard: &[f32], lag: isize) -> f64 {
     let (mut x, mut y) = (1e-12, 1e-12);
     for (i, sample) in said.iter().enumerate() {
-        let other = usize::try_from(i as isize + lag).ok().and_then(|i| heard.get(i)).unwrap_or(&0.0);
+        let other =
+            usize::try_from(i as isize + lag).ok().and_then(|i| heard.get(i)).unwrap_or(&0.0);
         x += f64::from(sample * sample);
         y += f64::from(other * other);
     }
@@ -247,7 +250,8 @@ mod tests {
         let mut phase = 0.0;
         while (samples.len() as f64) < seconds * f64::from(rate) {
             let length = (f64::from(rate) * (0.08 + 0.2 * random())) as usize;
-            let (f0, f1, f2) = (90.0 + 80.0 * random(), 300.0 + 500.0 * random(), 900.0 + 1500.0 * random());
+            let (f0, f1, f2) =
+                (90.0 + 80.0 * random(), 300.0 + 500.0 * random(), 900.0 + 1500.0 * random());
             let loud = if random() < 0.2 { 0.0 } else { 0.2 + 0.8 * random() };
             for i in 0..length {
                 phase += f0 / f64::from(rate);
@@ -267,7 +271,10 @@ mod tests {
         let mut late = vec![0.0; 24_000];
         late.extend_from_slice(&said.samples);
         late.extend(vec![0.0; 48_000]);
-        let mut heard = Sound { rate: 16_000, samples: resample(&Sound { rate: 48_000, samples: late }, 16_000) };
+        let mut heard = Sound {
+            rate: 16_000,
+            samples: resample(&Sound { rate: 48_000, samples: late }, 16_000),
+        };
         for (i, s) in heard.samples.iter_mut().enumerate() {
             // As coarse as 8-bit PCM.
             *s = (*s * 100.0).round() / 100.0 + 0.002 * ((i * 7919 % 13) as f32 - 6.0) / 6.0;

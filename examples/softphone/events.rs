@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// The figures of a call's media, by the names of the command-line contract.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -112,6 +112,7 @@ pub(crate) struct Reporter {
 
 struct Inner {
     start: Instant,
+    started: SystemTime,
     json: bool,
     /// A live line is drawn only for people.
     terminal: bool,
@@ -132,7 +133,8 @@ impl Reporter {
 
     fn to(out: Box<dyn Write + Send>, json: bool, terminal: bool) -> Self {
         let state = Mutex::new(State { out, live: String::new() });
-        Self { inner: Arc::new(Inner { start: Instant::now(), json, terminal, state }) }
+        let (start, started) = (Instant::now(), SystemTime::now());
+        Self { inner: Arc::new(Inner { start, started, json, terminal, state }) }
     }
 
     /// Whether a person watches.
@@ -147,6 +149,18 @@ impl Reporter {
     /// Seconds since the start.
     pub(crate) fn seconds(&self) -> f64 {
         self.inner.start.elapsed().as_secs_f64()
+    }
+
+    /// When this was made: where the seconds begin.
+    pub(crate) fn started(&self) -> SystemTime {
+        self.inner.started
+    }
+
+    /// Writes an object of another shape, in JSON mode.
+    pub(crate) fn object(&self, object: serde_json::Map<String, serde_json::Value>) {
+        if self.inner.json {
+            self.write(&format!("{}\n", serde_json::Value::Object(object)));
+        }
     }
 
     /// Says what happened. Errors go to stderr where stdout is not JSON.
@@ -189,7 +203,8 @@ impl Reporter {
             return;
         }
         state.live = text.to_owned();
-        let _ = write!(state.out, "\r\x1b[2K{text}");
+        // Without wrapping: what is wider than the terminal is cut, and one line stays one line.
+        let _ = write!(state.out, "\r\x1b[2K\x1b[?7l{text}\x1b[?7h");
         let _ = state.out.flush();
     }
 
@@ -199,7 +214,7 @@ impl Reporter {
         let _ = if state.live.is_empty() {
             state.out.write_all(line.as_bytes())
         } else {
-            let framed = format!("\r\x1b[2K{line}{}", state.live);
+            let framed = format!("\r\x1b[2K{line}\x1b[?7l{}\x1b[?7h", state.live);
             state.out.write_all(framed.as_bytes())
         };
         let _ = state.out.flush();
@@ -220,7 +235,8 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Ringing { call } => format!("[{call}] ringing"),
         Event::Answered { call, codec, sample_rate, remote, .. } => {
             let codec = codec.as_deref().unwrap_or("no sound");
-            let rate = sample_rate.map(|r| format!(" {} kHz", r as f64 / 1000.0)).unwrap_or_default();
+            let rate =
+                sample_rate.map(|r| format!(" {} kHz", r as f64 / 1000.0)).unwrap_or_default();
             let remote = remote.as_deref().map(|r| format!(", media to {r}")).unwrap_or_default();
             format!("[{call}] answered: {codec}{rate}{remote}")
         }
@@ -333,9 +349,21 @@ mod tests {
         assert_eq!(lines[0]["stats"]["rx_packets"], 7);
         assert_eq!(lines[1]["event"], "media");
         for field in [
-            "tx_packets", "rx_packets", "tx_bytes", "rx_bytes", "lost", "late", "duplicated",
-            "reordered", "concealed_ms", "jitter_ms", "buffer_ms", "rtt_ms", "mos",
-            "input_level_db", "output_level_db",
+            "tx_packets",
+            "rx_packets",
+            "tx_bytes",
+            "rx_bytes",
+            "lost",
+            "late",
+            "duplicated",
+            "reordered",
+            "concealed_ms",
+            "jitter_ms",
+            "buffer_ms",
+            "rtt_ms",
+            "mos",
+            "input_level_db",
+            "output_level_db",
         ] {
             assert!(lines[1].get(field).is_some(), "{field}");
         }
@@ -368,7 +396,9 @@ mod tests {
             r.say("ringing");
             r.live("");
         });
-        assert_eq!(text, "\r\x1b[2K00:01\r\x1b[2Kringing\n00:01\r\x1b[2K");
+        let live = "\x1b[?7l00:01\x1b[?7h";
+        let gone = "\r\x1b[2K\x1b[?7l\x1b[?7h";
+        assert_eq!(text, format!("\r\x1b[2K{live}\r\x1b[2Kringing\n{live}{gone}"));
         assert_eq!(written(false, false, |r| r.live("00:01")), "");
     }
 

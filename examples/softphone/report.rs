@@ -96,7 +96,7 @@ pub(crate) fn html(report: &Report) -> String {
         let sign = if *good { "✓" } else { "✕" };
         let _ = write!(page, "<span class=\"verdict {class}\">{sign} {}</span>", escape(words));
     }
-    let _ = write!(page, "<p class=\"subtitle\">{}</p></header>\n", escape(&report.subtitle));
+    let _ = writeln!(page, "<p class=\"subtitle\">{}</p></header>", escape(&report.subtitle));
     summary(&mut page, &report.phones);
     if !report.rows.is_empty() {
         ladder::section(&mut page, &report.participants, &report.rows);
@@ -149,13 +149,18 @@ fn plots(page: &mut String, phones: &[Phone]) {
     };
     page.push_str("<section><h2>Quality over time</h2><div class=\"plots\">");
     let mut put = |plot: Plot| plot::figure(page, &plot, &frame);
-    put(Plot::new("Speech quality", "MOS, 1 to 4.5; higher is better", of(&|s| s.mos)).range(1.0, 4.5));
+    put(Plot::new("Speech quality", "MOS, 1 to 4.5; higher is better", of(&|s| s.mos))
+        .range(1.0, 4.5));
     put(Plot::new("Loss", "% of packets, in each interval", loss(phones)).at_least(5.0));
-    put(Plot::new("Jitter", "ms, as RFC 3550 estimates it", of(&|s| Some(s.jitter_ms))).at_least(10.0));
-    put(Plot::new("Jitter buffer", "ms of sound waiting", of(&|s| Some(s.buffer_ms))).at_least(50.0));
+    put(Plot::new("Jitter", "ms, as RFC 3550 estimates it", of(&|s| Some(s.jitter_ms)))
+        .at_least(10.0));
+    put(Plot::new("Jitter buffer", "ms of sound waiting", of(&|s| Some(s.buffer_ms)))
+        .at_least(50.0));
     let levels = |value: &dyn Fn(&Stats) -> f64| of(&|s| Some(value(s).clamp(-80.0, 0.0)));
-    put(Plot::new("Level heard", "dB below full scale", levels(&|s| s.output_level_db)).range(-80.0, 0.0));
-    put(Plot::new("Level said", "dB below full scale", levels(&|s| s.input_level_db)).range(-80.0, 0.0));
+    put(Plot::new("Level heard", "dB below full scale", levels(&|s| s.output_level_db))
+        .range(-80.0, 0.0));
+    put(Plot::new("Level said", "dB below full scale", levels(&|s| s.input_level_db))
+        .range(-80.0, 0.0));
     page.push_str("</div></section>\n");
 }
 
@@ -164,7 +169,8 @@ fn loss(phones: &[Phone]) -> Vec<Line> {
     let line = |(index, phone): (usize, &Phone)| {
         let mut before = (0, 0);
         let points = phone.samples.iter().map(|(t, s)| {
-            let (lost, seen) = (s.lost.saturating_sub(before.0), s.rx_packets.saturating_sub(before.1));
+            let (lost, seen) =
+                (s.lost.saturating_sub(before.0), s.rx_packets.saturating_sub(before.1));
             before = (s.lost, s.rx_packets);
             let percent = (lost + seen > 0).then(|| 100.0 * lost as f64 / (lost + seen) as f64);
             (*t, percent)

@@ -36,7 +36,8 @@ fn step(line: &str) -> Result<(Duration, Action), String> {
         Ok(s) if s.is_finite() && (0.0..=1e6).contains(&s) => Duration::from_secs_f64(s),
         _ => return Err(format!("'{time}' is not a time in seconds; expected e.g. `2.0 hold`")),
     };
-    let (command, argument) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+    let (command, argument) =
+        rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
     let argument = argument.trim();
     let action = match (command, argument) {
         ("hold", "") => Action::Hold,
@@ -73,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_script_is_read_in_order_of_time() {
-        let script = parse("# a comment\n\n4 resume\n2.0 hold   # why\n 7.5 dtmf 1#a\n9\thangup\n").unwrap();
+        let script =
+            parse("# a comment\n\n4 resume\n2.0 hold   # why\n 7.5 dtmf 1#a\n9\thangup\n").unwrap();
         let ms = Duration::from_millis;
         let expected = [
             (ms(2000), Action::Hold),

@@ -57,11 +57,8 @@ pub(crate) fn merge(cli: Options, file: Options) -> Options {
     }
     // A password of either form on the command line hides both forms in the file.
     let typed = cli.password.is_some() || cli.password_file.is_some();
-    let (password, password_file) = if typed {
-        (cli.password, cli.password_file)
-    } else {
-        (file.password, file.password_file)
-    };
+    let (password, password_file) =
+        if typed { (cli.password, cli.password_file) } else { (file.password, file.password_file) };
     Options {
         config: cli.config,
         aor: cli.aor.or(file.aor),

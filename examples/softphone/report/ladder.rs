@@ -26,7 +26,11 @@ pub(super) fn section(page: &mut String, participants: &[String], all: &[Row]) {
     }
     page.push_str("</div></div>");
     if all.len() > rows.len() {
-        let _ = write!(page, "<p class=\"subtitle\">{} more messages are not shown.</p>", all.len() - rows.len());
+        let _ = write!(
+            page,
+            "<p class=\"subtitle\">{} more messages are not shown.</p>",
+            all.len() - rows.len()
+        );
     }
     page.push_str("</section>\n");
 }
@@ -61,7 +65,12 @@ fn diagram(page: &mut String, participants: &[String], rows: &[Row]) {
         let y = HEAD + ROW * index as f64 + 20.0;
         let (from, to) = (x(row.from), x(row.to));
         arrow(page, index, row, from, to, y);
-        let _ = write!(page, "<text class=\"time\" x=\"{TIME_WIDTH}\" y=\"{}\">{:.3}</text></a>", y + 4.0, row.t);
+        let _ = write!(
+            page,
+            "<text class=\"time\" x=\"{TIME_WIDTH}\" y=\"{}\">{:.3}</text></a>",
+            y + 4.0,
+            row.t
+        );
     }
     page.push_str("</svg>");
 }

@@ -79,7 +79,12 @@ pub(super) fn figure(page: &mut String, plot: &Plot, frame: &Frame) {
     if plot.lines.len() > 1 {
         page.push_str("<span class=\"legend\">");
         for line in &plot.lines {
-            let _ = write!(page, "<span><i class=\"dash s{}\"></i>{}</span>", line.series, escape(&line.name));
+            let _ = write!(
+                page,
+                "<span><i class=\"dash s{}\"></i>{}</span>",
+                line.series,
+                escape(&line.name)
+            );
         }
         page.push_str("</span>");
     }
@@ -119,15 +124,26 @@ pub(super) fn figure(page: &mut String, plot: &Plot, frame: &Frame) {
         // Where labels would run into each other, the first one stays.
         let half = 3.0 * words.chars().count() as f64;
         if at - half >= free_from {
-            let _ = write!(page, "<text class=\"marked\" x=\"{at:.1}\" y=\"11\">{}</text>", escape(words));
+            let _ = write!(
+                page,
+                "<text class=\"marked\" x=\"{at:.1}\" y=\"11\">{}</text>",
+                escape(words)
+            );
             free_from = at + half + 8.0;
         }
     }
     for line in &plot.lines {
         let faint = if line.faint { " faint" } else { "" };
-        let _ = write!(page, "<path class=\"line s{}{faint}\" d=\"{}\"/>", line.series, path(line, &x, &y));
+        let _ = write!(
+            page,
+            "<path class=\"line s{}{faint}\" d=\"{}\"/>",
+            line.series,
+            path(line, &x, &y)
+        );
     }
-    page.push_str("<line class=\"cursor\" y1=\"16\" y2=\"154\" visibility=\"hidden\"/></svg></figure>");
+    page.push_str(
+        "<line class=\"cursor\" y1=\"16\" y2=\"154\" visibility=\"hidden\"/></svg></figure>",
+    );
 }
 
 fn axes(

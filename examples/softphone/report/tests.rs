@@ -32,10 +32,18 @@ pub(crate) fn example() -> Report {
     });
     let phone = |name: &str, turn: f64| Phone {
         name: name.into(),
-        facts: [("Codec", "opus 48 kHz"), ("Duration", "10.6 s"), ("MOS", "4.38"), ("Loss", "0.5 %"),
-                ("Jitter", "1.2 ms"), ("Round trip", "0.3 ms"), ("Ended by", "alice"), ("Keys heard", "4 2 #")]
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .to_vec(),
+        facts: [
+            ("Codec", "opus 48 kHz"),
+            ("Duration", "10.6 s"),
+            ("MOS", "4.38"),
+            ("Loss", "0.5 %"),
+            ("Jitter", "1.2 ms"),
+            ("Round trip", "0.3 ms"),
+            ("Ended by", "alice"),
+            ("Keys heard", "4 2 #"),
+        ]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .to_vec(),
         samples: (0..40)
             .map(|i| {
                 let t = f64::from(i) * 0.25 + 0.7;
@@ -54,7 +62,11 @@ pub(crate) fn example() -> Report {
                 (t, stats)
             })
             .collect(),
-        marks: if turn == 0.0 { vec![(6.0, "keys 42#".into()), (7.0, "hold".into())] } else { Vec::new() },
+        marks: if turn == 0.0 {
+            vec![(6.0, "keys 42#".into()), (7.0, "hold".into())]
+        } else {
+            Vec::new()
+        },
         holds: if turn == 0.0 { vec![(7.0, 8.2)] } else { Vec::new() },
     };
     Report {
@@ -75,7 +87,10 @@ fn the_page_stands_alone_and_shows_every_message() {
     }
     assert_eq!(page.matches("<article").count(), 15);
     assert_eq!(page.matches("<svg class=\"plot\"").count(), 6);
-    assert!(page.contains("INVITE sip:bob@demo.test (SDP)") && page.contains("prefers-color-scheme:dark"));
+    assert!(
+        page.contains("INVITE sip:bob@demo.test (SDP)")
+            && page.contains("prefers-color-scheme:dark")
+    );
     // For the eye: SOFTPHONE_REPORT=page.html cargo test --example softphone
     if let Ok(path) = std::env::var("SOFTPHONE_REPORT") {
         std::fs::write(path, &page).unwrap();
