@@ -84,6 +84,10 @@ fn device_error(id: &str, reason: impl ToString) -> MediaError {
     MediaError::Device { id: id.to_owned(), reason: reason.to_string() }
 }
 
+/// What ALSA lists although it is no device: converters that stand before one, and a bin.
+const CONVERTERS: [&str; 8] =
+    ["null", "lavrate", "samplerate", "speexrate", "speex", "upmix", "vdownmix", "oss"];
+
 fn list() -> Result<Vec<DeviceInfo>, cpal::Error> {
     let host = cpal::default_host();
     let default_id = |device: Option<cpal::Device>| device.and_then(|d| d.id().ok());
@@ -94,6 +98,9 @@ fn list() -> Result<Vec<DeviceInfo>, cpal::Error> {
     let mut found = Vec::new();
     for device in host.devices()? {
         let Ok(id) = device.id() else { continue };
+        if CONVERTERS.contains(&id.id()) {
+            continue;
+        }
         let name =
             device.description().map_or_else(|_| id.id().to_owned(), |d| d.name().to_owned());
         for (kind, default) in &defaults {

@@ -5,9 +5,11 @@ use super::choice::{choose, ring_format};
 use super::{DeviceConfig, device_error, quiet};
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
 use tiny_media::ring::{self, AppSink, AppSource, Pace, PcmReader, PcmWriter};
 use tiny_media::{AudioFormat, DeviceKind, MediaError, Sink, Source};
 
@@ -94,17 +96,34 @@ struct Holder {
 }
 
 /// What the callbacks and the holder's thread tell each other.
-#[derive(Default)]
 struct Health {
     stop: AtomicBool,
     lost: AtomicBool,
     fault: OnceLock<String>,
-    /// Errors since sound last came or went.
-    errors: AtomicU32,
+    /// When the errors began after which no sound has come or gone, in ms since `opened`, plus one;
+    /// 0 when all is well.
+    failing: AtomicU64,
+    opened: Instant,
 }
 
-/// So many errors in a row without any sound, and a device counts as lost.
-const HOPELESS: u32 = 50;
+impl Health {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            stop: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            fault: OnceLock::new(),
+            failing: AtomicU64::new(0),
+            opened: Instant::now(),
+        })
+    }
+}
+
+/// Nothing but errors for so long, and a device counts as lost. PulseAudio, for one, fails a while at
+/// the start of a stream.
+const HOPELESS: Duration = Duration::from_secs(2);
+
+/// A pause after an error that may pass, for the system's thread tries again at once.
+const BREATH: Duration = Duration::from_millis(5);
 
 type Build<T> = fn(
     &cpal::Device,
@@ -122,7 +141,7 @@ impl Holder {
         wanted: AudioFormat,
         build: Build<T>,
     ) -> Result<(Self, T), MediaError> {
-        let health = Arc::new(Health::default());
+        let health = Health::new();
         let (answer, wait) = mpsc::sync_channel(1);
         let run = {
             let (config, id, health) = (config.clone(), id.to_owned(), health.clone());
@@ -225,6 +244,7 @@ fn explain(error: &cpal::Error) -> String {
         ErrorKind::DeviceNotAvailable => "not available: no sound card, or it was unplugged".into(),
         ErrorKind::DeviceBusy => "busy: another program uses it".into(),
         ErrorKind::PermissionDenied => "permission denied: is the user in group audio?".into(),
+        // ALSA's own words: "ALSA function 'snd_pcm_…' failed with error '…'".
         _ => error.to_string(),
     };
     text.trim_end_matches('.').replace('\n', " ")
@@ -239,7 +259,13 @@ fn on_error(health: &Health, holder: &Thread, error: &cpal::Error) {
         | ErrorKind::StreamInvalidated
         | ErrorKind::HostUnavailable
         | ErrorKind::PermissionDenied => true,
-        _ => health.errors.fetch_add(1, Ordering::Relaxed) >= HOPELESS,
+        _ => {
+            let now = health.opened.elapsed().as_millis() as u64 + 1;
+            let kept = health.failing.compare_exchange(0, now, Relaxed, Relaxed);
+            let began = kept.map_or_else(|began| began, |_| now);
+            thread::sleep(BREATH);
+            now - began >= HOPELESS.as_millis() as u64
+        }
     };
     if fatal {
         let _ = health.fault.set(explain(error));
@@ -291,7 +317,7 @@ where
     let (from, to) = (usize::from(stream.channels), usize::from(channels));
     let (holder, faults) = (thread::current(), health.clone());
     let capture = move |data: &[T], _: &cpal::InputCallbackInfo| {
-        health.errors.store(0, Ordering::Relaxed);
+        health.failing.store(0, Relaxed);
         capture(data, from, to, |pcm| {
             writer.write(pcm);
         });
@@ -356,7 +382,7 @@ where
     let (to, from) = (usize::from(stream.channels), usize::from(channels));
     let (holder, faults) = (thread::current(), health.clone());
     let play = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
-        health.errors.store(0, Ordering::Relaxed);
+        health.failing.store(0, Relaxed);
         play(data, to, from, |pcm| {
             reader.read_all(pcm);
         });
@@ -428,7 +454,7 @@ mod tests {
         let format = AudioFormat::new(48_000, 1);
         let config = DeviceConfig::default();
         let (mut writer, ring) = ring::source(format, config.buffer, Pace::Device);
-        let holder = Holder { health: Arc::default(), thread: None };
+        let holder = Holder { health: Health::new(), thread: None };
         let mut source = DeviceSource { ring, holder };
         let health = source.holder.health.clone();
         writer.write(&[5; 480]);
@@ -457,14 +483,23 @@ mod tests {
     }
 
     #[test]
-    fn errors_without_end_and_without_sound_are_a_loss() {
-        let health = Health::default();
+    fn errors_for_two_seconds_without_sound_are_a_loss() {
         let us = thread::current();
-        for _ in 0..HOPELESS {
+        let failing_since = |ago: Duration| {
+            let mut health = Health::new();
+            let opened = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+            Arc::get_mut(&mut health).unwrap().opened = opened;
+            let began = (Duration::from_secs(60) - ago).as_millis() as u64 + 1;
+            health.failing.store(began, Relaxed);
             on_error(&health, &us, &ErrorKind::BackendError.into());
-        }
-        assert!(!health.lost.load(Ordering::Relaxed));
+            health
+        };
+        assert!(!failing_since(Duration::from_secs(1)).lost.load(Relaxed));
+        let lost = failing_since(HOPELESS);
+        assert!(lost.lost.load(Relaxed) && lost.fault.get().is_some());
+
+        let health = Health::new();
         on_error(&health, &us, &ErrorKind::BackendError.into());
-        assert!(health.lost.load(Ordering::Relaxed));
+        assert_ne!(health.failing.load(Relaxed), 0, "the time counts from the first error on");
     }
 }

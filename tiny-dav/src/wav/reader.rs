@@ -27,6 +27,15 @@ impl WavFile {
         Reader::open(path)?.load().map_err(|e| file_error(path, e))
     }
 
+    /// Reads a whole file that is in memory already.
+    ///
+    /// # Errors
+    /// [`MediaError::File`] when it is no WAV file.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MediaError> {
+        let load = || Reader::new(io::Cursor::new(bytes))?.load();
+        load().map_err(|e| file_error(Path::new("WAV data"), e))
+    }
+
     /// The shape of the sound.
     pub fn format(&self) -> AudioFormat {
         self.format
@@ -43,8 +52,8 @@ impl WavFile {
 }
 
 /// An open file, read from the start by blocks.
-pub(super) struct Reader {
-    file: BufReader<File>,
+pub(super) struct Reader<R> {
+    file: R,
     layout: Layout,
     /// Frames not read yet.
     left: u64,
@@ -54,18 +63,22 @@ pub(super) struct Reader {
 /// Frames read at a time.
 const BLOCK: u64 = 4_096;
 
-impl Reader {
+impl Reader<BufReader<File>> {
     /// Opens a file and reads its header.
     pub(super) fn open(path: &Path) -> Result<Self, MediaError> {
-        let open = || {
-            let mut file = BufReader::new(File::open(path)?);
-            let layout = Layout::read(&mut file)?;
-            if layout.frames == 0 {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no sound"));
-            }
-            Ok(Self { file, layout, left: layout.frames, raw: Vec::new() })
-        };
+        let open = || Self::new(BufReader::new(File::open(path)?));
         open().map_err(|e| file_error(path, e))
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Reads the header.
+    pub(super) fn new(mut file: R) -> io::Result<Self> {
+        let layout = Layout::read(&mut file)?;
+        if layout.frames == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no sound"));
+        }
+        Ok(Self { file, layout, left: layout.frames, raw: Vec::new() })
     }
 
     /// The shape of the sound.

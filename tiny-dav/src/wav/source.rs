@@ -4,6 +4,8 @@
 use super::file_error;
 use super::reader::{Reader, WavFile};
 use rtrb::{Consumer, Producer, RingBuffer};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,7 +132,7 @@ impl Drop for WavSource {
 
 /// The reading side of a file that is too long for memory.
 struct Ahead {
-    reader: Reader,
+    reader: Reader<BufReader<File>>,
     looped: bool,
     /// A block that did not fit the ring, from `at` on.
     pcm: Vec<i16>,

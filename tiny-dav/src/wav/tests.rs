@@ -49,7 +49,13 @@ fn wav(tag: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
 }
 
 fn load(bytes: &[u8]) -> Result<WavFile, MediaError> {
-    WavFile::load(&Temp::with(bytes).0)
+    let file = WavFile::load(&Temp::with(bytes).0);
+    let memory = WavFile::parse(bytes);
+    assert_eq!(file.is_ok(), memory.is_ok());
+    if let (Ok(file), Ok(memory)) = (&file, memory) {
+        assert_eq!((file.format(), file.samples()), (memory.format(), memory.samples()));
+    }
+    file
 }
 
 fn loaded(bytes: &[u8]) -> Vec<i16> {
