@@ -12,7 +12,7 @@ pub mod stream;
 pub mod tone;
 
 pub use error::MediaError;
-pub use jitter::JitterConfig;
+pub use jitter::{JitterBuffer, JitterConfig, JitterStats};
 pub use level::Level;
 pub use plugin::{
     AudioCodec, AudioDecoder, AudioEncoder, AudioFormat, CodecDescription, DeviceBackend,

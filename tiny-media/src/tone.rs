@@ -52,26 +52,37 @@ pub fn strongest_tone(pcm: &[i16], rate: u32) -> Option<Tone> {
     if total_db <= crate::Level::FLOOR_DB + 6.0 {
         return None;
     }
-    let level = |f: f64| tone_level_db(block, rate, f);
-    // The main lobe of the window is four bins wide; one bin a step cannot miss it.
-    let step = f64::from(rate) / block.len() as f64;
+    // A coarse scan over a short piece, then closer searches over longer and longer ones: the main
+    // lobe of the window is four bins wide, so each search starts within the lobe of the next.
     let high = f64::from(rate) * 0.45;
+    let mut length = block.len().min(1024);
+    let bin = f64::from(rate) / length as f64;
     let mut best = (50.0, f64::MIN);
     let mut f = 50.0;
     while f < high {
-        let db = level(f);
+        let db = tone_level_db(&block[..length], rate, f);
         if db > best.1 {
             best = (f, db);
         }
-        f += step;
+        f += bin;
     }
-    let (mut low, mut high) = (best.0 - step, best.0 + step);
-    for _ in 0..40 {
-        let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
-        if level(a) < level(b) { low = a } else { high = b }
+    let mut frequency = best.0;
+    let mut reach = bin;
+    loop {
+        let level = |f: f64| tone_level_db(&block[..length], rate, f);
+        let (mut low, mut high) = (frequency - reach, frequency + reach);
+        for _ in 0..16 {
+            let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+            if level(a) < level(b) { low = a } else { high = b }
+        }
+        frequency = (low + high) / 2.0;
+        if length == block.len() {
+            break;
+        }
+        length = (length * 2).min(block.len());
+        reach = f64::from(rate) / length as f64;
     }
-    let frequency = (low + high) / 2.0;
-    let level_db = level(frequency);
+    let level_db = tone_level_db(block, rate, frequency);
     let purity = 10f64.powf((level_db - total_db) / 10.0).min(1.0);
     Some(Tone { frequency, level_db, purity })
 }
