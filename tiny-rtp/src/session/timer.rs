@@ -175,11 +175,6 @@ impl Schedule {
         let alone = Group { members: 1, senders: 0, we_sent: false };
         self.next = now + self.random(alone, rng);
     }
-
-    #[cfg(test)]
-    pub(super) fn average(&self) -> f64 {
-        self.average
-    }
 }
 
 // A hostile or absurd configuration must not overflow an Instant.
