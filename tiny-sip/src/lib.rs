@@ -7,18 +7,31 @@
 //! - [`StreamFramer`]: messages and keep-alives out of a byte stream (§18.3, RFC 5626).
 //! - [`digest`]: RFC 7616 authentication, both sides. [`multipart`]: RFC 2046 bodies.
 //!
+//! The endpoint half (RFC 3261 §8–§18):
+//! - [`Endpoint`]: the sans-IO core. [`Input`] in, [`Event`] and [`Transmit`] out; [`Config`].
+//! - [`transaction`]: the four machines of §17 with RFC 6026.
+//! - dialogs (§12) and usages (INVITE §13–15, REGISTER §10, plain requests) live behind it.
+//!
 //! Nothing here reads a clock, a socket or the operating system's entropy.
 
+mod dialog;
 pub mod digest;
+mod endpoint;
 mod framing;
 pub mod header;
 mod message;
 mod method;
 pub mod multipart;
 mod status;
+pub mod transaction;
 mod uri;
+mod usage;
 mod writer;
 
+pub use endpoint::{
+    Account, AccountKey, Body, CallKey, Cause, Config, Credentials, EndedBy, Endpoint, Error, Event,
+    Headers, Input, Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target, Transmit,
+};
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};
 pub use message::{Defect, Limits, Message, ParseError};

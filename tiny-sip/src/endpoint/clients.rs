@@ -1,0 +1,377 @@
+//! Client transactions: the machines of [`crate::transaction`] with their bytes, timers and owners,
+//! and the matching of responses to them (RFC 3261 §17.1.3).
+
+use super::fingerprint::Fingerprint;
+use super::outgoing::Request;
+use super::{AccountKey, CallKey, Cause, Due, Endpoint, RequestKey};
+use crate::header::HeaderName;
+use crate::message::Message;
+use crate::method::Method;
+use crate::transaction::{Action, Actions, Client, ClientEvent, InviteClient, Timer, TimerSlot};
+use crate::writer::Writer;
+use bytes::Bytes;
+use std::time::Instant;
+use tiny_sak::{Flow, TimerKey};
+
+slotmap::new_key_type! {
+    /// Names a client transaction.
+    pub(crate) struct ClientKey;
+}
+
+/// Who wants to know about the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Invite(CallKey),
+    Reinvite(CallKey),
+    /// Nobody but for challenges: the call is over already.
+    Bye,
+    /// The CANCEL of a call's INVITE.
+    Cancel(CallKey),
+    /// The ACK of an INVITE transaction's 2xx; of which fork, if not of the winner.
+    Ack(ClientKey, Option<Fingerprint>),
+    Register(AccountKey),
+    Plain(RequestKey),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Machine {
+    Invite(InviteClient),
+    Other(Client),
+}
+
+/// A client transaction.
+#[derive(Debug)]
+pub(crate) struct ClientTx {
+    machine: Machine,
+    print: Fingerprint,
+    timers: [Option<TimerKey>; 2],
+    pub(crate) owner: Owner,
+    pub(crate) account: Option<AccountKey>,
+    pub(crate) flow: Flow,
+    /// What may have to be sent again: the request, then its ACK.
+    pub(crate) bytes: Bytes,
+    /// What the request was made of; until the final response, of an INVITE with credentials
+    /// longer, because its ACKs need them.
+    pub(crate) request: Option<Box<Request>>,
+    /// Where the ACK of a 2xx went.
+    pub(crate) ack_flow: Option<Box<Flow>>,
+    /// The next-hop URI of an INVITE.
+    pub(crate) hop: Option<Box<str>>,
+    /// The dialog of the 2xx that won.
+    pub(crate) winner: Option<Fingerprint>,
+    /// The other dialogs of a fork that answered 2xx, with their ACKs.
+    pub(crate) strays: Vec<(Fingerprint, Bytes, Flow)>,
+}
+
+impl Endpoint {
+    /// Creates the transaction and sends the request.
+    pub(crate) fn new_client(
+        &mut self,
+        now: Instant,
+        request: Box<Request>,
+        flow: Flow,
+        bytes: Bytes,
+        branch: &str,
+    ) -> ClientKey {
+        let reliable = flow.transport.is_reliable();
+        let timers = &self.config.timers;
+        let invite = request.method == Method::Invite;
+        let (machine, actions) = if invite {
+            let (machine, actions) = InviteClient::new(reliable, timers);
+            (Machine::Invite(machine), actions)
+        } else {
+            let (machine, actions) = Client::new(reliable, timers);
+            (Machine::Other(machine), actions)
+        };
+        let hop = invite
+            .then(|| crate::dialog::next_hop(&request.uri, &request.routes).into())
+            .filter(|_| !matches!(request.owner, Owner::Reinvite(_)));
+        let print = self.prints.of(&["c", branch, request.method.as_str()]);
+        let key = self.clients.insert(ClientTx {
+            machine,
+            print,
+            timers: [None; 2],
+            owner: request.owner,
+            account: request.account,
+            flow,
+            bytes,
+            request: Some(request),
+            ack_flow: None,
+            hop,
+            winner: None,
+            strays: Vec::new(),
+        });
+        self.client_index.insert(print, key);
+        self.run_client(now, key, actions, None);
+        key
+    }
+
+    /// A response: its transaction is that of the top Via's branch and the CSeq's method.
+    pub(crate) fn on_response(&mut self, now: Instant, message: Message) {
+        let print = match (message.top_via(), message.cseq()) {
+            (Ok(via), Ok(cseq)) if via.branch().is_some() => {
+                self.prints.of(&["c", via.branch().unwrap_or_default(), cseq.method])
+            }
+            _ => {
+                self.counters.dropped_garbage += 1;
+                return;
+            }
+        };
+        let Some(key) = self.client_index.get(&print).copied() else {
+            self.counters.dropped_responses += 1;
+            return;
+        };
+        let status = message.status().map_or(0, |status| status.code());
+        self.client_event(now, key, ClientEvent::of_status(status), Some(&message));
+    }
+
+    /// One step of a machine.
+    pub(crate) fn client_event(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        event: ClientEvent,
+        message: Option<&Message>,
+    ) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if let ClientEvent::Timer(timer) = event {
+            client.timers[timer.slot() as usize] = None;
+        }
+        let timers = &self.config.timers;
+        let actions = match &mut client.machine {
+            Machine::Invite(machine) => machine.handle(event, timers),
+            Machine::Other(machine) => machine.handle(event, timers),
+        };
+        if let ClientEvent::Timer(Timer::A | Timer::E) = event {
+            self.counters.retransmitted += u64::from(!actions.is_empty());
+        }
+        self.run_client(now, key, actions, message);
+    }
+
+    fn run_client(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        actions: Actions,
+        message: Option<&Message>,
+    ) {
+        // The transaction leaves the tables before its user hears of the end, so that whatever the
+        // user does next finds no half-dead transaction.
+        let mut orphan = None;
+        let over = actions.contains(&Action::Terminate);
+        for action in actions {
+            let Some(client) = self.clients.get_mut(key) else { break };
+            match action {
+                Action::Send => {
+                    let (flow, bytes) = (client.flow, client.bytes.clone());
+                    self.transmit(flow, bytes);
+                }
+                Action::SendAck => {
+                    if client.winner.is_none()
+                        && let Some(message) = message
+                    {
+                        self.refusal_ack(key, message);
+                    }
+                }
+                Action::Set(timer, after) => self.set_client_timer(key, timer, now + after),
+                Action::Stop(slot) => self.stop_client_timer(key, slot),
+                Action::Deliver => {
+                    if let Some(message) = message {
+                        self.deliver(now, key, message);
+                    }
+                }
+                Action::Timeout => {
+                    orphan = client.request.take().map(|r| (r, Cause::Timeout, "no response"));
+                }
+                Action::Failed => {
+                    let reason = "the next hop cannot be reached";
+                    orphan = client.request.take().map(|r| (r, Cause::Network, reason));
+                }
+                Action::Terminate | Action::SendTrying => {}
+            }
+        }
+        if over {
+            self.remove_client(key);
+        }
+        if let Some((request, cause, reason)) = orphan {
+            // RFC 3263 §4.3: a transport failure or time-out moves on to the next target.
+            if let Err(request) = self.fail_over(now, request) {
+                self.request_failed(now, request, cause, reason);
+            }
+        }
+    }
+
+    /// The ACK of a 3xx–6xx (§17.1.1.3): to where the INVITE went, with its branch.
+    fn refusal_ack(&mut self, key: ClientKey, message: &Message) {
+        let Some(client) = self.clients.get(key) else { return };
+        if let Some(request) = &client.request {
+            let branch = request.branch.as_ref().map_or("", |branch| branch.as_str());
+            let mut w = Writer::request(&Method::Ack, &request.uri)
+                .via(client.flow.transport, self.sent_by(client.flow.transport, client.flow.local), branch)
+                .header(HeaderName::MaxForwards, 70u8);
+            if !request.routes.is_empty() {
+                w = w.header(HeaderName::Route, &*request.routes);
+            }
+            w = w
+                .header(HeaderName::From, &*request.from)
+                // "The To header field in the ACK MUST equal the To … in the response"
+                .copy(message, HeaderName::To)
+                .header(HeaderName::CallId, &*request.call_id)
+                .cseq(request.cseq, &Method::Ack);
+            let Ok(bytes) = w.finish() else { return };
+            if let Some(client) = self.clients.get_mut(key) {
+                client.bytes = bytes;
+            }
+        }
+        let Some(client) = self.clients.get(key) else { return };
+        let (flow, bytes) = (client.flow, client.bytes.clone());
+        self.transmit(flow, bytes);
+    }
+
+    fn set_client_timer(&mut self, key: ClientKey, timer: Timer, at: Instant) {
+        self.stop_client_timer(key, timer.slot());
+        let set = self.timers.insert(at, Due::Client(key, timer));
+        if let Some(client) = self.clients.get_mut(key) {
+            client.timers[timer.slot() as usize] = Some(set);
+        }
+    }
+
+    fn stop_client_timer(&mut self, key: ClientKey, slot: TimerSlot) {
+        if let Some(client) = self.clients.get_mut(key)
+            && let Some(timer) = client.timers[slot as usize].take()
+        {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// Ends a transaction without a word to its owner.
+    pub(crate) fn remove_client(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.remove(key) else { return };
+        client.timers.into_iter().flatten().for_each(|timer| {
+            self.timers.cancel(timer);
+        });
+        if self.client_index.get(&client.print) == Some(&key) {
+            self.client_index.remove(&client.print);
+        }
+        // Dialogs of forked 2xx live as long as they can be repeated.
+        for (print, ..) in client.strays {
+            if let Some(dialog) = self.dialog_index.remove(&print) {
+                self.dialogs.remove(dialog);
+            }
+        }
+    }
+
+    /// Whether an INVITE has been answered provisionally, so that it may be cancelled (§9.1).
+    pub(crate) fn is_proceeding(&self, key: ClientKey) -> bool {
+        matches!(
+            self.clients.get(key).map(|client| client.machine),
+            Some(Machine::Invite(machine))
+                if machine.state() == crate::transaction::InviteClientState::Proceeding
+        )
+    }
+
+    /// A response for the transaction user.
+    fn deliver(&mut self, now: Instant, key: ClientKey, message: &Message) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        let owner = client.owner;
+        let status = message.status().map_or(0, |status| status.code());
+        if status >= 300 {
+            // The final response: what the request was made of is free for another attempt.
+            let Some(request) = client.request.take() else { return };
+            return self.refused(now, key, request, status, message);
+        }
+        match owner {
+            Owner::Invite(call) => self.invite_response(now, call, key, status, message),
+            Owner::Reinvite(call) => self.reinvite_response(now, call, key, status, message),
+            Owner::Register(account) if status >= 200 => {
+                self.register_accepted(now, account, key, message);
+            }
+            Owner::Plain(request) if status >= 200 => self.plain_response(request, message),
+            _ => {}
+        }
+        if status >= 200
+            && let Some(client) = self.clients.get_mut(key)
+            && client.request.as_ref().is_some_and(|request| request.auth.is_empty())
+        {
+            client.request = None;
+            if !matches!(owner, Owner::Invite(_) | Owner::Reinvite(_)) {
+                client.bytes = Bytes::new();
+            }
+        }
+    }
+
+    /// A 3xx–6xx: credentials, the next target, or the owner's business.
+    fn refused(
+        &mut self,
+        now: Instant,
+        key: ClientKey,
+        request: Box<Request>,
+        status: u16,
+        message: &Message,
+    ) {
+        let owner = request.owner;
+        let mut cause = Cause::Peer;
+        let mut kept = request;
+        if matches!(status, 401 | 407) && self.wants_retry(owner) {
+            match self.answer_challenge(key, kept, message) {
+                Ok(again) => {
+                    self.attempt(now, again);
+                    return;
+                }
+                Err(request) => {
+                    kept = request;
+                    cause = Cause::Unauthorized;
+                }
+            }
+        } else if status == 503 && self.wants_retry(owner) {
+            // RFC 3263 §4.3: a 503 is a failure of this target.
+            match self.fail_over(now, kept) {
+                Ok(()) => return,
+                Err(request) => kept = request,
+            }
+        }
+        match owner {
+            Owner::Invite(call) => self.invite_refused(now, call, status, message),
+            Owner::Reinvite(call) => self.reinvite_refused(now, call, kept, status, message.reason()),
+            Owner::Register(account) => {
+                self.register_refused(now, account, status, message, cause);
+            }
+            Owner::Plain(request) => {
+                self.plain_refused(now, request, kept.dialog, status, message, cause);
+            }
+            Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
+        }
+    }
+
+    /// A caller who has hung up does not try again.
+    fn wants_retry(&self, owner: Owner) -> bool {
+        match owner {
+            Owner::Invite(call) => {
+                self.calls.get(call).is_some_and(|call| !call.is_hanging_up())
+            }
+            Owner::Cancel(_) | Owner::Ack(..) => false,
+            _ => true,
+        }
+    }
+
+    /// A request that has no response.
+    pub(crate) fn request_failed(
+        &mut self,
+        now: Instant,
+        request: Box<Request>,
+        cause: Cause,
+        reason: &str,
+    ) {
+        match request.owner {
+            Owner::Invite(call) => self.invite_failed(now, call, cause, reason),
+            Owner::Reinvite(call) => {
+                // §14.1 and §8.1.3.1: no response is a 408, no connection a 503.
+                let status = if cause == Cause::Timeout { 408 } else { 503 };
+                self.reinvite_refused(now, call, request, status, reason);
+            }
+            Owner::Register(account) => self.register_failed(now, account, cause, reason),
+            Owner::Plain(key) => self.plain_failed(key, cause, reason),
+            Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
+        }
+    }
+}

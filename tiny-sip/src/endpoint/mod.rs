@@ -1,0 +1,220 @@
+//! The endpoint: transport-layer rules (RFC 3261 §18), transactions, dialogs and usages behind one
+//! sans-IO door. `handle` takes what happened, `poll` gives what to send and what to know.
+//!
+//! It opens no socket, reads no clock, resolves no name and knows no media.
+
+mod accounts;
+mod api;
+mod clients;
+mod commands;
+mod config;
+mod fingerprint;
+mod outgoing;
+mod receive;
+mod reply;
+mod servers;
+
+pub use api::{
+    Account, AccountKey, Body, CallKey, Cause, Credentials, EndedBy, Error, Event, Headers, Input,
+    Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target, Transmit,
+};
+pub use config::Config;
+
+pub(crate) use accounts::AccountState;
+pub(crate) use clients::{ClientKey, Owner};
+pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
+pub(crate) use outgoing::{Contact, Leg, Request, check};
+pub(crate) use servers::Purpose;
+
+use crate::dialog::{Dialog, DialogKey};
+use crate::framing::StreamFramer;
+use crate::transaction::{ClientEvent, ServerEvent, Timer};
+use crate::usage::call::Call;
+use clients::ClientTx;
+use fingerprint::Index;
+use servers::ServerTx;
+use slotmap::SlotMap;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+use tiny_sak::{Flow, Output, Rng, TimerQueue, Transport};
+
+/// The SIP core of a user agent.
+///
+/// The contract is that of every core ([`tiny_sak::Output`]): call [`handle`](Self::handle) or a
+/// command, then [`poll`](Self::poll) until it gives a timeout.
+///
+/// ```
+/// use std::time::Instant;
+/// use tiny_sip::{Account, Config, Endpoint, Event, Outgoing};
+/// use tiny_sak::{Output, Rng, Transport};
+///
+/// let now = Instant::now();
+/// let mut endpoint = Endpoint::new(Config::default(), Rng::from_seed(1));
+/// endpoint.bind(Transport::Udp, "127.0.0.1:5060".parse().unwrap());
+/// let alice = endpoint
+///     .add_account(Account { aor: "sip:alice@example.com".into(), ..Account::default() })
+///     .unwrap();
+/// let bob = Outgoing { to: "sip:bob@127.0.0.1:5070".into(), ..Outgoing::default() };
+/// endpoint.invite(now, alice, bob).unwrap();
+/// let Output::Transmit(invite) = endpoint.poll(now) else { panic!() };
+/// assert!(invite.data.starts_with(b"INVITE sip:bob@127.0.0.1:5070 SIP/2.0\r\n"));
+/// ```
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(crate) config: Config,
+    pub(crate) rng: Rng,
+    pub(crate) prints: Fingerprinter,
+    out: VecDeque<Out>,
+    pub(crate) timers: TimerQueue<Due>,
+    bound: Vec<(Transport, SocketAddr)>,
+    pub(crate) clients: SlotMap<ClientKey, ClientTx>,
+    client_index: Index<ClientKey>,
+    pub(crate) servers: SlotMap<ServerKey, ServerTx>,
+    server_index: Index<ServerKey>,
+    merged_index: Index<ServerKey>,
+    pub(crate) dialogs: SlotMap<DialogKey, Dialog>,
+    pub(crate) dialog_index: Index<DialogKey>,
+    pub(crate) calls: SlotMap<CallKey, Call>,
+    pub(crate) accounts: SlotMap<AccountKey, AccountState>,
+    users: HashMap<String, AccountKey>,
+    pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
+    pending: SlotMap<QueryKey, Box<Request>>,
+    streams: HashMap<Flow, StreamFramer>,
+    broken_streams: HashSet<Flow>,
+    pub(crate) counters: Stats,
+    // Header field values that never change.
+    pub(crate) allow: String,
+    accept: String,
+    pub(crate) supported: String,
+}
+
+#[derive(Debug)]
+enum Out {
+    Transmit(Transmit),
+    Event(Event),
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Client(ClientKey, Timer),
+    Server(ServerKey, Timer),
+    /// A request nobody answered.
+    Abandon(ServerKey),
+    /// Repeat the 2xx of a call, or give up.
+    Answer(CallKey),
+    /// A caller's patience with ringing, or with a cancelled call.
+    Patience(CallKey),
+    /// A re-INVITE after 491.
+    Glare(CallKey),
+    /// Register again.
+    Refresh(AccountKey),
+    KeepAlive(AccountKey),
+}
+
+impl Endpoint {
+    /// An endpoint without addresses or accounts.
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        let prints = Fingerprinter::new(&mut rng);
+        let allow: Vec<_> = config.allow.iter().map(|method| method.as_str()).collect();
+        Self {
+            allow: allow.join(", "),
+            accept: config.accept.join(", "),
+            supported: config.supported.join(", "),
+            config,
+            rng,
+            prints,
+            out: VecDeque::new(),
+            timers: TimerQueue::new(),
+            bound: Vec::new(),
+            clients: SlotMap::with_key(),
+            client_index: Index::default(),
+            servers: SlotMap::with_key(),
+            server_index: Index::default(),
+            merged_index: Index::default(),
+            dialogs: SlotMap::with_key(),
+            dialog_index: Index::default(),
+            calls: SlotMap::with_key(),
+            accounts: SlotMap::with_key(),
+            users: HashMap::new(),
+            requests: SlotMap::with_key(),
+            pending: SlotMap::with_key(),
+            streams: HashMap::new(),
+            broken_streams: HashSet::new(),
+            counters: Stats::default(),
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Tells of an address that is being listened on. With a specified IP address, a next hop that
+    /// is an IP literal of the same family needs no [`Event::Resolve`].
+    pub fn bind(&mut self, transport: Transport, local: SocketAddr) {
+        if !self.bound.contains(&(transport, local)) {
+            self.bound.push((transport, local));
+        }
+    }
+
+    /// Tells that an address is not listened on any more.
+    pub fn unbind(&mut self, transport: Transport, local: SocketAddr) {
+        self.bound.retain(|bound| *bound != (transport, local));
+    }
+
+    /// Something happened outside. Timers that are due fire first.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        while let Some(due) = self.timers.pop_due(now) {
+            self.due(now, due);
+        }
+        match input {
+            Input::Datagram { flow, data } => self.on_datagram(now, flow, data),
+            Input::Stream { flow, data } => self.on_stream(now, flow, data),
+            Input::StreamClosed { flow } => self.on_closed(now, flow),
+            Input::SendFailed { flow, .. } => self.on_send_failed(now, flow),
+            Input::Resolved { query, targets } => self.resolved(now, query, targets),
+            Input::Timeout => {}
+        }
+    }
+
+    /// What to send, what to know, or when to come back.
+    pub fn poll(&mut self, _now: Instant) -> Output<Transmit, Event> {
+        match self.out.pop_front() {
+            Some(Out::Transmit(transmit)) => Output::Transmit(transmit),
+            Some(Out::Event(event)) => Output::Event(event),
+            None => Output::Timeout(self.timers.next_deadline()),
+        }
+    }
+
+    fn due(&mut self, now: Instant, due: Due) {
+        match due {
+            Due::Client(key, timer) => {
+                self.client_event(now, key, ClientEvent::Timer(timer), None);
+            }
+            Due::Server(key, timer) => self.server_event(now, key, ServerEvent::Timer(timer)),
+            Due::Abandon(key) => self.remove_server(key),
+            Due::Answer(call) => self.repeat_answer(now, call),
+            Due::Patience(call) => self.patience_over(now, call),
+            Due::Glare(call) => self.glare_over(now, call),
+            Due::Refresh(account) => self.refresh_due(now, account),
+            Due::KeepAlive(account) => self.keep_alive(now, account),
+        }
+    }
+
+    /// Live figures and drop counters.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            client_transactions: self.clients.len(),
+            server_transactions: self.servers.len(),
+            dialogs: self.dialogs.len(),
+            calls: self.calls.len(),
+            timers: self.timers.len(),
+            pending: self.pending.len(),
+            requests: self.requests.len(),
+            streams: self.streams.len(),
+            ..self.counters
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What comes in: datagrams, streams, failures; then the user agent server's checks of RFC 3261 §8.2
+//! in their order, up to the point where a usage takes over.
+
+use super::fingerprint::Fingerprint;
+use super::servers::Purpose;
+use super::{Endpoint, Event, ServerKey};
+use crate::dialog;
+use crate::framing::{FrameError, Framed, StreamFramer};
+use crate::header::HeaderName as H;
+use crate::message::{Message, ParseError};
+use crate::method::Method;
+use crate::transaction::{ClientEvent, ServerEvent};
+use crate::uri::Uri;
+use bytes::Bytes;
+use std::time::Instant;
+use tiny_sak::{Flow, id};
+
+impl Endpoint {
+    pub(crate) fn on_datagram(&mut self, now: Instant, flow: Flow, data: Bytes) {
+        // Empty lines before the message (§7.5); nothing else is a keep-alive.
+        let blank = data.iter().take_while(|b| matches!(b, b'\r' | b'\n' | 0)).count();
+        if blank == data.len() {
+            return;
+        }
+        self.on_message(now, flow, data.slice(blank..));
+    }
+
+    pub(crate) fn on_stream(&mut self, now: Instant, flow: Flow, data: Bytes) {
+        if !self.streams.contains_key(&flow) {
+            if self.streams.len() >= self.config.max_streams {
+                self.counters.dropped_streams += 1;
+                return;
+            }
+            self.streams.insert(flow, StreamFramer::new(&self.config.limits));
+        }
+        let mut data = Some(data);
+        loop {
+            let Some(framer) = self.streams.get_mut(&flow) else { return };
+            if let Some(data) = data.take() {
+                framer.push(data);
+            }
+            match framer.next() {
+                Ok(None) => return,
+                Ok(Some(Framed::Message(message))) => self.on_message(now, flow, message),
+                // RFC 5626 §3.5.1
+                Ok(Some(Framed::Ping)) => self.transmit(flow, Bytes::from_static(b"\r\n")),
+                Ok(Some(Framed::Pong)) => {}
+                Err(error) => {
+                    // The framer stays broken, so that the rest of the stream is dropped until the
+                    // driver closes it. The fault is told once where there is a head to answer to.
+                    self.counters.dropped_streams += 1;
+                    if self.broken_streams.insert(flow) {
+                        self.answer_frame_error(flow, error);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn answer_frame_error(&mut self, flow: Flow, error: FrameError) {
+        let (head, status) = match error {
+            FrameError::TooLarge { head } => (head, 513),
+            FrameError::ContentLength { head } => (head, 400),
+            _ => return,
+        };
+        let reason = if status == 400 { "Bad Request - Content-Length" } else { "" };
+        let partial = match Message::parse(head, &self.config.limits) {
+            Ok(message) => Some(Box::new(message)),
+            Err(ParseError::Request { partial, .. }) => partial,
+            Err(_) => None,
+        };
+        if let Some(request) = partial.filter(|request| request.is_request()) {
+            self.counters.rejected_malformed += 1;
+            self.answer_statelessly(flow, &request, status, reason, &[]);
+        }
+    }
+
+    /// A stream closed: what went over it fails at once; answers take a new connection.
+    pub(crate) fn on_closed(&mut self, now: Instant, flow: Flow) {
+        self.streams.remove(&flow);
+        self.broken_streams.remove(&flow);
+        let same = |other: &Flow| {
+            other.transport == flow.transport && other.remote == flow.remote
+        };
+        let lost: Vec<_> = self.clients.iter().filter(|(_, c)| same(&c.flow)).map(|c| c.0).collect();
+        let answers: Vec<_> =
+            self.servers.iter().filter(|(_, s)| s.flow == flow).map(|s| s.0).collect();
+        for key in answers {
+            let Some(server) = self.servers.get(key) else { continue };
+            if let Some(request) = server.request.clone() {
+                let back = self.way_back_without_connection(&request, flow);
+                if let Some(server) = self.servers.get_mut(key) {
+                    server.flow = back;
+                }
+            }
+        }
+        for key in lost {
+            self.client_event(now, key, ClientEvent::TransportError, None);
+        }
+        self.flow_lost(now, flow);
+    }
+
+    /// An ICMP error or a refused connection: like a 503 (§18.4, §8.1.3.1).
+    pub(crate) fn on_send_failed(&mut self, now: Instant, flow: Flow) {
+        if flow.transport.is_reliable() {
+            return self.on_closed(now, flow);
+        }
+        let lost: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, c)| c.flow.transport == flow.transport && c.flow.remote == flow.remote)
+            .map(|c| c.0)
+            .collect();
+        for key in lost {
+            self.client_event(now, key, ClientEvent::TransportError, None);
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, flow: Flow, data: Bytes) {
+        self.counters.received += 1;
+        match Message::parse(data, &self.config.limits) {
+            Ok(message) if message.is_request() => self.on_request(now, flow, message),
+            Ok(message) => self.on_response(now, message),
+            Err(ParseError::Request { partial: Some(request), what }) => {
+                self.reject_malformed(flow, &request, what);
+            }
+            Err(_) => self.counters.dropped_garbage += 1,
+        }
+    }
+
+    /// "as specific as possible" (§21.4.1); never for an ACK, and only when there is what an answer
+    /// needs: a Via to follow and a Call-ID, From, To and CSeq to copy.
+    fn reject_malformed(&mut self, flow: Flow, request: &Message, what: crate::message::Defect) {
+        let answerable = request.top_via().is_ok()
+            && [H::From, H::To, H::CallId, H::CSeq].iter().all(|name| request.header(*name).is_some());
+        if !answerable || request.method() == Some(&Method::Ack) {
+            self.counters.dropped_garbage += 1;
+            return;
+        }
+        self.counters.rejected_malformed += 1;
+        self.answer_statelessly(flow, request, what.status().code(), &what.reason(), &[]);
+    }
+
+    fn on_request(&mut self, now: Instant, flow: Flow, request: Message) {
+        let Some(method) = request.method().cloned() else { return };
+        let matched = match method {
+            Method::Ack => "INVITE",
+            _ => method.as_str(),
+        };
+        let Some(print) = self.server_print(&request, matched) else {
+            return match request.validate() {
+                Err(what) => self.reject_malformed(flow, &request, what),
+                Ok(()) => self.counters.dropped_garbage += 1,
+            };
+        };
+        if let Some(key) = self.server_index.get(&print).copied() {
+            let event = match method {
+                Method::Ack => ServerEvent::Ack,
+                _ => ServerEvent::Request,
+            };
+            self.server_event(now, key, event);
+            // The ACK of a 2xx is the dialog's even where a peer gives it the INVITE's branch.
+            if method != Method::Ack || !self.is_accepted_invite(key) {
+                return;
+            }
+        }
+        if let Err(what) = request.validate() {
+            return self.reject_malformed(flow, &request, what);
+        }
+        let (from_tag, to_tag) = dialog::tags(&request);
+        let call_id = request.call_id().unwrap_or_default();
+        if method == Method::Ack {
+            let dialog = self.dialog_print(call_id, to_tag, from_tag);
+            return self.on_ack(now, dialog, &request);
+        }
+        if self.clients.len() + self.servers.len() >= self.config.max_transactions {
+            self.counters.rejected_limit += 1;
+            return self.answer_statelessly(flow, &request, 503, "", &[(H::RetryAfter, "10")]);
+        }
+        if method == Method::Cancel {
+            return self.on_cancel(now, flow, print, &request);
+        }
+        if !to_tag.is_empty() {
+            let dialog = self.dialog_print(call_id, to_tag, from_tag);
+            let key = self.new_server(now, print, None, flow, &request, "");
+            if self.accept_method(now, key, &method) {
+                self.on_dialog_request(now, key, dialog, method, request, flow);
+            }
+            return;
+        }
+        // §8.2.2.2: the same request by another way.
+        let merged = request.cseq().ok().map(|cseq| {
+            let number = cseq.number.to_string();
+            self.prints.of(&["m", call_id, from_tag, &number, cseq.method])
+        });
+        let duplicate = merged.is_some_and(|print| self.merged_index.contains_key(&print));
+        let tag = id::tag(&mut self.rng);
+        let merged = merged.filter(|_| !duplicate);
+        let key = self.new_server(now, print, merged, flow, &request, &tag);
+        if duplicate {
+            self.counters.rejected_merged += 1;
+            return self.respond_core(now, key, 482, &[]);
+        }
+        if !self.accept_method(now, key, &method) {
+            return;
+        }
+        if !Uri::parse(request.request_uri()).is_ok_and(|uri| uri.is_sip() || is_tel(&uri)) {
+            return self.respond_core(now, key, 416, &[]);
+        }
+        if !self.accept_extensions(now, key, &request) || !self.accept_body(now, key, &request) {
+            return;
+        }
+        match method {
+            Method::Invite => self.on_invite(now, key, request, flow, &tag),
+            Method::Options if self.config.answer_options => self.answer_options(now, key),
+            // §15.1.2: a BYE that matches no dialog.
+            Method::Bye | Method::Prack | Method::Update => self.respond_core(now, key, 481, &[]),
+            _ => self.plain_request(now, key, None, request, flow),
+        }
+    }
+
+    /// §8.2.1: 405 for what we know and do not take, 501 for what we do not know (§21.5.2).
+    fn accept_method(&mut self, now: Instant, key: ServerKey, method: &Method) -> bool {
+        if self.config.allow.contains(method) {
+            return true;
+        }
+        let allow = std::mem::take(&mut self.allow);
+        let status = if method.is_known() { 405 } else { 501 };
+        self.respond_core(now, key, status, &[(H::Allow, &allow)]);
+        self.allow = allow;
+        false
+    }
+
+    /// §8.2.2.3
+    pub(crate) fn accept_extensions(&mut self, now: Instant, key: ServerKey, request: &Message) -> bool {
+        let unknown: Vec<&str> = request
+            .list(H::Require)
+            .filter(|tag| !self.config.supported.iter().any(|s| s.eq_ignore_ascii_case(tag)))
+            .collect();
+        if unknown.is_empty() {
+            return true;
+        }
+        let unknown = unknown.join(", ");
+        self.respond_core(now, key, 420, &[(H::Unsupported, &unknown)]);
+        false
+    }
+
+    /// §8.2.3: 415 for a body that cannot be read, 406 for a caller that takes no session
+    /// description (§21.4.7).
+    pub(crate) fn accept_body(&mut self, now: Instant, key: ServerKey, request: &Message) -> bool {
+        let invite = request.method() == Some(&Method::Invite);
+        let accept = std::mem::take(&mut self.accept);
+        let mut refused: Option<(u16, H, &str)> = None;
+        if !request.body().is_empty() {
+            if request.list(H::ContentEncoding).any(|c| !c.eq_ignore_ascii_case("identity")) {
+                refused = Some((415, H::AcceptEncoding, "identity"));
+            } else if invite && !self.config.accept.is_empty() && !self.is_accepted(request) {
+                refused = Some((415, H::Accept, &accept));
+            }
+        }
+        if refused.is_none() && invite && request.header(H::Accept).is_some() {
+            let sdp = crate::header::MediaType::parse("application/sdp");
+            let takes = sdp.is_ok_and(|sdp| {
+                request.accepts().flatten().any(|range| range.accepts(&sdp))
+            });
+            if !takes {
+                refused = Some((406, H::Accept, &accept));
+            }
+        }
+        if let Some((status, name, value)) = refused {
+            self.respond_core(now, key, status, &[(name, value)]);
+        }
+        let fine = refused.is_none();
+        self.accept = accept;
+        fine
+    }
+
+    fn is_accepted(&self, request: &Message) -> bool {
+        let Some(Ok(kind)) = request.content_type() else { return false };
+        self.config.accept.iter().any(|accepted| {
+            accepted.split_once('/').is_some_and(|(main, sub)| kind.is(main, sub))
+        })
+    }
+
+    /// §11.2
+    pub(crate) fn answer_options(&mut self, now: Instant, key: ServerKey) {
+        let (allow, accept) = (std::mem::take(&mut self.allow), std::mem::take(&mut self.accept));
+        let supported = std::mem::take(&mut self.supported);
+        let extra = [(H::Allow, &*allow), (H::Accept, &*accept), (H::Supported, &*supported)];
+        self.respond_core(now, key, 200, &extra);
+        (self.allow, self.accept, self.supported) = (allow, accept, supported);
+    }
+
+    /// §9.2: the INVITE is the one with the same branch and sent-by.
+    fn on_cancel(&mut self, now: Instant, flow: Flow, print: Fingerprint, request: &Message) {
+        let invite = self
+            .server_print(request, "INVITE")
+            .and_then(|print| self.server_index.get(&print).copied());
+        let tag = match invite.and_then(|key| self.servers.get(key)) {
+            // "the To tag of the response to the CANCEL and the To tag in the response to the
+            // original request SHOULD be the same"
+            Some(server) if !server.tag.is_empty() => server.tag.to_string(),
+            _ => id::tag(&mut self.rng).to_string(),
+        };
+        let key = self.new_server(now, print, None, flow, request, &tag);
+        let Some(invite) = invite else { return self.respond_core(now, key, 481, &[]) };
+        self.respond_core(now, key, 200, &[]);
+        match self.servers.get(invite).map(|server| server.purpose) {
+            Some(Purpose::Invite(call)) if self.is_unanswered(invite) => {
+                self.on_cancelled(now, call, invite, request);
+            }
+            Some(Purpose::Reinvite(call)) if self.is_unanswered(invite) => {
+                self.on_reinvite_cancelled(now, call, invite);
+            }
+            _ => {}
+        }
+    }
+
+    /// A request for the owner to answer.
+    pub(crate) fn plain_request(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        call: Option<super::CallKey>,
+        request: Message,
+        flow: Flow,
+    ) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.purpose = Purpose::Plain;
+        }
+        self.guard_server(now, key);
+        self.event(Event::Request { key, call, request, flow });
+    }
+
+    pub(crate) fn dialog_print(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> Fingerprint {
+        self.prints.of(&["d", call_id, local_tag, remote_tag])
+    }
+}
+
+fn is_tel(uri: &Uri<'_>) -> bool {
+    uri.scheme() == crate::uri::Scheme::Tel
+}

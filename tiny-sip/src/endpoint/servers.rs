@@ -1,0 +1,282 @@
+//! Server transactions: the machines of [`crate::transaction`] with their responses, timers and
+//! owners, and the matching of requests to them (RFC 3261 §17.2.3).
+
+use super::fingerprint::Fingerprint;
+use super::{CallKey, Due, Endpoint, Error, Headers, ServerKey};
+use crate::dialog;
+use crate::header::HeaderName;
+use crate::message::Message;
+use crate::method::Method;
+use crate::status::StatusCode;
+use crate::transaction::{
+    Action, Actions, InviteServer, InviteServerState, Server, ServerEvent, Timer, TimerSlot,
+};
+use bytes::Bytes;
+use std::time::Instant;
+use tiny_sak::{Flow, TimerKey};
+
+/// What a server transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Answered by the endpoint at once.
+    Core,
+    /// A call's INVITE.
+    Invite(CallKey),
+    /// A call's re-INVITE.
+    Reinvite(CallKey),
+    /// Waits for `respond`.
+    Plain,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Machine {
+    Invite(InviteServer),
+    Other(Server),
+}
+
+/// A server transaction.
+#[derive(Debug)]
+pub(crate) struct ServerTx {
+    machine: Machine,
+    print: Fingerprint,
+    merged: Option<Fingerprint>,
+    timers: [Option<TimerKey>; 2],
+    pub(crate) purpose: Purpose,
+    /// The way back.
+    pub(crate) flow: Flow,
+    /// Where the request came from.
+    pub(crate) source: Flow,
+    /// Until the final response.
+    pub(crate) request: Option<Message>,
+    /// The tag that our responses add to To; empty inside a dialog.
+    pub(crate) tag: Box<str>,
+    response: Bytes,
+}
+
+impl Endpoint {
+    /// What identifies the transaction of a request (§17.2.3): branch, sent-by and method, an ACK
+    /// and a CANCEL being sought under the INVITE's. Without the cookie of RFC 3261 it is what RFC
+    /// 2543 has: Request-URI, From tag, Call-ID, CSeq number and top Via. (The To tag is left out,
+    /// since a repeated request has none where an ACK has one.)
+    pub(crate) fn server_print(&self, request: &Message, method: &str) -> Option<Fingerprint> {
+        let via = request.top_via().ok()?;
+        if via.has_unique_branch() {
+            let port = via.port.unwrap_or(0).to_string();
+            let mut host = [0u8; 64];
+            // sent-by is compared without case; a long host name is compared as written.
+            let lower = match host.get_mut(..via.host.len()) {
+                Some(copy) => {
+                    copy.copy_from_slice(via.host.as_bytes());
+                    copy.make_ascii_lowercase();
+                    std::str::from_utf8(copy).unwrap_or(via.host)
+                }
+                None => via.host,
+            };
+            let branch = via.branch().unwrap_or_default();
+            return Some(self.prints.of(&["s", branch, lower, &port, method]));
+        }
+        let (from_tag, _) = dialog::tags(request);
+        let number = request.cseq().ok()?.number.to_string();
+        let call_id = request.call_id().ok()?;
+        let uri = request.request_uri();
+        Some(self.prints.of(&["2543", uri, from_tag, call_id, &number, via.as_str(), method]))
+    }
+
+    /// Creates the transaction of a new request.
+    pub(crate) fn new_server(
+        &mut self,
+        now: Instant,
+        print: Fingerprint,
+        merged: Option<Fingerprint>,
+        flow: Flow,
+        request: &Message,
+        tag: &str,
+    ) -> ServerKey {
+        let reliable = flow.transport.is_reliable();
+        let timers = self.config.timers;
+        let invite = request.method() == Some(&Method::Invite);
+        let (machine, actions) = if invite {
+            let (machine, actions) = InviteServer::new(reliable, &timers);
+            (Machine::Invite(machine), actions)
+        } else {
+            (Machine::Other(Server::new(reliable)), Actions::new())
+        };
+        let key = self.servers.insert(ServerTx {
+            machine,
+            print,
+            merged,
+            timers: [None; 2],
+            purpose: Purpose::Core,
+            flow: self.way_back(request, flow),
+            source: flow,
+            request: Some(request.clone()),
+            tag: tag.into(),
+            response: Bytes::new(),
+        });
+        self.server_index.insert(print, key);
+        if let Some(merged) = merged {
+            self.merged_index.insert(merged, key);
+        }
+        self.run_server(now, key, actions);
+        key
+    }
+
+    /// Lets an unanswered request be forgotten when its sender has given up (Timer F there).
+    pub(crate) fn guard_server(&mut self, now: Instant, key: ServerKey) {
+        let at = now + self.config.timers.patience();
+        let timer = self.timers.insert(at, Due::Abandon(key));
+        if let Some(server) = self.servers.get_mut(key) {
+            server.timers[TimerSlot::State as usize] = Some(timer);
+        }
+    }
+
+    /// One step of a machine.
+    pub(crate) fn server_event(&mut self, now: Instant, key: ServerKey, event: ServerEvent) {
+        let Some(server) = self.servers.get_mut(key) else { return };
+        if let ServerEvent::Timer(timer) = event {
+            server.timers[timer.slot() as usize] = None;
+        }
+        let timers = &self.config.timers;
+        let actions = match &mut server.machine {
+            Machine::Invite(machine) => machine.handle(event, timers),
+            Machine::Other(machine) => machine.handle(event, timers),
+        };
+        if matches!(event, ServerEvent::Timer(Timer::G) | ServerEvent::Request) {
+            self.counters.retransmitted += u64::from(actions.contains(&Action::Send));
+        }
+        self.run_server(now, key, actions);
+    }
+
+    fn run_server(&mut self, now: Instant, key: ServerKey, actions: Actions) {
+        for action in actions {
+            let Some(server) = self.servers.get_mut(key) else { break };
+            match action {
+                Action::Send => {
+                    let (flow, bytes) = (server.flow, server.response.clone());
+                    if !bytes.is_empty() {
+                        self.transmit(flow, bytes);
+                    }
+                }
+                Action::SendTrying => {
+                    let (flow, source) = (server.flow, server.source);
+                    let Some(request) = server.request.clone() else { continue };
+                    let w = self.response(&request, source.remote, StatusCode::TRYING, "", "");
+                    if let Ok(bytes) = w.finish() {
+                        if let Some(server) = self.servers.get_mut(key) {
+                            server.response = bytes.clone();
+                        }
+                        self.transmit(flow, bytes);
+                    }
+                }
+                Action::Set(timer, after) => {
+                    let set = self.timers.insert(now + after, Due::Server(key, timer));
+                    let slot = &mut server.timers[timer.slot() as usize];
+                    if let Some(old) = slot.replace(set) {
+                        self.timers.cancel(old);
+                    }
+                }
+                Action::Stop(slot) => {
+                    if let Some(timer) = server.timers[slot as usize].take() {
+                        self.timers.cancel(timer);
+                    }
+                }
+                Action::Terminate => self.remove_server(key),
+                // An ACK in Accepted is dealt with by the dialog; that a refusal was not
+                // acknowledged or could not be sent changes nothing for its owner.
+                Action::Deliver | Action::Timeout | Action::Failed | Action::SendAck => {}
+            }
+        }
+    }
+
+    /// Gives a response to a transaction. The request is let go with the final one.
+    pub(crate) fn respond_bytes(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        status: StatusCode,
+        bytes: Bytes,
+    ) {
+        let Some(server) = self.servers.get_mut(key) else { return };
+        server.response = bytes;
+        let success = status.is_success();
+        if status.is_final() {
+            server.request = None;
+            server.purpose = Purpose::Core;
+        }
+        self.server_event(now, key, ServerEvent::of_status(status.code()));
+        if success
+            && let Some(server) = self.servers.get_mut(key)
+            && matches!(server.machine, Machine::Invite(_))
+        {
+            // Accepted: the user repeats the 2xx itself.
+            server.response = Bytes::new();
+            server.tag = "".into();
+        }
+    }
+
+    /// Composes and gives a response.
+    pub(crate) fn respond_with(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        status: u16,
+        reason: &str,
+        extra: &[(HeaderName, &str)],
+        headers: &Headers,
+        body: Option<&super::Body>,
+    ) -> Result<(), Error> {
+        let Some(code) = StatusCode::new(status) else { return Err(Error::Status(status)) };
+        let Some(server) = self.servers.get(key) else { return Err(Error::Stale("request")) };
+        let Some(request) = &server.request else { return Err(Error::Stale("request")) };
+        let mut w = self.response(request, server.source.remote, code, reason, &server.tag);
+        for (name, value) in extra {
+            w = w.header(*name, *value);
+        }
+        let bytes = Self::finish(w, headers, body)?;
+        self.respond_bytes(now, key, code, bytes);
+        Ok(())
+    }
+
+    /// A response of the endpoint's own making.
+    pub(crate) fn respond_core(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        status: u16,
+        extra: &[(HeaderName, &str)],
+    ) {
+        // It fails only for a transaction that has its final response.
+        let _ = self.respond_with(now, key, status, "", extra, &Headers::new(), None);
+    }
+
+    /// Whether an INVITE still waits for its final response.
+    pub(crate) fn is_unanswered(&self, key: ServerKey) -> bool {
+        self.servers.get(key).is_some_and(|server| match server.machine {
+            Machine::Invite(machine) => machine.state() == InviteServerState::Proceeding,
+            Machine::Other(_) => server.request.is_some(),
+        })
+    }
+
+    /// Whether an INVITE was answered 2xx.
+    pub(crate) fn is_accepted_invite(&self, key: ServerKey) -> bool {
+        matches!(
+            self.servers.get(key).map(|server| server.machine),
+            Some(Machine::Invite(machine)) if machine.state() == InviteServerState::Accepted
+        )
+    }
+
+    pub(crate) fn remove_server(&mut self, key: ServerKey) {
+        let Some(server) = self.servers.remove(key) else { return };
+        server.timers.into_iter().flatten().for_each(|timer| {
+            self.timers.cancel(timer);
+        });
+        if self.server_index.get(&server.print) == Some(&key) {
+            self.server_index.remove(&server.print);
+        }
+        if let Some(merged) = server.merged
+            && self.merged_index.get(&merged) == Some(&key)
+        {
+            self.merged_index.remove(&merged);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! A call: what caller and callee have in common, from answer to end (RFC 3261 §13.3, §15).
+
+use super::reinvite::Modification;
+use crate::dialog::DialogKey;
+use crate::endpoint::{
+    AccountKey, Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg, Owner,
+    ServerKey, check,
+};
+use crate::header::HeaderName;
+use crate::message::Message;
+use crate::method::Method;
+use crate::status::StatusCode;
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+use tiny_sak::{Flow, TimerKey};
+
+/// A call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) account: Option<AccountKey>,
+    /// We made the Call-ID: decides who waits longer after glare (§14.1).
+    pub(crate) caller: bool,
+    pub(crate) phase: Phase,
+    /// The dialog; of a caller, once it is confirmed.
+    pub(crate) dialog: Option<DialogKey>,
+    /// Early dialogs of a caller.
+    pub(crate) forks: Vec<DialogKey>,
+    /// How it will end, once somebody wants it to.
+    pub(crate) ending: Option<Box<Ending>>,
+    /// A 2xx of ours that waits for its ACK.
+    pub(crate) answer: Option<Box<Unconfirmed>>,
+    /// re-INVITEs, while there are any.
+    pub(crate) modification: Option<Box<Modification>>,
+    pub(crate) timer: Option<TimerKey>,
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Our INVITE has no final response.
+    Calling { leg: Leg, cancelled: bool },
+    /// Our INVITE has a 2xx with an offer; the ACK waits for the answer.
+    Unacknowledged { invite: ClientKey, number: u32 },
+    /// The peer's INVITE has no final response.
+    Ringing(ServerKey),
+    /// Our 2xx has no ACK.
+    Answered,
+    /// Both know.
+    Established,
+}
+
+/// How a call ends.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) by: EndedBy,
+    pub(crate) status: Option<u16>,
+    pub(crate) reason: &'static str,
+    pub(crate) headers: Headers,
+}
+
+/// A 2xx that is repeated until its ACK comes (§13.3.1.4).
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    pub(crate) bytes: Bytes,
+    pub(crate) flow: Flow,
+    pub(crate) number: u32,
+    pub(crate) interval: Duration,
+    pub(crate) until: Instant,
+    pub(crate) reinvite: bool,
+}
+
+impl Call {
+    pub(crate) fn new(account: Option<AccountKey>, caller: bool, phase: Phase) -> Self {
+        Self {
+            account,
+            caller,
+            phase,
+            dialog: None,
+            forks: Vec::new(),
+            ending: None,
+            answer: None,
+            modification: None,
+            timer: None,
+        }
+    }
+
+    pub(crate) fn set_leg(&mut self, new: Leg) {
+        if let Phase::Calling { leg, .. } = &mut self.phase {
+            *leg = new;
+        }
+    }
+
+    pub(crate) fn set_reinvite_leg(&mut self, leg: Leg) {
+        if let Some(modification) = &mut self.modification {
+            modification.set_leg(leg);
+        }
+    }
+
+    pub(crate) fn is_hanging_up(&self) -> bool {
+        self.ending.is_some()
+    }
+}
+
+impl Endpoint {
+    /// The account that a call belongs to: who makes it, or whom the Request-URI or To names.
+    pub fn account_of(&self, call: CallKey) -> Option<AccountKey> {
+        self.calls.get(call)?.account
+    }
+
+    /// Ends a call as its state demands: CANCEL (once the INVITE has a provisional response, §9.1),
+    /// 480, or BYE — for a callee after the ACK came (§15). `Ended` tells when it is over.
+    ///
+    /// # Errors
+    /// A stale key, or a header field that cannot be sent. Hanging up twice is no error.
+    pub fn hangup(&mut self, now: Instant, call: CallKey, headers: Headers) -> Result<(), Error> {
+        check(&headers, None)?;
+        let Some(state) = self.calls.get_mut(call) else { return Err(Error::Stale("call")) };
+        if state.ending.is_some() {
+            return Ok(());
+        }
+        let (by, status) = (EndedBy::Local, None);
+        let ending = Ending { by, status, reason: "hung up", headers };
+        match state.phase {
+            Phase::Calling { leg: Leg::Sent(_), .. } => {
+                state.ending = Some(Box::new(ending));
+                self.cancel(now, call);
+            }
+            Phase::Calling { .. } => self.end_call(now, call, by, None, "hung up", None),
+            Phase::Unacknowledged { .. } => {
+                // The 2xx must be acknowledged even so (§13.2.2.4).
+                self.acknowledge(now, call, None)?;
+                self.bye(now, call, ending.headers);
+                self.end_call(now, call, by, None, ending.reason, None);
+            }
+            Phase::Ringing(_) => return self.reject(now, call, 480, None, ending.headers),
+            // "MUST NOT send a BYE on a confirmed dialog until it has received an ACK" (§15)
+            Phase::Answered => state.ending = Some(Box::new(ending)),
+            Phase::Established => {
+                if state.modification.as_ref().is_some_and(|m| m.is_unacknowledged()) {
+                    self.acknowledge(now, call, None)?;
+                }
+                self.bye(now, call, ending.headers);
+                self.end_call(now, call, by, None, ending.reason, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a BYE, which outlives its call.
+    pub(crate) fn bye(&mut self, now: Instant, call: CallKey, headers: Headers) {
+        let Some(state) = self.calls.get(call) else { return };
+        let (account, Some(dialog)) = (state.account, state.dialog) else { return };
+        if let Some(mut bye) = self.in_dialog(dialog, Owner::Bye, account, Method::Bye) {
+            bye.headers = headers;
+            self.start(now, bye);
+        }
+    }
+
+    /// Forgets a call and tells the owner.
+    pub(crate) fn end_call(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        by: EndedBy,
+        status: Option<u16>,
+        reason: &str,
+        message: Option<Message>,
+    ) {
+        let Some(call) = self.calls.remove(key) else { return };
+        if let Some(timer) = call.timer {
+            self.timers.cancel(timer);
+        }
+        match call.phase {
+            Phase::Calling { leg, .. } => self.drop_leg(leg),
+            // §15.1.2: pending requests are answered 487.
+            Phase::Ringing(invite) => self.respond_core(now, invite, 487, &[]),
+            _ => {}
+        }
+        if let Some(modification) = call.modification {
+            self.end_modification(now, *modification);
+        }
+        for dialog in call.forks.into_iter().chain(call.dialog) {
+            self.remove_dialog(dialog);
+        }
+        // A caller that was asked to end says so, whatever the last response was.
+        let by = call.ending.as_ref().map_or(by, |ending| ending.by);
+        let reason = reason.to_owned();
+        self.event(Event::Ended { call: key, by, status, reason, message });
+    }
+
+    pub(crate) fn remove_dialog(&mut self, key: DialogKey) {
+        if let Some(dialog) = self.dialogs.remove(key)
+            && self.dialog_index.get(&dialog.print) == Some(&key)
+        {
+            self.dialog_index.remove(&dialog.print);
+        }
+    }
+
+    pub(crate) fn set_call_timer(&mut self, call: CallKey, at: Instant, due: Due) {
+        self.stop_call_timer(call);
+        let timer = self.timers.insert(at, due);
+        if let Some(call) = self.calls.get_mut(call) {
+            call.timer = Some(timer);
+        }
+    }
+
+    pub(crate) fn stop_call_timer(&mut self, call: CallKey) {
+        if let Some(timer) = self.calls.get_mut(call).and_then(|call| call.timer.take()) {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// The 2xx of an INVITE or re-INVITE: sent now, and again until its ACK comes.
+    pub(crate) fn send_answer(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        invite: ServerKey,
+        headers: &Headers,
+        body: Option<&Body>,
+        reinvite: bool,
+    ) -> Result<(), Error> {
+        let bytes = self.call_response(call, invite, StatusCode::OK, "", headers, body)?;
+        let Some(server) = self.servers.get(invite) else { return Err(Error::Stale("call")) };
+        let number = server
+            .request
+            .as_ref()
+            .and_then(|request| request.cseq().ok())
+            .map_or(0, |cseq| cseq.number);
+        let flow = server.flow;
+        let interval = self.config.timers.t1;
+        let until = now + self.config.timers.patience();
+        // The writer's buffer may be larger than what is in it, and this copy is kept.
+        let kept = Bytes::copy_from_slice(&bytes);
+        let answer = Unconfirmed { bytes: kept, flow, number, interval, until, reinvite };
+        if let Some(state) = self.calls.get_mut(call) {
+            state.answer = Some(Box::new(answer));
+        }
+        self.respond_bytes(now, invite, StatusCode::OK, bytes);
+        self.set_call_timer(call, now + interval, Due::Answer(call));
+        Ok(())
+    }
+
+    /// A response that belongs to the call's dialog: Record-Route and Contact (§12.1.1).
+    pub(crate) fn call_response(
+        &mut self,
+        call: CallKey,
+        invite: ServerKey,
+        status: StatusCode,
+        reason: &str,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<Bytes, Error> {
+        let state = self.calls.get(call).ok_or(Error::Stale("call"))?;
+        let server = self.servers.get(invite).ok_or(Error::Stale("call"))?;
+        let request = server.request.as_ref().ok_or(Error::Stale("call"))?;
+        let account = state.account.and_then(|key| self.accounts.get(key));
+        let called = crate::uri::Uri::parse(request.request_uri()).ok();
+        let user = called.and_then(|uri| uri.user());
+        let (transport, local) = (server.source.transport, server.source.local);
+        let mut w = self.response(request, server.source.remote, status, reason, &server.tag);
+        if status.code() < 300 {
+            let contact = self.contact_uri(account, user, transport, local);
+            w = w
+                .copy(request, HeaderName::RecordRoute)
+                .header(HeaderName::Contact, format_args!("<{contact}>"))
+                .header(HeaderName::Allow, self.allow.as_str());
+            if !self.supported.is_empty() {
+                w = w.header(HeaderName::Supported, self.supported.as_str());
+            }
+        }
+        Self::finish(w, headers, body)
+    }
+
+    /// §13.3.1.4: the interval doubles up to T2, over reliable transports too.
+    pub(crate) fn repeat_answer(&mut self, now: Instant, call: CallKey) {
+        let t2 = self.config.timers.t2;
+        let Some(state) = self.calls.get_mut(call) else { return };
+        state.timer = None;
+        let Some(answer) = &mut state.answer else { return };
+        if now >= answer.until {
+            // "If the server retransmits the 2xx response for 64*T1 seconds without receiving an
+            // ACK, the dialog is confirmed, but the session SHOULD be terminated … with a BYE"
+            state.answer = None;
+            let headers = state.ending.as_mut().map(|e| std::mem::take(&mut e.headers));
+            self.bye(now, call, headers.unwrap_or_default());
+            let reason = "no ACK came";
+            return self.end_call(now, call, EndedBy::Network, Some(408), reason, None);
+        }
+        let (flow, bytes) = (answer.flow, answer.bytes.clone());
+        answer.interval = (answer.interval * 2).min(t2);
+        let at = (now + answer.interval).min(answer.until);
+        self.counters.retransmitted += 1;
+        self.transmit(flow, bytes);
+        self.set_call_timer(call, at, Due::Answer(call));
+    }
+
+    /// An ACK that belongs to a dialog.
+    pub(crate) fn on_ack(&mut self, now: Instant, print: crate::endpoint::Fingerprint, ack: &Message) {
+        let call = self
+            .dialog_index
+            .get(&print)
+            .and_then(|key| self.dialogs.get(*key))
+            .map(|dialog| dialog.call);
+        let number = ack.cseq().map_or(0, |cseq| cseq.number);
+        let Some((call, state)) = call.and_then(|key| Some((key, self.calls.get_mut(key)?))) else {
+            self.counters.dropped_acks += 1;
+            return;
+        };
+        let Some(answer) = state.answer.take_if(|answer| answer.number == number) else {
+            self.counters.dropped_acks += 1;
+            return;
+        };
+        let body = (!ack.body().is_empty()).then(|| ack.clone());
+        if !answer.reinvite {
+            state.phase = Phase::Established;
+        }
+        let ending = state.ending.take();
+        self.stop_call_timer(call);
+        if answer.reinvite {
+            self.event(Event::ReinviteConfirmed { call, ack: body });
+        } else {
+            self.event(Event::Confirmed { call, ack: body });
+        }
+        if let Some(ending) = ending {
+            self.bye(now, call, ending.headers);
+            return self.end_call(now, call, ending.by, ending.status, ending.reason, None);
+        }
+        self.next_reinvite(now, call);
+    }
+
+    /// A request inside a dialog (§12.2.2).
+    pub(crate) fn on_dialog_request(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        print: crate::endpoint::Fingerprint,
+        method: Method,
+        request: Message,
+        flow: Flow,
+    ) {
+        let dialog_key = self.dialog_index.get(&print).copied();
+        let Some((dialog_key, dialog)) =
+            dialog_key.and_then(|key| Some((key, self.dialogs.get_mut(key)?)))
+        else {
+            return self.respond_core(now, key, 481, &[]);
+        };
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        if dialog.remote_cseq.is_some_and(|last| number < last) {
+            self.counters.rejected_cseq += 1;
+            return self.respond_core(now, key, 500, &[]);
+        }
+        dialog.remote_cseq = Some(number);
+        let call = dialog.call;
+        if !self.accept_extensions(now, key, &request) || !self.accept_body(now, key, &request) {
+            return;
+        }
+        match method {
+            Method::Bye => self.on_bye(now, key, call, dialog_key, request),
+            Method::Invite if self.calls.contains_key(call) => {
+                self.on_reinvite(now, key, call, request);
+            }
+            _ if !self.calls.contains_key(call) => self.respond_core(now, key, 481, &[]),
+            Method::Options if self.config.answer_options => self.answer_options(now, key),
+            _ => self.plain_request(now, key, Some(call), request, flow),
+        }
+    }
+
+    /// §15.1.2
+    fn on_bye(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        call: CallKey,
+        dialog: DialogKey,
+        request: Message,
+    ) {
+        self.respond_core(now, key, 200, &[]);
+        let Some(state) = self.calls.get_mut(call) else { return };
+        if state.dialog == Some(dialog) {
+            self.end_call(now, call, EndedBy::Remote, None, "hung up", Some(request));
+        } else {
+            // One branch of a fork has gone; the others still ring.
+            state.forks.retain(|fork| *fork != dialog);
+            self.remove_dialog(dialog);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The callee's side of an INVITE (RFC 3261 §13.3, §9.2).
+
+use super::call::{Call, Phase};
+use crate::dialog::{self, Dialog, Parts};
+use crate::endpoint::{
+    Body, CallKey, EndedBy, Endpoint, Error, Event, Headers, Purpose, ServerKey, check,
+};
+use crate::header::HeaderName as H;
+use crate::message::Message;
+use crate::status::StatusCode;
+use std::time::Instant;
+use tiny_sak::Flow;
+
+impl Endpoint {
+    /// A new call comes in.
+    pub(crate) fn on_invite(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: Message,
+        flow: Flow,
+        tag: &str,
+    ) {
+        // "Contact … MUST be present" (§8.1.1.8): without it the dialog would lead nowhere.
+        if !matches!(request.contacts().next(), Some(Ok(contact)) if contact.uri.is_sip()) {
+            return self.respond_core(now, key, 400, &[]);
+        }
+        if self.calls.len() >= self.config.max_calls {
+            self.counters.rejected_limit += 1;
+            return self.respond_core(now, key, 503, &[(H::RetryAfter, "10")]);
+        }
+        let account = self.account_for(&request);
+        let call = self.calls.insert(Call::new(account, false, Phase::Ringing(key)));
+        let call_id = request.call_id().unwrap_or_default();
+        let (from_tag, _) = dialog::tags(&request);
+        let print = self.dialog_print(call_id, tag, from_tag);
+        let local = format!("{};tag={tag}", request.header(H::To).unwrap_or_default());
+        let routes = dialog::routes_of_request(&request);
+        let mut dialog = Dialog::new(
+            print,
+            call,
+            &Parts {
+                call_id,
+                local: &local,
+                remote: request.header(H::From).unwrap_or_default(),
+                target: dialog::target_of(&request, ""),
+                routes: &routes,
+            },
+        );
+        dialog.remote_cseq = request.cseq().ok().map(|cseq| cseq.number);
+        let dialog = self.dialogs.insert(dialog);
+        self.dialog_index.insert(print, dialog);
+        if let Some(state) = self.calls.get_mut(call) {
+            state.dialog = Some(dialog);
+        }
+        if let Some(server) = self.servers.get_mut(key) {
+            server.purpose = Purpose::Invite(call);
+        }
+        self.event(Event::Incoming { call, request, flow });
+    }
+
+    fn ringing(&self, call: CallKey) -> Result<ServerKey, Error> {
+        match self.calls.get(call).ok_or(Error::Stale("call"))?.phase {
+            Phase::Ringing(invite) if self.is_unanswered(invite) => Ok(invite),
+            _ => Err(Error::State("the call is not waiting to be answered")),
+        }
+    }
+
+    /// Sends 101 to 199: ringing, or early media with a body.
+    ///
+    /// # Errors
+    /// A stale key, a call that does not wait for an answer, another status, or a header field that
+    /// cannot be sent.
+    pub fn provisional(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        status: u16,
+        reason: Option<&str>,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> Result<(), Error> {
+        check(&headers, body.as_ref())?;
+        let invite = self.ringing(call)?;
+        let code = StatusCode::new(status)
+            .filter(|code| (101..200).contains(&code.code()))
+            .ok_or(Error::Status(status))?;
+        let reason = reason.unwrap_or_default();
+        let bytes = self.call_response(call, invite, code, reason, &headers, body.as_ref())?;
+        self.respond_bytes(now, invite, code, bytes);
+        Ok(())
+    }
+
+    /// Answers with 200, repeated until the ACK comes (`Confirmed`).
+    ///
+    /// # Errors
+    /// A stale key, a call that does not wait for an answer, or a header field that cannot be sent.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> Result<(), Error> {
+        check(&headers, body.as_ref())?;
+        let invite = self.ringing(call)?;
+        self.send_answer(now, call, invite, &headers, body.as_ref(), false)?;
+        if let Some(state) = self.calls.get_mut(call) {
+            state.phase = Phase::Answered;
+        }
+        Ok(())
+    }
+
+    /// Refuses with 300 to 699 (a 3xx with Contact header fields redirects). `Ended` follows.
+    ///
+    /// # Errors
+    /// A stale key, a call that does not wait for an answer, another status, or a header field that
+    /// cannot be sent.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        status: u16,
+        reason: Option<&str>,
+        headers: Headers,
+    ) -> Result<(), Error> {
+        check(&headers, None)?;
+        let invite = self.ringing(call)?;
+        let code = StatusCode::new(status)
+            .filter(|code| code.code() >= 300)
+            .ok_or(Error::Status(status))?;
+        let reason = reason.unwrap_or(code.default_reason());
+        let bytes = self.call_response(call, invite, code, reason, &headers, None)?;
+        self.respond_bytes(now, invite, code, bytes);
+        self.end_call(now, call, EndedBy::Local, Some(status), reason, None);
+        Ok(())
+    }
+
+    /// The caller has hung up before we answered.
+    pub(crate) fn on_cancelled(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        invite: ServerKey,
+        request: &Message,
+    ) {
+        self.respond_core(now, invite, 487, &[]);
+        let message = Some(request.clone());
+        self.end_call(now, call, EndedBy::Remote, Some(487), "cancelled", message);
+    }
+}

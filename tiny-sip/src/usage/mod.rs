@@ -1,0 +1,9 @@
+//! What dialogs and transactions are used for: calls (RFC 3261 §13–15), bindings (§10), and plain
+//! requests. Each usage is a small state of its own; the endpoint owns them all.
+
+pub(crate) mod call;
+mod callee;
+mod caller;
+mod plain;
+pub(crate) mod register;
+mod reinvite;
