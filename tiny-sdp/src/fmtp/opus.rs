@@ -30,8 +30,7 @@ pub struct OpusParams {
     pub use_inband_fec: bool,
     /// The receiver prefers discontinuous transmission. Default false.
     pub use_dtx: bool,
-    /// `minptime`: the least milliseconds a packet (a parameter of common use, also in RFC 7587 §6.1
-    /// as a media type parameter).
+    /// `minptime`: the least milliseconds a packet. Not in RFC 7587, but browsers write it.
     pub min_ptime: Option<u32>,
 }
 

@@ -153,8 +153,8 @@ impl Printer {
                 break;
             }
         }
-        self.out.extend(digits[at..].iter().map(|d| char::from(*d)));
-        self
+        // Digits are ASCII: this never falls back.
+        self.push(std::str::from_utf8(&digits[at..]).unwrap_or_default())
     }
 
     fn host(&mut self, host: &Host) -> Result<&mut Self, Error> {

@@ -138,7 +138,13 @@ impl Slot {
                         .map(|b| b.pt)
                 })
                 .or_else(|| mirrored.filter(free))
-                .or_else(|| codec.payload_type.filter(free).filter(|pt| !self.peer.contains(*pt)))
+                .or_else(|| {
+                    codec
+                        .payload_type
+                        .filter(|pt| *pt < 128)
+                        .filter(free)
+                        .filter(|pt| !self.peer.contains(*pt))
+                })
                 .or_else(|| {
                     let avoid = self.peer.union(elsewhere);
                     dynamic_range().find(|pt| free(pt) && !avoid.contains(*pt))

@@ -324,6 +324,41 @@ fn lines_of_the_peer_that_we_rejected_are_ours_to_use() {
 }
 
 #[test]
+fn a_stream_turns_from_voice_to_fax_in_its_line() {
+    let (mut a, mut b) = call();
+    let fax = |port| {
+        let mut fax = LocalMedia::new(MediaKind::Other("image".into()), port, Vec::new());
+        fax.protocol = Protocol::Other("udptl".into());
+        fax.formats = vec!["t38".into()];
+        fax
+    };
+    let (mut alice, mut bob) = (alice_has(), bob_has());
+    alice.media[0] = fax(4000);
+    bob.media[0] = fax(6000);
+    let (offer, answer, session) = exchange(&mut a, &alice, &mut b, &bob);
+    assert_eq!(m_lines(&offer), ["m=image 4000 udptl t38"]);
+    assert_eq!(m_lines(&answer.sdp), ["m=image 6000 udptl t38"]);
+    assert_eq!(session.media[0].formats, ["t38"]);
+    // Back to voice, under the old numbers.
+    let (offer, ..) = exchange(&mut b, &bob_has(), &mut a, &alice_has());
+    assert_eq!(m_lines(&offer), ["m=audio 6000 RTP/AVP 8 111 0 97 96"]);
+}
+
+#[test]
+fn session_id_and_version_stay_in_their_bounds() {
+    let sdp = Negotiator::new(Arc::new(Config::default()), u64::MAX, u64::MAX)
+        .offer(&alice_has())
+        .unwrap();
+    assert_eq!(o_line(&sdp), "o=- 9223372036854775807 4611686018427387903 IN IP4 192.0.2.1");
+    let mut rng = tiny_sak::Rng::from_seed(1);
+    let random = |rng: &mut _| {
+        let sdp = Negotiator::random(Arc::default(), rng).offer(&alice_has()).unwrap();
+        o_line(&sdp).to_owned()
+    };
+    assert_ne!(random(&mut rng), random(&mut rng));
+}
+
+#[test]
 fn an_offer_with_lines_missing_is_refused() {
     let mut b = negotiator(2);
     let two = offer("IP4 192.0.2.9", "m=audio 4000 RTP/AVP 0\r\nm=video 0 RTP/AVP 31\r\n");
