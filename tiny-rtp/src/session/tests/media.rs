@@ -128,7 +128,8 @@ fn statistics_count_lost_duplicated_reordered_and_late() {
     let mut s = session(now, bob(), 1);
     assert_eq!(feed(&mut s, &mut now, bob(), 7, 0, 200), 200);
     // 200 and 201 overtaken by 202; 203 lost; 202 twice; 50 far too late.
-    let order: [(u16, Result<(bool, u64), DropReason>); 6] = [
+    type Outcome = Result<(bool, u64), DropReason>;
+    let order: [(u16, Outcome); 6] = [
         (202, Ok((false, 65_738))),
         (200, Ok((true, 65_736))),
         (201, Ok((true, 65_737))),

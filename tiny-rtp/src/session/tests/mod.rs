@@ -158,8 +158,8 @@ impl Call {
     /// One packet time: each side sends if `talking`, and what has arrived is taken.
     fn tick(&mut self, n: u32, talking: [bool; 2]) {
         let until = self.now + ms(20);
-        for side in 0..2 {
-            if talking[side] {
+        for (side, talks) in talking.into_iter().enumerate() {
+            if talks {
                 let mut out = Vec::new();
                 let ticks = n.wrapping_mul(160);
                 let session = &mut self.sides[side].1;
