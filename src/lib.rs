@@ -1,1 +1,52 @@
-//! tiny-ua
+//! An embeddable SIP/RTP user agent: link one crate and have a telephone.
+//!
+//! ```no_run
+//! # async fn demo() -> Result<(), tiny_ua::Error> {
+//! use tiny_ua::{Audio, Udp, UserAgent};
+//!
+//! let ua = UserAgent::builder().transport(Udp::any()).build().await?;
+//! let alice = ua.account("sip:alice@example.com").password("…").register().await?;
+//! let call = alice.call("sip:bob@example.com").audio(Audio::default_devices()).await?;
+//! call.answered().await?;
+//! call.dtmf("42#").await?;
+//! call.hold().await?;
+//! call.resume().await?;
+//! call.hangup().await;
+//! # Ok(()) }
+//! ```
+//!
+//! - [`UserAgent`]: one engine task that owns all signalling; [`Event`] tells what happens.
+//! - [`Account`]: who we are; registers, calls, sends messages.
+//! - [`Call`]: a handle that any thread may hold; [`CallEvent`] tells what happens to it.
+//! - [`Audio`]: where sound comes from and goes to: devices, files, tones, raw PCM.
+//! - [`Config`]: every limit, timer and preference, at run time.
+//!
+//! Errors name the culprit: see [`Error`].
+
+mod account;
+mod agent;
+mod audio;
+mod call;
+mod command;
+mod config;
+mod engine;
+mod error;
+mod event;
+mod media;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod trace;
+
+pub use account::{Account, AccountBuilder, AccountId, RequestBuilder};
+pub use agent::{UserAgent, UserAgentBuilder};
+pub use audio::Audio;
+pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall, IncomingMessage};
+pub use command::Registered;
+pub use config::{Config, Listen, Tcp, Udp};
+pub use error::Error;
+pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
+pub use tiny_media::StreamStats as CallStats;
+pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
+pub use tiny_sak::{Flow, Secret, Transport};
+pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
+pub use trace::{Trace, TraceKind, TracePacket};

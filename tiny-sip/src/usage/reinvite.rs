@@ -262,7 +262,9 @@ impl Endpoint {
         incoming.ok_or(Error::State("no re-INVITE waits for an answer"))
     }
 
-    /// Takes the peer's re-INVITE; `ReinviteConfirmed` follows with its ACK.
+    /// Takes the peer's re-INVITE; `ReinviteConfirmed` follows with its ACK. An own re-INVITE that
+    /// waits after a 491 is withdrawn: `ReinviteRejected` with 491 asks for a new one, since its
+    /// offer was made before this change.
     ///
     /// # Errors
     /// A stale key, no re-INVITE that waits, or a header field that cannot be sent.
@@ -286,7 +288,25 @@ impl Endpoint {
         {
             dialog.refresh(&request);
         }
+        self.withdraw_waiting(call);
         Ok(())
+    }
+
+    /// Our own re-INVITE that waits for its repetition after a 491 was made for the session as it
+    /// was before: the owner is told to make it anew.
+    fn withdraw_waiting(&mut self, call: CallKey) {
+        let Some(modification) =
+            self.calls.get_mut(call).and_then(|state| state.modification.as_mut())
+        else {
+            return;
+        };
+        if let Own::Waiting(timer) = modification.own {
+            self.timers.cancel(timer);
+            modification.own = Own::Idle;
+            modification.queue.pop_front();
+            let reason = "Request Pending".to_owned();
+            self.event(Event::ReinviteRejected { call, status: 491, reason });
+        }
     }
 
     /// Refuses the peer's re-INVITE with 300 to 699; the session stays as it was.

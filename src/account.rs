@@ -1,0 +1,281 @@
+//! Accounts: an identity to call from and be called at.
+
+use crate::agent::Shared;
+use crate::command::{Command, Content, Headers, Registered, SendRequest, Sender};
+use crate::{CallBuilder, Error, Method, SipMessage};
+use std::sync::Arc;
+use std::time::Duration;
+use tiny_sak::{Secret, Transport};
+use tiny_sip::{AccountKey, Scheme, Uri};
+
+/// Names an account in events; stays valid as a name when the account is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub(crate) AccountKey);
+
+/// What an account is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountSpec {
+    pub(crate) aor: String,
+    pub(crate) display: Option<String>,
+    pub(crate) auth_user: Option<String>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) registrar: Option<String>,
+    pub(crate) expires: u32,
+    pub(crate) route: Vec<String>,
+    pub(crate) transport: Option<Transport>,
+    pub(crate) headers: Headers,
+}
+
+/// Describes an account; from [`UserAgent::account`](crate::UserAgent::account).
+#[derive(Debug)]
+#[must_use]
+pub struct AccountBuilder {
+    shared: Arc<Shared>,
+    spec: AccountSpec,
+}
+
+impl AccountBuilder {
+    pub(crate) fn new(shared: Arc<Shared>, aor: String) -> Self {
+        let spec = AccountSpec {
+            aor,
+            display: None,
+            auth_user: None,
+            password: None,
+            registrar: None,
+            expires: 600,
+            route: Vec::new(),
+            transport: None,
+            headers: Vec::new(),
+        };
+        Self { shared, spec }
+    }
+
+    /// The name that peers see beside the address.
+    pub fn display_name(mut self, name: impl Into<String>) -> Self {
+        self.spec.display = Some(name.into());
+        self
+    }
+
+    /// The password for digest authentication.
+    pub fn password(mut self, password: impl Into<Secret>) -> Self {
+        self.spec.password = Some(password.into());
+        self
+    }
+
+    /// The user name for digest authentication, when it is not the AOR's user part.
+    pub fn auth_user(mut self, user: impl Into<String>) -> Self {
+        self.spec.auth_user = Some(user.into());
+        self
+    }
+
+    /// The registrar, when it is not the AOR's domain, e.g. `sip:registrar.example.com`.
+    pub fn registrar(mut self, uri: impl Into<String>) -> Self {
+        self.spec.registrar = Some(uri.into());
+        self
+    }
+
+    /// How long to ask the registrar for; default 600 s. It is refreshed before it expires.
+    pub fn expires(mut self, span: Duration) -> Self {
+        self.spec.expires = span.as_secs().min(u64::from(u32::MAX)) as u32;
+        self
+    }
+
+    /// Sends everything by way of this proxy; repeat it for a route of several.
+    pub fn outbound_proxy(mut self, uri: impl Into<String>) -> Self {
+        self.spec.route.push(uri.into());
+        self
+    }
+
+    /// The transport to use where the URI of the next hop leaves the choice.
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.spec.transport = Some(transport);
+        self
+    }
+
+    /// A header field on every request of this account.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.spec.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Adds the account without registering it: it can call, and is reached by direct calls.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the setting that is wrong.
+    pub async fn build(self) -> Result<Account, Error> {
+        self.check()?;
+        let (aor, spec) = (self.spec.aor.clone(), Box::new(self.spec));
+        let commands = &self.shared.commands;
+        let key = commands.ask(|reply| Command::AddAccount { spec, reply }).await?;
+        let inner = AccountInner { shared: self.shared.clone(), key, aor };
+        Ok(Account { inner: Arc::new(inner) })
+    }
+
+    /// Adds the account and registers it; done when the registrar has accepted. The registration is
+    /// refreshed until the last handle is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Config`], or why there is no registration.
+    pub async fn register(self) -> Result<Account, Error> {
+        let account = self.build().await?;
+        account.register().await?;
+        Ok(account)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_uri("account", &self.spec.aor)?;
+        for route in &self.spec.route {
+            check_uri("outbound proxy", route)?;
+        }
+        match &self.spec.registrar {
+            Some(uri) => check_uri("registrar", uri),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refuses what is not a SIP URI with a sentence that shows a right one.
+pub(crate) fn check_uri(field: &str, text: &str) -> Result<(), Error> {
+    let example = "expected something like sip:alice@example.com";
+    let uri = Uri::parse(text)
+        .map_err(|e| Error::config(field, format!("'{text}' is not a URI ({e}); {example}")))?;
+    if !matches!(uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel) {
+        return Err(Error::config(field, format!("'{text}' is not a SIP URI; {example}")));
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct AccountInner {
+    shared: Arc<Shared>,
+    key: AccountKey,
+    aor: String,
+}
+
+impl Drop for AccountInner {
+    fn drop(&mut self) {
+        self.shared.commands.tell(Command::RemoveAccount { account: self.key });
+    }
+}
+
+/// An account. Cheap to clone; when the last handle is dropped it unregisters.
+#[derive(Debug, Clone)]
+pub struct Account {
+    inner: Arc<AccountInner>,
+}
+
+impl Account {
+    /// Its name in events.
+    pub fn id(&self) -> AccountId {
+        AccountId(self.inner.key)
+    }
+
+    /// Its address of record.
+    pub fn aor(&self) -> &str {
+        &self.inner.aor
+    }
+
+    /// Registers, or registers anew.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] with the registrar's status (403 and 401 for a wrong password),
+    /// [`Error::Timeout`] or [`Error::Network`] when there is no answer.
+    pub async fn register(&self) -> Result<Registered, Error> {
+        let account = self.inner.key;
+        self.commands().ask(|reply| Command::Register { account, reply }).await
+    }
+
+    /// Takes the registration back and waits for the registrar's word.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register).
+    pub async fn unregister(&self) -> Result<(), Error> {
+        let account = self.inner.key;
+        self.commands().ask(|reply| Command::Unregister { account, reply }).await
+    }
+
+    /// Prepares a call; await the builder to place it.
+    pub fn call(&self, to: impl Into<String>) -> CallBuilder {
+        CallBuilder::new(self.clone(), to.into())
+    }
+
+    /// Sends a text message (RFC 3428) and waits for the final response.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] for any final response but 2xx.
+    pub async fn message(&self, to: &str, text: &str) -> Result<SipMessage, Error> {
+        self.request(Method::Message, to).body("text/plain;charset=UTF-8", text).send().await
+    }
+
+    /// Asks what the peer supports (OPTIONS, RFC 3261 §11).
+    ///
+    /// # Errors
+    /// [`Error::Peer`] for any final response but 2xx.
+    pub async fn options(&self, to: &str) -> Result<SipMessage, Error> {
+        self.request(Method::Options, to).header("Accept", "application/sdp").send().await
+    }
+
+    /// Prepares a request of any method outside of a call.
+    pub fn request(&self, method: Method, to: &str) -> RequestBuilder {
+        let to = to.to_owned();
+        let check = check_uri("request URI", &to);
+        let from = Sender::Account { account: self.inner.key, to };
+        RequestBuilder::new(self.inner.shared.clone(), from, method, check)
+    }
+
+    pub(crate) fn key(&self) -> AccountKey {
+        self.inner.key
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    fn commands(&self) -> &crate::command::Commands {
+        &self.inner.shared.commands
+    }
+}
+
+/// A request being prepared.
+#[derive(Debug)]
+#[must_use]
+pub struct RequestBuilder {
+    shared: Arc<Shared>,
+    check: Result<(), Error>,
+    request: Box<SendRequest>,
+}
+
+impl RequestBuilder {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        from: Sender,
+        method: Method,
+        check: Result<(), Error>,
+    ) -> Self {
+        let request = Box::new(SendRequest { from, method, headers: Vec::new(), body: None });
+        Self { shared, check, request }
+    }
+
+    /// Adds a header field.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.request.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, content_type: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        let content_type = content_type.into();
+        self.request.body = Some(Content { content_type, data: data.into() });
+        self
+    }
+
+    /// Sends it and waits for the final response; digest challenges are answered on the way.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] for any final response but 2xx.
+    pub async fn send(self) -> Result<SipMessage, Error> {
+        self.check?;
+        let request = self.request;
+        self.shared.commands.ask(|reply| Command::Request { request, reply }).await
+    }
+}

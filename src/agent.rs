@@ -1,0 +1,218 @@
+//! The user agent: builder and handle.
+
+use crate::account::{AccountBuilder, check_uri};
+use crate::command::{Command, Commands};
+use crate::config::{Config, Listen};
+use crate::engine::driver;
+use crate::{Error, Event, Trace};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use tiny_media::Registry;
+use tiny_sak::{Rng, Transport};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// What every handle holds.
+pub(crate) struct Shared {
+    pub(crate) commands: Commands,
+    pub(crate) registry: Registry,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UserAgent")
+    }
+}
+
+/// Builds a [`UserAgent`].
+#[derive(Debug)]
+#[must_use]
+pub struct UserAgentBuilder {
+    config: Config,
+    registry: Option<Registry>,
+}
+
+impl UserAgentBuilder {
+    /// Adds an address to listen at; see [`Udp`](crate::Udp) and [`Tcp`](crate::Tcp).
+    pub fn transport(mut self, listen: Listen) -> Self {
+        self.config.listen.push(listen);
+        self
+    }
+
+    /// Listens at this address by UDP and TCP.
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.transport(crate::Udp::at(address)).transport(crate::Tcp::at(address))
+    }
+
+    /// Binds media to this address.
+    pub fn media_address(mut self, address: IpAddr) -> Self {
+        self.config.media_address = Some(address);
+        self
+    }
+
+    /// Takes RTP ports from this range.
+    pub fn rtp_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        self.config.rtp_ports = ports;
+        self
+    }
+
+    /// The codecs to offer and accept, most preferred first.
+    pub fn codecs<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.config.codecs = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Milliseconds of sound in a packet.
+    pub fn ptime_ms(mut self, ms: u32) -> Self {
+        self.config.ptime_ms = Some(ms);
+        self
+    }
+
+    /// Copies every packet to `trace`.
+    pub fn trace(mut self, trace: Arc<dyn Trace>) -> Self {
+        self.config.trace = Some(trace);
+        self
+    }
+
+    /// Codecs and device back ends in place of the built-in ones.
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Every other setting.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Binds the sockets and starts the agent: as a task of the tokio runtime it is called in, or
+    /// on a thread of its own where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the address and port that cannot be had, or the codec that is not in
+    /// this build.
+    pub async fn build(self) -> Result<UserAgent, Error> {
+        let registry = self.registry.unwrap_or_else(tiny_dav::builtin_registry);
+        let registry = choose_codecs(registry, self.config.codecs.as_deref())?;
+        let rng = Rng::from_os().map_err(|e| Error::Config {
+            field: "random numbers".into(),
+            reason: e.to_string(),
+        })?;
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (events_in, events) = mpsc::channel(self.config.max_pending_events.max(1));
+        let shared = Arc::new(Shared { commands: Commands(commands), registry });
+        let parts = driver::Parts {
+            config: self.config,
+            rng,
+            inbox,
+            events: events_in,
+            shared: Arc::downgrade(&shared),
+            registry: shared.registry.clone(),
+        };
+        let addresses = driver::start(parts).await?;
+        let inner = Arc::new(AgentInner { shared, addresses, events: Mutex::new(events) });
+        Ok(UserAgent { inner })
+    }
+}
+
+// Keeps the named codecs in the named order.
+fn choose_codecs(registry: Registry, names: Option<&[String]>) -> Result<Registry, Error> {
+    let Some(names) = names else { return Ok(registry) };
+    let mut chosen = Registry::new();
+    for name in names {
+        let known = registry.codecs().iter();
+        let mut same = known.filter(|c| c.description().name.eq_ignore_ascii_case(name)).peekable();
+        if same.peek().is_none() {
+            let all: Vec<_> = registry.codecs().iter().map(|c| c.description().name).collect();
+            let reason = format!("'{name}' is not in this build; there are {}", all.join(", "));
+            return Err(Error::config("codecs", reason));
+        }
+        same.for_each(|c| chosen.add_codec(c.clone()));
+    }
+    registry.backends().iter().for_each(|b| chosen.add_backend(b.clone()));
+    Ok(chosen)
+}
+
+#[derive(Debug)]
+struct AgentInner {
+    shared: Arc<Shared>,
+    addresses: Vec<(Transport, SocketAddr)>,
+    events: Mutex<mpsc::Receiver<Event>>,
+}
+
+impl Drop for AgentInner {
+    fn drop(&mut self) {
+        let (reply, _) = oneshot::channel();
+        self.shared.commands.tell(Command::Shutdown { reply });
+    }
+}
+
+/// A user agent: accounts, calls, messages. Cheap to clone; any thread may hold it. When the last
+/// handle is dropped it hangs up, unregisters and ends.
+#[derive(Debug, Clone)]
+pub struct UserAgent {
+    inner: Arc<AgentInner>,
+}
+
+impl UserAgent {
+    /// Begins with the default settings.
+    pub fn builder() -> UserAgentBuilder {
+        UserAgentBuilder { config: Config::default(), registry: None }
+    }
+
+    /// Where it listens, with the ports that were picked.
+    pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
+        &self.inner.addresses
+    }
+
+    /// The names of the codecs, most preferred first.
+    pub fn codecs(&self) -> Vec<&'static str> {
+        self.registry().codecs().iter().map(|c| c.description().name).collect()
+    }
+
+    /// What is plugged in: codecs and device back ends.
+    pub fn registry(&self) -> &Registry {
+        &self.inner.shared.registry
+    }
+
+    /// Describes an account: an address of record such as `sip:alice@example.com`.
+    pub fn account(&self, aor: impl Into<String>) -> AccountBuilder {
+        AccountBuilder::new(self.inner.shared.clone(), aor.into())
+    }
+
+    /// Whether a text would do as a call target.
+    ///
+    /// # Errors
+    /// [`Error::Config`] says what is wrong with it.
+    pub fn check_uri(text: &str) -> Result<(), Error> {
+        check_uri("URI", text)
+    }
+
+    /// The next event; `None` when the agent has ended.
+    pub async fn next_event(&self) -> Option<Event> {
+        self.inner.events.lock().await.recv().await
+    }
+
+    /// Hangs up all calls, unregisters all accounts, and ends; bounded by
+    /// [`Config::shutdown_timeout`].
+    pub async fn shutdown(&self) {
+        let (reply, done) = oneshot::channel();
+        self.inner.shared.commands.tell(Command::Shutdown { reply });
+        let _ = done.await;
+    }
+}
+
+/// Runs what may block (opening a sound card) on a thread of its own.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (reply, answer) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("tiny-ua-open".into())
+        .spawn(move || {
+            let _ = reply.send(work());
+        })
+        .map_err(|e| Error::Limit(format!("cannot start a thread: {e}")))?;
+    answer.await.map_err(|_| Error::Media("opening the sound failed".into()))
+}

@@ -1,0 +1,408 @@
+//! Calls: handles that any thread may hold.
+
+use crate::account::{RequestBuilder, check_uri};
+use crate::agent::{Shared, off_thread};
+use crate::command::{Command, Headers, PlaceCall, Sender};
+use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
+use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage};
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use tiny_sip::{CallKey, ServerKey};
+use tokio::sync::{Mutex, mpsc, watch};
+
+/// Names a call in logs and traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub(crate) CallKey);
+
+impl std::fmt::Display for CallId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}", slotmap::Key::data(&self.0).as_ffi())
+    }
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CallState {
+    /// Nobody has answered yet. True once the other side rings.
+    Dialing {
+        /// A 180 was received.
+        ringing: bool,
+    },
+    /// The call is up.
+    Established {
+        /// Its codec; `None` while no sound was negotiated.
+        codec: Option<CodecInfo>,
+        /// We hold the peer.
+        held: bool,
+        /// The peer holds us.
+        held_by_peer: bool,
+    },
+    /// The call is over.
+    Ended(CallEnd),
+}
+
+/// A call being prepared: await it to place it.
+#[derive(Debug)]
+#[must_use = "a call is placed when its builder is awaited"]
+pub struct CallBuilder {
+    account: Account,
+    to: String,
+    headers: Headers,
+    audio: Option<Audio>,
+}
+
+impl CallBuilder {
+    pub(crate) fn new(account: Account, to: String) -> Self {
+        Self { account, to, headers: Vec::new(), audio: None }
+    }
+
+    /// Its sound; the default devices when not called.
+    pub fn audio(mut self, audio: Audio) -> Self {
+        self.audio = Some(audio);
+        self
+    }
+
+    /// A header field on the INVITE.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    async fn place(self) -> Result<Call, Error> {
+        check_uri("call target", &self.to)?;
+        let shared = self.account.shared().clone();
+        let audio = open(&shared, self.audio.unwrap_or_default()).await?;
+        let (account, to, headers) = (self.account.key(), self.to, self.headers);
+        let call = Box::new(PlaceCall { account, to, headers, audio });
+        shared.commands.ask(|reply| Command::Call { call, reply }).await
+    }
+}
+
+impl IntoFuture for CallBuilder {
+    type Output = Result<Call, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.place())
+    }
+}
+
+async fn open(shared: &Arc<Shared>, audio: Audio) -> Result<crate::audio::OpenAudio, Error> {
+    let registry = shared.registry.clone();
+    off_thread(move || audio.open(&registry)).await?
+}
+
+#[derive(Debug)]
+pub(crate) struct CallInner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: CallKey,
+    pub(crate) remote: String,
+    pub(crate) state: watch::Receiver<CallState>,
+    pub(crate) events: Mutex<mpsc::Receiver<CallEvent>>,
+}
+
+impl Drop for CallInner {
+    fn drop(&mut self) {
+        self.shared.commands.tell(Command::Hangup { call: self.key, headers: Vec::new() });
+    }
+}
+
+/// A call. Cheap to clone and to send between threads; dropping the last handle hangs up.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub(crate) inner: Arc<CallInner>,
+}
+
+impl Call {
+    /// Its name.
+    pub fn id(&self) -> CallId {
+        CallId(self.inner.key)
+    }
+
+    /// The peer's URI.
+    pub fn remote_uri(&self) -> &str {
+        &self.inner.remote
+    }
+
+    /// Where it stands now.
+    pub fn state(&self) -> CallState {
+        self.inner.state.borrow().clone()
+    }
+
+    /// Waits until the call is up.
+    ///
+    /// # Errors
+    /// [`Error::Peer`] with the status of a refusal; [`Error::Timeout`], [`Error::Network`] or
+    /// [`Error::Ended`] when it ended in another way.
+    pub async fn answered(&self) -> Result<(), Error> {
+        let mut state = self.inner.state.clone();
+        let now = state
+            .wait_for(|s| !matches!(s, CallState::Dialing { .. }))
+            .await
+            .map_err(|_| Error::Ended("the agent"))?;
+        match &*now {
+            CallState::Ended(end) => Err(end.error()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the call is over, by whoever's doing.
+    pub async fn ended(&self) -> CallEnd {
+        let mut state = self.inner.state.clone();
+        let end = state.wait_for(|s| matches!(s, CallState::Ended(_))).await;
+        match end.as_deref() {
+            Ok(CallState::Ended(end)) => end.clone(),
+            _ => CallEnd::agent_gone(),
+        }
+    }
+
+    /// The next event; `None` after [`CallEvent::Ended`].
+    pub async fn next_event(&self) -> Option<CallEvent> {
+        self.inner.events.lock().await.recv().await
+    }
+
+    /// Hangs up: cancels, declines or ends, whatever the state asks for. Returns when it is over.
+    pub async fn hangup(&self) -> CallEnd {
+        self.hangup_with(Vec::new()).await
+    }
+
+    /// Hangs up with header fields of one's own on the CANCEL or BYE, e.g. `Reason`.
+    pub async fn hangup_with(&self, headers: Vec<(String, String)>) -> CallEnd {
+        self.commands().tell(Command::Hangup { call: self.inner.key, headers });
+        self.ended().await
+    }
+
+    /// Puts the peer on hold: it hears nothing, and its sound is not played (RFC 3264 §8.4).
+    ///
+    /// # Errors
+    /// [`Error::Peer`] when the peer refuses; [`Error::State`] when the call is not up.
+    pub async fn hold(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Hold { call, on: true, reply }).await
+    }
+
+    /// Ends a hold.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Hold { call, on: false, reply }).await
+    }
+
+    /// Sends silence in place of the input, or stops doing so.
+    pub fn mute(&self, on: bool) {
+        self.commands().tell(Command::Mute { call: self.inner.key, on });
+    }
+
+    /// Presses keys: `0`–`9`, `*`, `#`, `A`–`D`. Returns when they are queued.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for other characters, [`Error::State`] when the call is not up or has not
+    /// negotiated telephone-event.
+    pub async fn dtmf(&self, digits: &str) -> Result<(), Error> {
+        self.dtmf_by(digits, DtmfMode::Rfc4733).await
+    }
+
+    /// Presses keys in a certain way.
+    ///
+    /// # Errors
+    /// As [`dtmf`](Self::dtmf).
+    pub async fn dtmf_by(&self, digits: &str, mode: DtmfMode) -> Result<(), Error> {
+        let digits = digits.to_ascii_uppercase();
+        if let Some(bad) = digits.chars().find(|c| !"0123456789*#ABCD".contains(*c)) {
+            let reason = format!("'{bad}' is not a key; there are 0-9, *, # and A-D");
+            return Err(Error::config("digits", reason));
+        }
+        self.ask(|call, reply| Command::Dtmf { call, digits, mode, reply }).await
+    }
+
+    /// The figures of its media so far.
+    ///
+    /// # Errors
+    /// [`Error::State`] when there is no media yet; [`Error::Ended`] when the call is over (its last
+    /// figures are in [`CallEnd::stats`]).
+    pub async fn stats(&self) -> Result<CallStats, Error> {
+        self.ask(|call, reply| Command::Stats { call, reply }).await
+    }
+
+    /// Prepares a request of any method within the call, e.g. INFO.
+    pub fn request(&self, method: Method) -> RequestBuilder {
+        let from = Sender::Call(self.inner.key);
+        RequestBuilder::new(self.inner.shared.clone(), from, method, Ok(()))
+    }
+
+    async fn ask<T>(
+        &self,
+        make: impl FnOnce(CallKey, crate::command::Reply<T>) -> Command,
+    ) -> Result<T, Error> {
+        let key = self.inner.key;
+        self.commands().ask(|reply| make(key, reply)).await
+    }
+
+    fn commands(&self) -> &crate::command::Commands {
+        &self.inner.shared.commands
+    }
+}
+
+/// Somebody calls.
+///
+/// Answer it, reject it, or let it ring; dropped unanswered it declines with 480.
+#[derive(Debug)]
+pub struct IncomingCall {
+    pub(crate) call: Call,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) request: SipMessage,
+}
+
+impl IncomingCall {
+    /// The call, e.g. to wait for its end while it rings.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The account that is called, when it is one of ours.
+    pub fn account(&self) -> Option<AccountId> {
+        self.account
+    }
+
+    /// The INVITE, with all of its header fields.
+    pub fn request(&self) -> &SipMessage {
+        &self.request
+    }
+
+    /// The caller's URI.
+    pub fn from(&self) -> &str {
+        self.call.remote_uri()
+    }
+
+    /// Tells the caller that it rings (180).
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the caller has given up.
+    pub async fn ring(&self) -> Result<(), Error> {
+        self.ring_with(180, Vec::new()).await
+    }
+
+    /// Sends a provisional response with header fields of one's own.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a status outside 101–199, [`Error::Ended`] when the caller has given up.
+    pub async fn ring_with(
+        &self,
+        status: u16,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), Error> {
+        if !(101..200).contains(&status) {
+            return Err(Error::config("status", format!("{status} is not provisional (101-199)")));
+        }
+        self.call.ask(|call, reply| Command::Ring { call, status, headers, reply }).await
+    }
+
+    /// Answers.
+    ///
+    /// # Errors
+    /// [`Error::Media`] when the sound cannot be opened (the call still rings);
+    /// [`Error::Ended`] when the caller has given up.
+    pub async fn answer(&self, audio: Audio) -> Result<Call, Error> {
+        self.answer_with(audio, Vec::new()).await
+    }
+
+    /// Answers with header fields of one's own on the 200.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub async fn answer_with(
+        &self,
+        audio: Audio,
+        headers: Vec<(String, String)>,
+    ) -> Result<Call, Error> {
+        let audio = open(&self.call.inner.shared, audio).await?;
+        self.call.ask(|call, reply| Command::Answer { call, headers, audio, reply }).await?;
+        Ok(self.call.clone())
+    }
+
+    /// Declines with a status of 300 to 699, e.g. 486 Busy Here.
+    pub fn reject(self, status: u16) {
+        self.reject_with(status, None, Vec::new());
+    }
+
+    /// Declines with a reason phrase and header fields of one's own.
+    pub fn reject_with(
+        self,
+        status: u16,
+        reason: Option<String>,
+        headers: Vec<(String, String)>,
+    ) {
+        let status = if (300..700).contains(&status) { status } else { 480 };
+        let call = self.call.inner.key;
+        self.call.commands().tell(Command::Reject { call, status, reason, headers });
+    }
+}
+
+/// Somebody sent a MESSAGE. Dropped without a word it is accepted with 200.
+#[derive(Debug)]
+pub struct IncomingMessage {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: ServerKey,
+    pub(crate) from: String,
+    pub(crate) request: SipMessage,
+    pub(crate) answered: bool,
+}
+
+impl IncomingMessage {
+    /// The sender's URI.
+    pub fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// The body as text, with what is not UTF-8 replaced.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.request.body())
+    }
+
+    /// The whole request.
+    pub fn request(&self) -> &SipMessage {
+        &self.request
+    }
+
+    /// Answers with a status and header fields of one's own.
+    pub fn respond(mut self, status: u16, headers: Vec<(String, String)>) {
+        self.answered = true;
+        self.shared.commands.tell(Command::Respond { key: self.key, status, headers });
+    }
+}
+
+impl Drop for IncomingMessage {
+    fn drop(&mut self) {
+        if !self.answered {
+            let respond = Command::Respond { key: self.key, status: 200, headers: Vec::new() };
+            self.shared.commands.tell(respond);
+        }
+    }
+}
+
+impl CallEnd {
+    pub(crate) fn agent_gone() -> Self {
+        Self {
+            by: crate::Party::Local,
+            status: None,
+            reason: "the agent has ended".into(),
+            duration: std::time::Duration::ZERO,
+            stats: None,
+            message: None,
+        }
+    }
+
+    /// The end as an error: why a call was not answered.
+    pub(crate) fn error(&self) -> Error {
+        match (self.status, self.by) {
+            (Some(408), crate::Party::Network) => Error::Timeout(self.reason.clone()),
+            (Some(status), _) if status >= 300 => {
+                Error::Peer { status, reason: self.reason.clone() }
+            }
+            (_, crate::Party::Network) => Error::Network(self.reason.clone()),
+            _ => Error::Ended("the call"),
+        }
+    }
+}

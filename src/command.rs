@@ -1,0 +1,87 @@
+//! What handles say to the engine. Private: the handles are the interface.
+
+use crate::account::AccountSpec;
+use crate::audio::OpenAudio;
+use crate::{Call, CallStats, DtmfMode, Error, SipMessage};
+use tiny_sip::{AccountKey, CallKey, Method, ServerKey};
+use tokio::sync::oneshot;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+pub(crate) type Headers = Vec<(String, String)>;
+
+/// A content type and the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    pub(crate) content_type: String,
+    pub(crate) data: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    AddAccount { spec: Box<AccountSpec>, reply: Reply<AccountKey> },
+    RemoveAccount { account: AccountKey },
+    Register { account: AccountKey, reply: Reply<Registered> },
+    Unregister { account: AccountKey, reply: Reply<()> },
+    Call { call: Box<PlaceCall>, reply: Reply<Call> },
+    Ring { call: CallKey, status: u16, headers: Headers, reply: Reply<()> },
+    Answer { call: CallKey, headers: Headers, audio: OpenAudio, reply: Reply<()> },
+    Reject { call: CallKey, status: u16, reason: Option<String>, headers: Headers },
+    Hangup { call: CallKey, headers: Headers },
+    Hold { call: CallKey, on: bool, reply: Reply<()> },
+    Mute { call: CallKey, on: bool },
+    Dtmf { call: CallKey, digits: String, mode: DtmfMode, reply: Reply<()> },
+    Stats { call: CallKey, reply: Reply<CallStats> },
+    Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
+    Respond { key: ServerKey, status: u16, headers: Headers },
+    Shutdown { reply: oneshot::Sender<()> },
+}
+
+/// What a registrar granted.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// For how long, in seconds; it is refreshed before that.
+    pub expires: u32,
+    /// The contact URI that is registered.
+    pub contact: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct PlaceCall {
+    pub(crate) account: AccountKey,
+    pub(crate) to: String,
+    pub(crate) headers: Headers,
+    pub(crate) audio: OpenAudio,
+}
+
+#[derive(Debug)]
+pub(crate) struct SendRequest {
+    pub(crate) from: Sender,
+    pub(crate) method: Method,
+    pub(crate) headers: Headers,
+    pub(crate) body: Option<Content>,
+}
+
+/// On whose behalf a request goes out.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    Account { account: AccountKey, to: String },
+    Call(CallKey),
+}
+
+/// The sending half of the engine's command queue, with errors in place of panics.
+#[derive(Debug, Clone)]
+pub(crate) struct Commands(pub(crate) tokio::sync::mpsc::UnboundedSender<Command>);
+
+impl Commands {
+    /// Says something that needs no answer. Nothing happens when the agent has ended.
+    pub(crate) fn tell(&self, command: Command) {
+        let _ = self.0.send(command);
+    }
+
+    /// Asks and waits.
+    pub(crate) async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(make(reply)).map_err(|_| Error::Ended("the agent"))?;
+        answer.await.map_err(|_| Error::Ended("the agent"))?
+    }
+}

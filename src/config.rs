@@ -1,0 +1,128 @@
+//! Settings of a user agent: all limits are run-time settings with documented defaults.
+
+use crate::Trace;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use tiny_sak::Transport;
+
+/// An address to listen at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    pub(crate) transport: Transport,
+    pub(crate) address: SocketAddr,
+}
+
+/// SIP over UDP.
+#[derive(Debug, Clone, Copy)]
+pub struct Udp;
+
+/// SIP over TCP.
+#[derive(Debug, Clone, Copy)]
+pub struct Tcp;
+
+pub(crate) const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+impl Udp {
+    /// Any IPv4 address and a free port.
+    pub fn any() -> Listen {
+        Self::at(ANY)
+    }
+
+    /// This address; port 0 picks a free one.
+    pub fn at(address: SocketAddr) -> Listen {
+        Listen { transport: Transport::Udp, address }
+    }
+}
+
+impl Tcp {
+    /// Any IPv4 address and a free port.
+    pub fn any() -> Listen {
+        Self::at(ANY)
+    }
+
+    /// This address; port 0 picks a free one.
+    pub fn at(address: SocketAddr) -> Listen {
+        Listen { transport: Transport::Tcp, address }
+    }
+}
+
+/// The settings of a [`UserAgent`](crate::UserAgent); [`Default`] is right for a telephone.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen. When empty: UDP and TCP on any IPv4 address, one free port for both.
+    pub listen: Vec<Listen>,
+    /// Where media binds; `None` takes the address that faces the peer.
+    pub media_address: Option<IpAddr>,
+    /// The ports that RTP and RTCP may take, in pairs. Default 16384–32767.
+    pub rtp_ports: RangeInclusive<u16>,
+    /// Codec names in order of preference; `None` takes all that are built in. Names as in
+    /// [`UserAgent::codecs`](crate::UserAgent::codecs), compared without case.
+    pub codecs: Option<Vec<String>>,
+    /// Milliseconds of sound in a packet; `None` takes what the codec prefers (20 ms).
+    pub ptime_ms: Option<u32>,
+    /// Offer and accept RTP and RTCP on one port (RFC 5761). Default true.
+    pub rtcp_mux: bool,
+    /// Calls at the same time; one more is answered with 486. Default 4,096.
+    pub max_calls: usize,
+    /// Events the application has not read. One more call or message is refused with 503. Default
+    /// 1,024.
+    pub max_pending_events: usize,
+    /// Events of one call that the application has not read; beyond that, new ones but the last are
+    /// dropped and counted in the log. Default 256.
+    pub max_pending_call_events: usize,
+    /// A call whose peer sends no media for this long gets
+    /// [`CallEvent::MediaTimeout`](crate::CallEvent::MediaTimeout). Default 30 s.
+    pub media_timeout: Duration,
+    /// Threads that carry media. Default 1: one thread carries thousands of streams.
+    pub media_workers: usize,
+    /// How long [`UserAgent::shutdown`](crate::UserAgent::shutdown) waits for BYEs and
+    /// unregistrations. Default 4 s.
+    pub shutdown_timeout: Duration,
+    /// Limits, timers and identity of the SIP core.
+    pub sip: tiny_sip::Config,
+    /// Limits and choices of offer and answer.
+    pub sdp: tiny_sdp::Config,
+    /// Limits of the socket drivers.
+    pub net: tiny_net::Config,
+    /// The jitter buffer.
+    pub jitter: tiny_media::JitterConfig,
+    /// Receives a copy of every packet.
+    pub trace: Option<Arc<dyn Trace>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            media_address: None,
+            rtp_ports: 16384..=32767,
+            codecs: None,
+            ptime_ms: None,
+            rtcp_mux: true,
+            max_calls: 4096,
+            max_pending_events: 1024,
+            max_pending_call_events: 256,
+            media_timeout: Duration::from_secs(30),
+            media_workers: 1,
+            shutdown_timeout: Duration::from_secs(4),
+            sip: tiny_sip::Config::default(),
+            sdp: tiny_sdp::Config::default(),
+            net: tiny_net::Config::default(),
+            jitter: tiny_media::JitterConfig::default(),
+            trace: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("media_address", &self.media_address)
+            .field("rtp_ports", &self.rtp_ports)
+            .field("codecs", &self.codecs)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! Accounts and their registrations.
+
+use super::{Core, cause_error, sip_error};
+use crate::account::AccountSpec;
+use crate::command::{Registered, Reply};
+use crate::media::MediaPlane;
+use crate::{AccountId, Error, Event};
+use std::time::{Duration, Instant};
+use tiny_sip::{AccountKey, Cause, Credentials, Registration, Uri};
+
+pub(super) struct AccountEntry {
+    pub(super) spec: AccountSpec,
+    register: Vec<Reply<Registered>>,
+    unregister: Vec<Reply<()>>,
+    pub(super) registered: bool,
+    // The last handle is gone: forget the account as soon as it is unregistered.
+    doomed: bool,
+}
+
+impl<P: MediaPlane> Core<P> {
+    pub(super) fn add_account(&mut self, spec: AccountSpec, reply: Reply<AccountKey>) {
+        let user = Uri::parse(&spec.aor).ok().and_then(|u| u.user().map(str::to_owned));
+        let username = spec.auth_user.clone().or_else(|| user.clone());
+        let credentials = match (&spec.password, username) {
+            (Some(password), Some(username)) => {
+                vec![Credentials { realm: None, username, password: password.clone() }]
+            }
+            _ => Vec::new(),
+        };
+        let key = self.endpoint.add_account(tiny_sip::Account {
+            aor: spec.aor.clone(),
+            display: spec.display.clone(),
+            credentials,
+            route: spec.route.clone(),
+            transport: spec.transport,
+            headers: spec.headers.clone(),
+            contact_user: user,
+            ..Default::default()
+        });
+        let key = match key {
+            Ok(key) => key,
+            Err(e) => {
+                let _ = reply.send(Err(sip_error(e)));
+                return;
+            }
+        };
+        let entry = AccountEntry {
+            spec,
+            register: Vec::new(),
+            unregister: Vec::new(),
+            registered: false,
+            doomed: false,
+        };
+        self.accounts.insert(key, entry);
+        let _ = reply.send(Ok(key));
+    }
+
+    pub(super) fn register(&mut self, now: Instant, account: AccountKey, reply: Reply<Registered>) {
+        let Some(entry) = self.accounts.get_mut(&account) else {
+            let _ = reply.send(Err(Error::Ended("the account")));
+            return;
+        };
+        let registrar = entry.spec.registrar.clone().unwrap_or_else(|| registrar_of(&entry.spec.aor));
+        let (expires, headers) = (entry.spec.expires, Vec::new());
+        match self.endpoint.register(now, account, Registration { registrar, expires, headers }) {
+            Ok(()) => entry.register.push(reply),
+            Err(e) => {
+                let _ = reply.send(Err(sip_error(e)));
+            }
+        }
+    }
+
+    pub(super) fn unregister(&mut self, now: Instant, account: AccountKey, reply: Reply<()>) {
+        let Some(entry) = self.accounts.get_mut(&account) else {
+            let _ = reply.send(Err(Error::Ended("the account")));
+            return;
+        };
+        match self.endpoint.unregister(now, account) {
+            Ok(()) => entry.unregister.push(reply),
+            Err(e) => {
+                let _ = reply.send(Err(sip_error(e)));
+            }
+        }
+    }
+
+    pub(super) fn remove_account(&mut self, now: Instant, account: AccountKey) {
+        let Some(entry) = self.accounts.get_mut(&account) else { return };
+        entry.doomed = true;
+        if entry.registered && self.endpoint.unregister(now, account).is_ok() {
+            return;
+        }
+        self.forget_account(account);
+    }
+
+    fn forget_account(&mut self, account: AccountKey) {
+        self.accounts.remove(&account);
+        self.endpoint.remove_account(account);
+    }
+
+    pub(super) fn registered(&mut self, account: AccountKey, expires: u32, contact: String) {
+        let Some(entry) = self.accounts.get_mut(&account) else { return };
+        entry.registered = true;
+        for reply in entry.register.drain(..) {
+            let _ = reply.send(Ok(Registered { expires, contact: contact.clone() }));
+        }
+        self.tell(Event::Registered { account: AccountId(account), expires, contact });
+    }
+
+    pub(super) fn unregistered(&mut self, account: AccountKey) {
+        let Some(entry) = self.accounts.get_mut(&account) else { return };
+        entry.registered = false;
+        for reply in entry.unregister.drain(..) {
+            let _ = reply.send(Ok(()));
+        }
+        for reply in entry.register.drain(..) {
+            let _ = reply.send(Err(Error::state("unregistered before the registrar answered")));
+        }
+        let doomed = entry.doomed;
+        self.tell(Event::Unregistered { account: AccountId(account) });
+        if doomed {
+            self.forget_account(account);
+        }
+    }
+
+    pub(super) fn registration_failed(
+        &mut self,
+        account: AccountKey,
+        status: Option<u16>,
+        reason: String,
+        cause: Cause,
+        retry_in: Option<Duration>,
+    ) {
+        let Some(entry) = self.accounts.get_mut(&account) else { return };
+        entry.registered = false;
+        let error = || match status {
+            Some(status) => Error::Peer { status, reason: reason.clone() },
+            None => cause_error(cause, reason.clone()),
+        };
+        for reply in entry.register.drain(..) {
+            let _ = reply.send(Err(error()));
+        }
+        for reply in entry.unregister.drain(..) {
+            let _ = reply.send(Err(error()));
+        }
+        let doomed = entry.doomed;
+        let account_id = AccountId(account);
+        self.tell(Event::RegistrationFailed { account: account_id, status, reason, retry_in });
+        if doomed {
+            self.forget_account(account);
+        }
+    }
+
+    /// Which account a request is for: by the user part of the Request-URI or of To.
+    pub(super) fn account_for(&self, request: &crate::SipMessage) -> Option<AccountKey> {
+        let user_of = |uri: &str| Uri::parse(uri).ok()?.user().map(str::to_owned);
+        let called = user_of(request.request_uri());
+        let to = request.to().ok().and_then(|to| to.uri.user().map(str::to_owned));
+        let of = |user: &Option<String>| {
+            let user = user.as_deref()?;
+            let same = |e: &AccountEntry| user_of(&e.spec.aor).as_deref() == Some(user);
+            self.accounts.iter().find(|(_, e)| same(e)).map(|(k, _)| *k)
+        };
+        of(&called).or_else(|| of(&to))
+    }
+
+    /// Hands an event to the application; one that it has no room for is logged.
+    pub(super) fn tell(&self, event: Event) {
+        if let Err(e) = self.events.try_send(event) {
+            tracing::warn!("event lost, the application does not read them: {e}");
+        }
+    }
+}
+
+/// `sip:alice@example.com:5070;x=y` registers at `sip:example.com:5070` (RFC 3261 §10.2).
+fn registrar_of(aor: &str) -> String {
+    match Uri::parse(aor) {
+        Ok(uri) => {
+            let scheme = if uri.is_sips() { "sips" } else { "sip" };
+            match uri.port() {
+                Some(port) => format!("{scheme}:{}:{port}", uri.host()),
+                None => format!("{scheme}:{}", uri.host()),
+            }
+        }
+        Err(_) => aor.to_owned(),
+    }
+}

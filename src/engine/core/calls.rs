@@ -1,0 +1,353 @@
+//! Calls that we place, and what both kinds of call have in common once they are up.
+
+use super::entry::{CallEntry, HoldChange};
+use super::{Core, Request, session, sip_error};
+use crate::command::{Headers, PlaceCall, Reply};
+use crate::event::CallEvent;
+use crate::media::{MediaCommand, MediaId, MediaPlane};
+use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+use tiny_media::StreamEvent;
+use tiny_sdp::{Direction};
+use tiny_sip::{CallKey, Method, Outgoing, Uri};
+
+impl<P: MediaPlane> Core<P> {
+    /// Finds out which of our addresses faces the next hop, for the SDP; then places the call.
+    pub(super) fn locate(&mut self, now: Instant, call: Box<PlaceCall>, reply: Reply<Call>) {
+        if self.shutdown.is_some() {
+            let _ = reply.send(Err(Error::Ended("the agent")));
+            return;
+        }
+        if self.calls.len() >= self.config.max_calls {
+            let what = format!("max_calls = {}", self.config.max_calls);
+            let _ = reply.send(Err(Error::Limit(what)));
+            return;
+        }
+        let Some(account) = self.accounts.get(&call.account) else {
+            let _ = reply.send(Err(Error::Ended("the account")));
+            return;
+        };
+        if let Some(address) = self.config.media_address {
+            self.place(now, call, address, reply);
+            return;
+        }
+        let hop = account.spec.route.first().unwrap_or(&call.to);
+        let host = match Uri::parse(hop) {
+            Ok(uri) => uri.host().trim_matches(['[', ']']).to_owned(),
+            Err(e) => {
+                let _ = reply.send(Err(Error::config("call target", e)));
+                return;
+            }
+        };
+        match host.parse::<IpAddr>() {
+            Ok(remote) => self.place_towards(now, call, remote, reply),
+            Err(_) => {
+                self.next_job += 1;
+                self.placing.insert(self.next_job, (call, reply));
+                self.asks.push_back(Request::Locate { job: self.next_job, host });
+            }
+        }
+    }
+
+    pub(super) fn located(&mut self, now: Instant, job: u64, address: Result<IpAddr, Error>) {
+        let Some((call, reply)) = self.placing.remove(&job) else { return };
+        match address {
+            Ok(remote) => self.place_towards(now, call, remote, reply),
+            Err(e) => {
+                let _ = reply.send(Err(e));
+            }
+        }
+    }
+
+    fn place_towards(
+        &mut self,
+        now: Instant,
+        call: Box<PlaceCall>,
+        remote: IpAddr,
+        reply: Reply<Call>,
+    ) {
+        match self.plane.local_address_for(remote) {
+            Some(local) => self.place(now, call, local, reply),
+            None => {
+                let _ = reply.send(Err(Error::Network(format!("no route to {remote}"))));
+            }
+        }
+    }
+
+    fn place(&mut self, now: Instant, call: Box<PlaceCall>, local: IpAddr, reply: Reply<Call>) {
+        let _ = reply.send(self.try_place(now, *call, local));
+    }
+
+    fn try_place(&mut self, now: Instant, call: PlaceCall, local: IpAddr) -> Result<Call, Error> {
+        let shared = self.shared.upgrade().ok_or(Error::Ended("the agent"))?;
+        let ports = self.plane.open(local)?;
+        let mut negotiator = self.negotiator();
+        let placed = self.offer(&mut negotiator, &ports, Direction::SendRecv).and_then(|body| {
+            let outgoing = Outgoing { to: call.to.clone(), headers: call.headers, body: Some(body) };
+            self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
+        });
+        let key = match placed {
+            Ok(key) => key,
+            Err(e) => {
+                self.plane.close(ports.id);
+                return Err(e);
+            }
+        };
+        let max = self.config.max_pending_call_events;
+        let (mut entry, handle) = CallEntry::new(shared, key, call.to, negotiator, max, &mut self.rng);
+        entry.ports = Some(ports);
+        entry.audio = Some(call.audio);
+        self.media.insert(ports.id, key);
+        self.calls.insert(key, entry);
+        Ok(handle)
+    }
+
+    pub(super) fn progress(&mut self, key: CallKey, response: SipMessage) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        if response.status().is_some_and(|s| s.code() == 180) {
+            entry.ringing();
+        }
+        entry.tell(CallEvent::Progress { response: response.clone() });
+        if let Some(sdp) = session::sdp_of(&response) {
+            // Each fork answers the same offer (RFC 3261 §13.2.2.4): start again from the offer.
+            match self.apply_answer(key, &sdp, true) {
+                Ok(()) => self.start_early_media(key),
+                Err(e) => tracing::info!("early answer ignored: {e}"),
+            }
+        }
+    }
+
+    fn start_early_media(&mut self, key: CallKey) {
+        self.run_media(key);
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        if !entry.early_media && entry.started {
+            entry.early_media = true;
+            entry.tell(CallEvent::EarlyMedia);
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        response: SipMessage,
+        needs_answer: bool,
+    ) {
+        if !self.calls.contains_key(&key) {
+            return;
+        }
+        let sdp = session::sdp_of(&response);
+        let result = match (&sdp, needs_answer) {
+            (Some(offer), true) => self.answer_late_offer(now, key, offer),
+            (Some(answer), false) => self.apply_answer(key, answer, true),
+            (None, _) if self.calls[&key].session.is_some() => Ok(()),
+            (None, _) => Err(Error::state("the answer to our call has no session description")),
+        };
+        if let Err(e) = result {
+            // Up without media that we understand: end it (RFC 3261 §13.2.2.4).
+            tracing::info!("call answered but unusable: {e}");
+            let reason = ("Reason".to_owned(), "SIP;cause=488;text=\"Not Acceptable Here\"".into());
+            self.hangup(now, key, vec![reason]);
+            return;
+        }
+        self.up(now, key, Some(response));
+    }
+
+    /// The call is up: media runs, the application is told.
+    pub(super) fn up(&mut self, now: Instant, key: CallKey, response: Option<SipMessage>) {
+        self.run_media(key);
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        entry.answered_at = Some(now);
+        entry.offered = None;
+        entry.publish();
+        entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
+    }
+
+    pub(super) fn hold(&mut self, now: Instant, key: CallKey, on: bool, reply: Reply<()>) {
+        let Some(entry) = self.calls.get_mut(&key).filter(|e| e.end.is_none()) else {
+            let _ = reply.send(Err(Error::Ended("the call")));
+            return;
+        };
+        if !entry.established() {
+            let _ = reply.send(Err(Error::state("the call is not up yet")));
+            return;
+        }
+        entry.changes.push_back(HoldChange { on, reply });
+        self.next_change(now, key);
+    }
+
+    /// Starts the next change when none is under way: offers must not overlap (RFC 3264 §4).
+    pub(super) fn next_change(&mut self, now: Instant, key: CallKey) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        if entry.changing.is_some() || entry.answer_in_ack {
+            return;
+        }
+        let Some(change) = entry.changes.pop_front() else { return };
+        if change.on == entry.held {
+            let _ = change.reply.send(Ok(()));
+            return self.next_change(now, key);
+        }
+        let direction = if change.on { Direction::SendOnly } else { Direction::SendRecv };
+        match self.send_offer(now, key, direction) {
+            Ok(()) => {
+                if let Some(entry) = self.calls.get_mut(&key) {
+                    entry.changing = Some(change);
+                }
+            }
+            Err(e) => {
+                let _ = change.reply.send(Err(e));
+                self.next_change(now, key);
+            }
+        }
+    }
+
+    fn send_offer(&mut self, now: Instant, key: CallKey, way: Direction) -> Result<(), Error> {
+        let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
+        let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
+        let mut negotiator = entry.negotiator.clone();
+        let body = self.offer(&mut negotiator, &ports, way)?;
+        self.endpoint.reinvite(now, key, Vec::new(), Some(body)).map_err(sip_error)?;
+        if let Some(entry) = self.calls.get_mut(&key) {
+            entry.negotiator = negotiator;
+        }
+        Ok(())
+    }
+
+    pub(super) fn reinvite_accepted(&mut self, now: Instant, key: CallKey, response: SipMessage) {
+        let answer = session::sdp_of(&response);
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        let Some(change) = entry.changing.take() else { return };
+        let result = match answer {
+            Some(sdp) => self.apply_answer(key, &sdp, false),
+            None => Err(Error::state("the peer's answer has no session description")),
+        };
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        match result {
+            Ok(()) => {
+                entry.held = change.on;
+                let by = Party::Local;
+                let event =
+                    if change.on { CallEvent::Held { by } } else { CallEvent::Resumed { by } };
+                entry.tell(event);
+                self.run_media(key);
+                if let Some(entry) = self.calls.get(&key) {
+                    entry.publish();
+                }
+                let _ = change.reply.send(Ok(()));
+            }
+            Err(e) => {
+                entry.negotiator.rollback();
+                let _ = change.reply.send(Err(e));
+            }
+        }
+        self.next_change(now, key);
+    }
+
+    pub(super) fn reinvite_rejected(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        status: u16,
+        reason: String,
+    ) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        entry.negotiator.rollback();
+        match entry.changing.take() {
+            // The peer's change came first: ours is offered anew on top of it.
+            Some(change) if status == 491 => entry.changes.push_front(change),
+            Some(change) => {
+                let _ = change.reply.send(Err(Error::Peer { status, reason }));
+            }
+            None => {}
+        }
+        self.next_change(now, key);
+    }
+
+    pub(super) fn mute(&mut self, key: CallKey, on: bool) {
+        if let Some(ports) = self.calls.get(&key).filter(|e| e.started).and_then(|e| e.ports) {
+            self.plane.tell(ports.id, MediaCommand::Mute(on));
+        }
+    }
+
+    pub(super) fn stats(&mut self, key: CallKey, reply: Reply<CallStats>) {
+        match self.calls.get(&key) {
+            None => {
+                let _ = reply.send(Err(Error::Ended("the call")));
+            }
+            Some(CallEntry { ports: Some(ports), started: true, .. }) => {
+                self.plane.tell(ports.id, MediaCommand::Stats(reply));
+            }
+            Some(_) => {
+                let _ = reply.send(Err(Error::state("the call has no media yet")));
+            }
+        }
+    }
+
+    pub(super) fn dtmf(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        digits: String,
+        mode: DtmfMode,
+        reply: Reply<()>,
+    ) {
+        let Some(entry) = self.calls.get(&key) else {
+            let _ = reply.send(Err(Error::Ended("the call")));
+            return;
+        };
+        if !entry.established() {
+            let _ = reply.send(Err(Error::state("the call is not up")));
+            return;
+        }
+        if mode == DtmfMode::Info {
+            let _ = reply.send(self.dtmf_by_info(now, key, &digits));
+            return;
+        }
+        match entry.ports.filter(|_| entry.started) {
+            Some(ports) => {
+                let inband = mode == DtmfMode::Inband;
+                self.plane.tell(ports.id, MediaCommand::Dtmf { digits, inband, reply });
+            }
+            None => {
+                let _ = reply.send(Err(Error::state("the call has no media")));
+            }
+        }
+    }
+
+    fn dtmf_by_info(&mut self, now: Instant, key: CallKey, digits: &str) -> Result<(), Error> {
+        for digit in digits.chars() {
+            let body = session::dtmf_relay(digit);
+            self.endpoint
+                .request_in_call(now, key, Method::Info, Vec::new(), Some(body))
+                .map_err(sip_error)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn media_event(&mut self, id: MediaId, event: StreamEvent) {
+        let Some(entry) = self.media.get(&id).and_then(|key| self.calls.get_mut(key)) else {
+            return;
+        };
+        match event {
+            StreamEvent::Dtmf { digit, duration_ms, via } => {
+                let duration = Duration::from_millis(u64::from(duration_ms));
+                entry.tell(CallEvent::Dtmf { digit, duration, via: via.into() });
+            }
+            StreamEvent::SourceEnded => entry.tell(CallEvent::InputEnded),
+            StreamEvent::MediaTimeout => entry.tell(CallEvent::MediaTimeout),
+            _ => {}
+        }
+    }
+
+    /// Ringing for calls that we receive.
+    pub(super) fn ring(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        status: u16,
+        headers: Headers,
+    ) -> Result<(), Error> {
+        self.endpoint.provisional(now, key, status, None, headers, None).map_err(sip_error)
+    }
+}

@@ -1,0 +1,136 @@
+//! What the engine knows of one call.
+
+use crate::agent::Shared;
+use crate::audio::OpenAudio;
+use crate::call::CallInner;
+use crate::command::Reply;
+use crate::event::{CallEnd, CallEvent, CodecInfo};
+use crate::media::MediaPorts;
+use crate::{Call, CallState};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+use tiny_sak::{Rng, id};
+use tiny_sdp::{Negotiator, NegotiatedSession};
+use tiny_sip::CallKey;
+use tokio::sync::{Mutex, mpsc, watch};
+
+/// A change of hold that waits for its re-INVITE.
+#[derive(Debug)]
+pub(super) struct HoldChange {
+    pub(super) on: bool,
+    pub(super) reply: Reply<()>,
+}
+
+pub(super) struct CallEntry {
+    state: watch::Sender<CallState>,
+    events: mpsc::Sender<CallEvent>,
+    pub(super) negotiator: Negotiator,
+    /// The negotiator as our offer left it: another fork's answer starts from here.
+    pub(super) offered: Option<Negotiator>,
+    pub(super) session: Option<NegotiatedSession>,
+    pub(super) ports: Option<MediaPorts>,
+    /// Our synchronization source and canonical name, for the life of the call.
+    pub(super) ssrc: u32,
+    pub(super) cname: String,
+    /// Open sources and sinks that wait for the stream to start.
+    pub(super) audio: Option<OpenAudio>,
+    pub(super) started: bool,
+    /// Our address on the path that the call came by.
+    pub(super) local: Option<std::net::IpAddr>,
+    /// The peer's offer that waits for our answer.
+    pub(super) offer: Option<Bytes>,
+    /// Our 200 carried an offer; its answer comes with the ACK.
+    pub(super) answer_in_ack: bool,
+    pub(super) held: bool,
+    pub(super) held_by_peer: bool,
+    pub(super) early_media: bool,
+    pub(super) codec: Option<CodecInfo>,
+    pub(super) changes: VecDeque<HoldChange>,
+    pub(super) changing: Option<HoldChange>,
+    pub(super) answered_at: Option<Instant>,
+    /// The call is over and waits for its media to hand in the last figures.
+    pub(super) end: Option<CallEnd>,
+}
+
+impl CallEntry {
+    /// A new call and the handle that the application gets.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        key: CallKey,
+        remote: String,
+        negotiator: Negotiator,
+        max_events: usize,
+        rng: &mut Rng,
+    ) -> (Self, Call) {
+        let (state, watch) = watch::channel(CallState::Dialing { ringing: false });
+        let (events, inbox) = mpsc::channel(max_events.max(2));
+        let events_in = Mutex::new(inbox);
+        let inner = CallInner { shared, key, remote, state: watch, events: events_in };
+        let entry = Self {
+            state,
+            events,
+            negotiator,
+            offered: None,
+            session: None,
+            ports: None,
+            ssrc: id::ssrc(rng),
+            cname: id::cname(rng).to_string(),
+            audio: None,
+            started: false,
+            local: None,
+            offer: None,
+            answer_in_ack: false,
+            held: false,
+            held_by_peer: false,
+            early_media: false,
+            codec: None,
+            changes: VecDeque::new(),
+            changing: None,
+            answered_at: None,
+            end: None,
+        };
+        (entry, Call { inner: Arc::new(inner) })
+    }
+
+    pub(super) fn established(&self) -> bool {
+        self.answered_at.is_some() && self.end.is_none()
+    }
+
+    /// Hands an event to the application. The last place of the queue is kept for the end.
+    pub(super) fn tell(&self, event: CallEvent) {
+        let last = matches!(event, CallEvent::Ended(_));
+        if self.events.capacity() > 1 || last {
+            let _ = self.events.try_send(event);
+        } else {
+            tracing::debug!("call event dropped, the application does not read them: {event:?}");
+        }
+    }
+
+    pub(super) fn ringing(&self) {
+        self.state.send_if_modified(|s| match s {
+            CallState::Dialing { ringing } if !*ringing => {
+                *ringing = true;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Publishes the state of a call that is up.
+    pub(super) fn publish(&self) {
+        if self.established() {
+            self.state.send_replace(CallState::Established {
+                codec: self.codec.clone(),
+                held: self.held,
+                held_by_peer: self.held_by_peer,
+            });
+        }
+    }
+
+    pub(super) fn publish_end(&self, end: CallEnd) {
+        self.tell(CallEvent::Ended(end.clone()));
+        self.state.send_replace(CallState::Ended(end));
+    }
+}

@@ -1,0 +1,241 @@
+//! Calls and requests that come in.
+
+use super::entry::CallEntry;
+use super::{Core, session, sip_error};
+use crate::audio::OpenAudio;
+use crate::command::Headers;
+use crate::event::CallEvent;
+use crate::media::MediaPlane;
+use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
+use std::time::{Duration, Instant};
+use tiny_sak::Flow;
+use tiny_sdp::{Direction};
+use tiny_sip::{CallKey, Method, ServerKey};
+
+impl<P: MediaPlane> Core<P> {
+    pub(super) fn incoming(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        request: SipMessage,
+        flow: Flow,
+    ) {
+        if let Err((status, reason)) = self.try_incoming(key, request, flow) {
+            self.calls.remove(&key);
+            let result = self.endpoint.reject(now, key, status, reason, Vec::new());
+            self.tolerate("reject", result);
+        }
+    }
+
+    fn try_incoming(
+        &mut self,
+        key: CallKey,
+        request: SipMessage,
+        flow: Flow,
+    ) -> Result<(), (u16, Option<&'static str>)> {
+        let shared = self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or((480, None))?;
+        if self.calls.len() >= self.config.max_calls {
+            return Err((486, None));
+        }
+        let offer = session::sdp_of(&request);
+        let negotiator = self.negotiator();
+        if let Some(offer) = &offer {
+            // Better now than when somebody has picked up: 488 when nothing fits, 400 when the offer
+            // makes no sense.
+            let trial = self.trial_session(flow.local.ip());
+            if let Err(e) = negotiator.clone().answer(offer, &trial) {
+                tracing::info!("call declined: {e}");
+                let malformed = matches!(e, tiny_sdp::Error::Parse(_));
+                return Err(if malformed { (400, Some("Bad Session Description")) } else { (488, None) });
+            }
+        }
+        let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
+        let max = self.config.max_pending_call_events;
+        let (mut entry, call) = CallEntry::new(shared, key, from, negotiator, max, &mut self.rng);
+        entry.offer = offer;
+        entry.local = Some(flow.local.ip());
+        self.calls.insert(key, entry);
+        let account = self.account_for(&request).map(AccountId);
+        let event = Event::IncomingCall(IncomingCall { call, account, request });
+        self.events.try_send(event).map_err(|_| (503, None))
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        headers: Headers,
+        audio: OpenAudio,
+    ) -> Result<(), Error> {
+        let entry = self.calls.get(&key).filter(|e| e.end.is_none());
+        let entry = entry.ok_or(Error::Ended("the call"))?;
+        if entry.answered_at.is_some() || entry.answer_in_ack || entry.ports.is_some() {
+            return Err(Error::state("the call is answered already"));
+        }
+        let local = self.config.media_address.or(entry.local).ok_or(Error::Ended("the call"))?;
+        let (offer, mut negotiator) = (entry.offer.clone(), entry.negotiator.clone());
+        let ports = self.plane.open(local)?;
+        let answered = match &offer {
+            Some(offer) => self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv),
+            None => self
+                .offer(&mut negotiator, &ports, Direction::SendRecv)
+                .map(|body| (body, None)),
+        };
+        let sent = answered.and_then(|(body, session)| {
+            self.endpoint.accept(now, key, headers, Some(body)).map_err(sip_error)?;
+            Ok(session)
+        });
+        let session = match sent {
+            Ok(session) => session,
+            Err(e) => {
+                self.plane.close(ports.id);
+                return Err(e);
+            }
+        };
+        let Some(entry) = self.calls.get_mut(&key) else { return Err(Error::Ended("the call")) };
+        entry.negotiator = negotiator;
+        entry.answer_in_ack = session.is_none();
+        entry.session = session;
+        entry.ports = Some(ports);
+        entry.audio = Some(audio);
+        entry.offer = None;
+        let has_session = entry.session.is_some();
+        self.media.insert(ports.id, key);
+        if has_session {
+            self.up(now, key, None);
+        }
+        Ok(())
+    }
+
+    /// The ACK of a call that we answered, or of a re-INVITE.
+    pub(super) fn confirmed(&mut self, now: Instant, key: CallKey, ack: Option<SipMessage>) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        if !std::mem::take(&mut entry.answer_in_ack) {
+            return;
+        }
+        let was_up = entry.answered_at.is_some();
+        let result = match ack.as_ref().and_then(session::sdp_of) {
+            Some(answer) => self.apply_answer(key, &answer, false),
+            None => Err(Error::state("the ACK has no answer to our offer")),
+        };
+        match result {
+            Ok(()) if was_up => {
+                self.note_peer_hold(key);
+                self.run_media(key);
+                self.next_change(now, key);
+            }
+            Ok(()) => self.up(now, key, None),
+            Err(e) => {
+                tracing::info!("call ended: {e}");
+                self.hangup(now, key, Vec::new());
+            }
+        }
+    }
+
+    pub(super) fn reinvited(&mut self, now: Instant, key: CallKey, request: SipMessage) {
+        let result = self.try_reinvited(now, key, &request);
+        if let Err((status, reason)) = result {
+            let result = self.endpoint.reject_reinvite(now, key, status, Some(&reason), Vec::new());
+            self.tolerate("reject re-INVITE", result);
+        }
+    }
+
+    fn try_reinvited(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        request: &SipMessage,
+    ) -> Result<(), (u16, String)> {
+        let refuse = |e: Error| (488, e.to_string());
+        let gone = || (481, "Call/Transaction Does Not Exist".to_owned());
+        let entry = self.calls.get_mut(&key).filter(|e| e.end.is_none()).ok_or_else(gone)?;
+        // Our own offer waits for its retry after a 491: it is made anew when its turn comes.
+        if entry.changing.is_some() {
+            entry.negotiator.rollback();
+        }
+        let ports = entry.ports.ok_or_else(gone)?;
+        let direction = if entry.held { Direction::SendOnly } else { Direction::SendRecv };
+        let mut negotiator = entry.negotiator.clone();
+        let (body, session) = match session::sdp_of(request) {
+            Some(offer) => self
+                .answer_offer(&mut negotiator, &offer, &ports, direction)
+                .map_err(refuse)?,
+            None => {
+                let body = self.offer(&mut negotiator, &ports, direction).map_err(refuse)?;
+                (body, None)
+            }
+        };
+        self.endpoint
+            .accept_reinvite(now, key, Vec::new(), Some(body))
+            .map_err(|e| (500, e.to_string()))?;
+        let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
+        entry.negotiator = negotiator;
+        match session {
+            Some(session) => {
+                entry.session = Some(session);
+                self.note_peer_hold(key);
+                self.run_media(key);
+            }
+            None => entry.answer_in_ack = true,
+        }
+        Ok(())
+    }
+
+    /// Tells the application when the peer's direction shows a hold or its end.
+    fn note_peer_hold(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        let media = entry.session.as_ref().and_then(session::audio_of);
+        let held = media.is_some_and(|m| m.on_hold_by_peer);
+        if held != entry.held_by_peer {
+            entry.held_by_peer = held;
+            let by = Party::Remote;
+            entry.tell(if held { CallEvent::Held { by } } else { CallEvent::Resumed { by } });
+            entry.publish();
+        }
+    }
+
+    pub(super) fn requested(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        call: Option<CallKey>,
+        request: SipMessage,
+    ) {
+        let status = match request.method() {
+            Some(Method::Message) => match self.message(key, request) {
+                Ok(()) => return,
+                Err(status) => status,
+            },
+            Some(Method::Info) => self.info(call, &request),
+            Some(Method::Options) => 200,
+            _ => 405,
+        };
+        let result = self.endpoint.respond(now, key, status, None, Vec::new(), None);
+        self.tolerate("respond", result);
+    }
+
+    fn message(&mut self, key: ServerKey, request: SipMessage) -> Result<(), u16> {
+        let shared = self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or(480u16)?;
+        let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
+        let place = self.events.try_reserve().map_err(|_| 503u16)?;
+        let answered = false;
+        place.send(Event::Message(IncomingMessage { shared, key, from, request, answered }));
+        Ok(())
+    }
+
+    /// INFO within a call: keys, or an empty probe. Anything else has no meaning here (RFC 6086).
+    fn info(&mut self, call: Option<CallKey>, request: &SipMessage) -> u16 {
+        let Some(entry) = call.and_then(|key| self.calls.get(&key)) else { return 481 };
+        if request.body().is_empty() {
+            return 200;
+        }
+        match session::parse_dtmf(request) {
+            Some((digit, ms)) => {
+                let duration = Duration::from_millis(u64::from(ms));
+                entry.tell(CallEvent::Dtmf { digit, duration, via: DtmfMode::Info });
+                200
+            }
+            None => 415,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The engine without I/O: accounts and calls over [`tiny_sip::Endpoint`] and
+//! [`tiny_sdp::Negotiator`], with media told through [`MediaPlane`].
+//!
+//! `handle(now, input)`, then `poll(now)` until `Timeout`, as everywhere. Never reads a clock, never
+//! touches a socket, never waits.
+
+mod accounts;
+mod calls;
+mod entry;
+mod incoming;
+mod session;
+mod teardown;
+#[cfg(test)]
+mod tests;
+
+use crate::agent::Shared;
+use crate::command::{Command, PlaceCall, Reply, Sender};
+use crate::config::Config;
+use crate::media::{MediaId, MediaNotice, MediaPlane, MediaReport};
+use crate::{Error, Event, SipMessage};
+use accounts::AccountEntry;
+use entry::CallEntry;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+use tiny_media::Registry;
+use tiny_sak::{Output, Rng, Transport};
+use tiny_sip::{AccountKey, CallKey, Endpoint, QueryKey, RequestKey, Target, Transmit};
+use tokio::sync::{mpsc, oneshot};
+
+/// What comes in.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Command(Command),
+    Sip(tiny_sip::Input),
+    /// The answer to [`Request::Locate`]: an address of the host.
+    Located {
+        job: u64,
+        address: Result<IpAddr, Error>,
+    },
+    Media(MediaNotice),
+    Timeout,
+}
+
+/// What the driver is asked for, besides sending.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Find the targets of a request for the endpoint.
+    Resolve {
+        query: QueryKey,
+        host: String,
+        port: Option<u16>,
+        transport: Option<Transport>,
+        secure: bool,
+    },
+    /// Find an address of a host, to learn which of our own faces it.
+    Locate { job: u64, host: String },
+    /// Everything has ended.
+    Done,
+}
+
+pub(crate) struct Core<P> {
+    config: Config,
+    registry: Registry,
+    rng: Rng,
+    endpoint: Endpoint,
+    sdp: Arc<tiny_sdp::Config>,
+    plane: P,
+    accounts: HashMap<AccountKey, AccountEntry>,
+    calls: HashMap<CallKey, CallEntry>,
+    media: HashMap<MediaId, CallKey>,
+    requests: HashMap<RequestKey, Reply<SipMessage>>,
+    placing: HashMap<u64, (Box<PlaceCall>, Reply<crate::Call>)>,
+    next_job: u64,
+    asks: VecDeque<Request>,
+    events: mpsc::Sender<Event>,
+    shared: Weak<Shared>,
+    shutdown: Option<Shutdown>,
+}
+
+struct Shutdown {
+    replies: Vec<oneshot::Sender<()>>,
+    deadline: Instant,
+    done: bool,
+}
+
+impl<P: MediaPlane> Core<P> {
+    pub(crate) fn new(
+        config: Config,
+        registry: Registry,
+        mut rng: Rng,
+        plane: P,
+        events: mpsc::Sender<Event>,
+        shared: Weak<Shared>,
+    ) -> Self {
+        let endpoint = Endpoint::new(config.sip.clone(), rng.fork());
+        Self {
+            sdp: Arc::new(config.sdp.clone()),
+            config,
+            registry,
+            rng,
+            endpoint,
+            plane,
+            accounts: HashMap::new(),
+            calls: HashMap::new(),
+            media: HashMap::new(),
+            requests: HashMap::new(),
+            placing: HashMap::new(),
+            next_job: 0,
+            asks: VecDeque::new(),
+            events,
+            shared,
+            shutdown: None,
+        }
+    }
+
+    /// A listening address exists.
+    pub(crate) fn bind(&mut self, transport: Transport, local: std::net::SocketAddr) {
+        self.endpoint.bind(transport, local);
+    }
+
+    pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Command(command) => self.command(now, command),
+            Input::Sip(input) => self.endpoint.handle(now, input),
+            Input::Located { job, address } => self.located(now, job, address),
+            Input::Media(notice) => self.media_notice(now, notice),
+            Input::Timeout => self.endpoint.handle(now, tiny_sip::Input::Timeout),
+        }
+    }
+
+    pub(crate) fn poll(&mut self, now: Instant) -> Output<Transmit, Request> {
+        loop {
+            if let Some(ask) = self.asks.pop_front() {
+                return Output::Event(ask);
+            }
+            match self.endpoint.poll(now) {
+                Output::Transmit(transmit) => return Output::Transmit(transmit),
+                Output::Event(event) => self.sip_event(now, event),
+                Output::Timeout(deadline) => {
+                    if self.check_shutdown(now) {
+                        continue;
+                    }
+                    let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
+                    return Output::Timeout(deadline.into_iter().chain(stop).min());
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::AddAccount { spec, reply } => self.add_account(*spec, reply),
+            Command::RemoveAccount { account } => self.remove_account(now, account),
+            Command::Register { account, reply } => self.register(now, account, reply),
+            Command::Unregister { account, reply } => self.unregister(now, account, reply),
+            Command::Call { call, reply } => self.locate(now, call, reply),
+            Command::Ring { call, status, headers, reply } => {
+                let _ = reply.send(self.ring(now, call, status, headers));
+            }
+            Command::Answer { call, headers, audio, reply } => {
+                let _ = reply.send(self.answer(now, call, headers, audio));
+            }
+            Command::Reject { call, status, reason, headers } => {
+                let result =
+                    self.endpoint.reject(now, call, status, reason.as_deref(), headers);
+                self.tolerate("reject", result);
+            }
+            Command::Hangup { call, headers } => self.hangup(now, call, headers),
+            Command::Hold { call, on, reply } => self.hold(now, call, on, reply),
+            Command::Mute { call, on } => self.mute(call, on),
+            Command::Dtmf { call, digits, mode, reply } => {
+                self.dtmf(now, call, digits, mode, reply);
+            }
+            Command::Stats { call, reply } => self.stats(call, reply),
+            Command::Request { request, reply } => self.request(now, *request, reply),
+            Command::Respond { key, status, headers } => {
+                let result = self.endpoint.respond(now, key, status, None, headers, None);
+                self.tolerate("respond", result);
+            }
+            Command::Shutdown { reply } => self.begin_shutdown(now, reply),
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Instant,
+        request: crate::command::SendRequest,
+        reply: Reply<SipMessage>,
+    ) {
+        let body = request.body.map(session::body);
+        let (method, headers) = (request.method, request.headers);
+        let sent = match request.from {
+            Sender::Account { account, to } => {
+                self.endpoint.request(now, account, method, &to, headers, body)
+            }
+            Sender::Call(call) => {
+                self.endpoint.request_in_call(now, call, method, headers, body)
+            }
+        };
+        match sent {
+            Ok(key) => {
+                self.requests.insert(key, reply);
+            }
+            Err(e) => {
+                let _ = reply.send(Err(sip_error(e)));
+            }
+        }
+    }
+
+    fn sip_event(&mut self, now: Instant, event: tiny_sip::Event) {
+        use tiny_sip::Event as E;
+        match event {
+            E::Resolve { query, host, port, transport, secure } => {
+                self.asks.push_back(Request::Resolve { query, host, port, transport, secure });
+            }
+            E::Registered { account, expires, contact, .. } => {
+                self.registered(account, expires, contact);
+            }
+            E::Unregistered { account } => self.unregistered(account),
+            E::RegistrationFailed { account, status, reason, cause, retry_in } => {
+                self.registration_failed(account, status, reason, cause, retry_in);
+            }
+            E::Incoming { call, request, flow } => self.incoming(now, call, request, flow),
+            E::Progress { call, response } => self.progress(call, response),
+            E::Answered { call, response, needs_answer } => {
+                self.answered(now, call, response, needs_answer);
+            }
+            E::Confirmed { call, ack } => self.confirmed(now, call, ack),
+            E::Reinvite { call, request } => self.reinvited(now, call, request),
+            E::ReinviteConfirmed { call, ack } => self.confirmed(now, call, ack),
+            E::ReinviteAccepted { call, response, .. } => {
+                self.reinvite_accepted(now, call, response);
+            }
+            E::ReinviteRejected { call, status, reason } => {
+                self.reinvite_rejected(now, call, status, reason);
+            }
+            E::Ended { call, by, status, reason, message } => {
+                self.ended(now, call, by, status, reason, message);
+            }
+            E::Request { key, call, request, .. } => self.requested(now, key, call, request),
+            E::Response { key, response } => self.responded(key, response),
+            E::RequestFailed { key, reason, cause } => {
+                if let Some(reply) = self.requests.remove(&key) {
+                    let _ = reply.send(Err(cause_error(cause, reason)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn responded(&mut self, key: RequestKey, response: SipMessage) {
+        let Some(reply) = self.requests.remove(&key) else { return };
+        let status = response.status().map_or(0, |s| s.code());
+        let result = match status {
+            200..300 => Ok(response),
+            _ => Err(Error::Peer { status, reason: response.reason().to_owned() }),
+        };
+        let _ = reply.send(result);
+    }
+
+    fn media_notice(&mut self, now: Instant, notice: MediaNotice) {
+        match notice.report {
+            MediaReport::Event(event) => self.media_event(notice.id, event),
+            MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),
+        }
+    }
+
+    // A handle may be a moment behind the state: that is no fault, but worth a line in the log.
+    fn tolerate(&self, what: &str, result: Result<(), tiny_sip::Error>) {
+        if let Err(e) = result {
+            tracing::debug!("{what}: {e}");
+        }
+    }
+
+    /// The targets that answer a [`Request::Resolve`].
+    pub(crate) fn resolved(&mut self, now: Instant, query: QueryKey, targets: Vec<Target>) {
+        self.endpoint.handle(now, tiny_sip::Input::Resolved { query, targets });
+    }
+}
+
+/// An endpoint's refusal in the facade's words.
+fn sip_error(e: tiny_sip::Error) -> Error {
+    use tiny_sip::Error as E;
+    match e {
+        E::Stale(what) => Error::Ended(what),
+        E::Limit(what) => Error::Limit(what.to_string()),
+        E::State(what) => Error::State(what.to_string()),
+        other => Error::config("request", other),
+    }
+}
+
+fn cause_error(cause: tiny_sip::Cause, reason: String) -> Error {
+    match cause {
+        tiny_sip::Cause::Timeout => Error::Timeout(reason),
+        tiny_sip::Cause::Network => Error::Network(reason),
+        _ => Error::State(reason),
+    }
+}

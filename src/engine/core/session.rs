@@ -1,0 +1,246 @@
+//! Between session descriptions and media: what we offer, what was agreed, and the stream that
+//! follows from it.
+
+use super::Core;
+use super::entry::CallEntry;
+use crate::command::Content;
+use crate::event::CodecInfo;
+use crate::media::{MediaCommand, MediaPlane, MediaPorts};
+use crate::{Error, SipMessage};
+use bytes::Bytes;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tiny_media::{EventPayload, Fmtp, StreamCodec, StreamConfig};
+use tiny_sdp::{
+    Direction, LocalCodec, LocalMedia, LocalSession, NegotiatedMedia, NegotiatedSession,
+    Negotiator, RemoteAddress, Text,
+};
+use tiny_sip::{Body, CallKey, Limits, multipart};
+
+const DTMF_RELAY: &str = "application/dtmf-relay";
+
+/// The body of a request as the endpoint wants it.
+pub(super) fn body(content: Content) -> Body {
+    Body::new(content.content_type, content.data)
+}
+
+/// The session description in a message: its body, or the first such part of a multipart body.
+pub(super) fn sdp_of(message: &SipMessage) -> Option<Bytes> {
+    if message.body().is_empty() {
+        return None;
+    }
+    let kind = message.content_type()?.ok()?;
+    if kind.is("application", "sdp") {
+        return Some(message.body_bytes());
+    }
+    let parts = multipart::parse(&kind, &message.body_bytes(), &Limits::default()).ok()?;
+    let sdp = |p: &multipart::Part| p.content_type().is_some_and(|t| t.is("application", "sdp"));
+    parts.into_iter().find(sdp).map(|p| p.body)
+}
+
+/// The first active stream of sound.
+pub(super) fn audio_of(session: &NegotiatedSession) -> Option<&NegotiatedMedia> {
+    session.audio()
+}
+
+/// A key as an INFO body.
+pub(super) fn dtmf_relay(digit: char) -> Body {
+    Body::new(DTMF_RELAY, format!("Signal={digit}\r\nDuration=160\r\n"))
+}
+
+/// The key in an INFO body: `application/dtmf-relay`, or the bare digit of `application/dtmf`.
+pub(super) fn parse_dtmf(request: &SipMessage) -> Option<(char, u32)> {
+    let kind = request.content_type()?.ok()?;
+    let text = std::str::from_utf8(request.body()).ok()?;
+    let key = |s: &str| {
+        let c = s.trim().chars().next()?.to_ascii_uppercase();
+        "0123456789*#ABCD".contains(c).then_some(c)
+    };
+    if kind.is("application", "dtmf") {
+        return Some((key(text)?, 160));
+    }
+    if !kind.is("application", "dtmf-relay") {
+        return None;
+    }
+    let value = |name: &str| {
+        text.lines().find_map(|line| {
+            let (k, v) = line.split_once('=')?;
+            k.trim().eq_ignore_ascii_case(name).then(|| v.trim())
+        })
+    };
+    let ms = value("Duration").and_then(|d| d.parse().ok()).unwrap_or(160);
+    Some((key(value("Signal")?)?, ms))
+}
+
+impl<P: MediaPlane> Core<P> {
+    /// A session of our own: `o=` id and version drawn at random.
+    pub(super) fn negotiator(&mut self) -> Negotiator {
+        Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34)
+    }
+
+    fn local_session(&self, address: IpAddr, ports: (u16, u16), way: Direction) -> LocalSession {
+        let codecs = self.registry.codecs().iter().map(|codec| {
+            let d = codec.description();
+            let mut local = LocalCodec::new(Text::fixed(d.name), d.clock_rate)
+                .channels(d.rtpmap_channels.min(255) as u8)
+                .fmtp(Text::copy(&d.fmtp.0));
+            if d.payload_type.is_some() {
+                local.payload_type = d.payload_type;
+            }
+            local
+        });
+        let mut media = LocalMedia::audio(ports.0, codecs.collect()).with_telephone_events();
+        media.rtcp_port = (ports.1 != ports.0.wrapping_add(1)).then_some(ports.1);
+        media.direction = way;
+        media.ptime = self.config.ptime_ms;
+        media.rtcp_mux = self.config.rtcp_mux;
+        LocalSession::new(address, vec![media])
+    }
+
+    fn session_at(&self, ports: &MediaPorts, way: Direction) -> LocalSession {
+        self.local_session(ports.rtp.ip(), (ports.rtp.port(), ports.rtcp.port()), way)
+    }
+
+    /// A session that is only good for trying an offer on: its port is the discard port.
+    pub(super) fn trial_session(&self, address: IpAddr) -> LocalSession {
+        self.local_session(address, (9, 10), Direction::SendRecv)
+    }
+
+    /// Writes an offer.
+    pub(super) fn offer(
+        &self,
+        negotiator: &mut Negotiator,
+        ports: &MediaPorts,
+        way: Direction,
+    ) -> Result<Body, Error> {
+        let offer = negotiator.offer(&self.session_at(ports, way)).map_err(sdp_error)?;
+        Ok(Body::sdp(offer))
+    }
+
+    /// Answers an offer.
+    pub(super) fn answer_offer(
+        &self,
+        negotiator: &mut Negotiator,
+        offer: &Bytes,
+        ports: &MediaPorts,
+        way: Direction,
+    ) -> Result<(Body, Option<NegotiatedSession>), Error> {
+        let answer = negotiator.answer(offer, &self.session_at(ports, way)).map_err(sdp_error)?;
+        Ok((Body::sdp(answer.sdp), Some(answer.session)))
+    }
+
+    /// Takes the peer's answer to our offer. `forks`: another answer to the same offer may follow,
+    /// from another fork; each starts from the offer.
+    pub(super) fn apply_answer(
+        &mut self,
+        key: CallKey,
+        answer: &Bytes,
+        forks: bool,
+    ) -> Result<(), Error> {
+        let entry = self.calls.get_mut(&key).ok_or(Error::Ended("the call"))?;
+        if forks {
+            match &entry.offered {
+                Some(offered) => entry.negotiator = offered.clone(),
+                None => entry.offered = Some(entry.negotiator.clone()),
+            }
+        }
+        entry.session = Some(entry.negotiator.accept_answer(answer).map_err(sdp_error)?);
+        Ok(())
+    }
+
+    /// The 2xx to an INVITE without a body carries an offer: the answer goes into the ACK.
+    pub(super) fn answer_late_offer(
+        &mut self,
+        now: std::time::Instant,
+        key: CallKey,
+        offer: &Bytes,
+    ) -> Result<(), Error> {
+        let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
+        let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
+        let mut negotiator = entry.negotiator.clone();
+        let (body, session) =
+            self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv)?;
+        self.endpoint.acknowledge(now, key, Some(body)).map_err(super::sip_error)?;
+        if let Some(entry) = self.calls.get_mut(&key) {
+            entry.negotiator = negotiator;
+            entry.session = session;
+        }
+        Ok(())
+    }
+
+    /// Starts the stream of a call, or changes the running one, to what was agreed.
+    pub(super) fn run_media(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.get(&key) else { return };
+        let Some((config, info)) = self.stream_config(entry) else { return };
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        let Some(ports) = entry.ports else { return };
+        entry.codec = Some(info);
+        if entry.started {
+            self.plane.tell(ports.id, MediaCommand::Reconfigure(Box::new(config)));
+        } else if let Some(audio) = entry.audio.take() {
+            entry.started = true;
+            self.plane.start(ports.id, config, audio);
+        }
+    }
+
+    fn stream_config(&self, entry: &CallEntry) -> Option<(StreamConfig, CodecInfo)> {
+        let media = audio_of(entry.session.as_ref()?)?;
+        let first = media.codecs.first()?;
+        let codec = self.registry.codec(&first.name, first.clock_rate)?.clone();
+        let remote = media.remote_rtp.as_ref().and_then(socket_address);
+        let format = codec.description().format;
+        let info = CodecInfo {
+            name: codec.description().name.to_owned(),
+            sample_rate: format.rate,
+            channels: format.channels,
+            remote: remote.map(|r| r.to_string()).unwrap_or_default(),
+        };
+        let send = StreamCodec::new(codec, first.send_pt, Fmtp(first.remote_fmtp.to_string()));
+        let mut config = StreamConfig::new(send, entry.ssrc, entry.cname.as_str());
+        config.receive = media
+            .codecs
+            .iter()
+            .filter_map(|agreed| {
+                let codec = self.registry.codec(&agreed.name, agreed.clock_rate)?.clone();
+                let fmtp = Fmtp(agreed.local_fmtp.to_string());
+                Some(StreamCodec::new(codec, agreed.recv_pt, fmtp))
+            })
+            .collect();
+        let event = |payload_type, clock_rate| EventPayload { payload_type, clock_rate };
+        config.event_send =
+            media.telephone_event(first.clock_rate).map(|e| event(e.send_pt, e.clock_rate));
+        config.event_receive =
+            media.telephone_events.iter().map(|e| event(e.recv_pt, e.clock_rate)).collect();
+        let preferred = self.config.ptime_ms.or(media.ptime);
+        config.ptime = ptime(preferred, media.maxptime, config.ptime);
+        config.direction = stream_direction(media.direction, entry.held);
+        config.remote_rtp = remote;
+        config.remote_rtcp = media.remote_rtcp.as_ref().and_then(socket_address);
+        config.rtcp_mux = media.rtcp_mux;
+        config.jitter = self.config.jitter.clone();
+        config.media_timeout = Some(self.config.media_timeout);
+        Some((config, info))
+    }
+}
+
+/// The packet time to send: what the peer asks for, in the steps and bounds that codecs have.
+fn ptime(asked: Option<u32>, max: Option<u32>, preferred: Duration) -> Duration {
+    let preferred = preferred.as_millis() as u32;
+    let wanted = asked.unwrap_or(preferred).min(max.unwrap_or(u32::MAX)).clamp(10, 60);
+    Duration::from_millis(u64::from(wanted / 10 * 10))
+}
+
+/// While we hold the peer nothing is sent and nothing is played, whatever the descriptions allow.
+fn stream_direction(agreed: Direction, held: bool) -> tiny_media::Direction {
+    let flows = !held;
+    tiny_media::Direction::new(agreed.sends() && flows, agreed.receives() && flows)
+}
+
+// A host name in a session description is not looked up: no peer of today sends one.
+fn socket_address(address: &RemoteAddress) -> Option<SocketAddr> {
+    address.host.ip().map(|ip| SocketAddr::new(ip, address.port))
+}
+
+fn sdp_error(e: tiny_sdp::Error) -> Error {
+    Error::state(format!("session description: {e}"))
+}

@@ -1,0 +1,171 @@
+//! What happens, as the application sees it.
+
+use crate::{AccountId, IncomingCall, IncomingMessage, SipMessage};
+use std::time::Duration;
+use tiny_media::StreamStats;
+
+/// Something that happened to the agent; read with
+/// [`UserAgent::next_event`](crate::UserAgent::next_event).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Somebody calls. Dropping it unanswered declines with 480.
+    IncomingCall(IncomingCall),
+    /// Somebody sent a MESSAGE. Dropping it accepts with 200.
+    Message(IncomingMessage),
+    /// An account is registered, or its registration was refreshed.
+    Registered {
+        /// The account.
+        account: AccountId,
+        /// What the registrar granted, in seconds.
+        expires: u32,
+        /// The contact URI that is registered.
+        contact: String,
+    },
+    /// An account is not registered: refused, or the registrar is silent.
+    RegistrationFailed {
+        /// The account.
+        account: AccountId,
+        /// The registrar's status; `None` when there was no answer.
+        status: Option<u16>,
+        /// Why.
+        reason: String,
+        /// When it is tried again; `None` when it is not (a wrong password).
+        retry_in: Option<Duration>,
+    },
+    /// An account has unregistered.
+    Unregistered {
+        /// The account.
+        account: AccountId,
+    },
+}
+
+/// Something that happened to a call; read with [`Call::next_event`](crate::Call::next_event).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum CallEvent {
+    /// The peer's telephone rings (180), or a proxy says how it goes (181, 182, 183).
+    Progress {
+        /// The response.
+        response: SipMessage,
+    },
+    /// Sound is heard before the answer.
+    EarlyMedia,
+    /// The call is up.
+    Answered {
+        /// The codec of the call's sound.
+        codec: Option<CodecInfo>,
+        /// The 200 response (of a call that we placed).
+        response: Option<SipMessage>,
+    },
+    /// The peer put the call on hold, or we did.
+    Held {
+        /// Who did.
+        by: Party,
+    },
+    /// The call goes on.
+    Resumed {
+        /// Who resumed it.
+        by: Party,
+    },
+    /// A key was pressed at the other end.
+    Dtmf {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+        /// How long.
+        duration: Duration,
+        /// How it came.
+        via: DtmfMode,
+    },
+    /// The input has come to its end (a file that is not repeated).
+    InputEnded,
+    /// No media has come for a while.
+    MediaTimeout,
+    /// The call is over; the last event.
+    Ended(CallEnd),
+}
+
+/// One of the two ends of a call, or what lies between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Party {
+    /// This side.
+    Local,
+    /// The other side.
+    Remote,
+    /// Neither: the path broke or nobody answered.
+    Network,
+}
+
+impl Party {
+    /// `local`, `remote` or `network`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// How a digit travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum DtmfMode {
+    /// As telephone-event packets (RFC 4733).
+    #[default]
+    Rfc4733,
+    /// As an INFO request with `application/dtmf-relay`.
+    Info,
+    /// As tones in the sound itself.
+    Inband,
+}
+
+impl DtmfMode {
+    /// `rfc4733`, `info` or `inband`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rfc4733 => "rfc4733",
+            Self::Info => "info",
+            Self::Inband => "inband",
+        }
+    }
+}
+
+impl From<tiny_media::DtmfVia> for DtmfMode {
+    fn from(via: tiny_media::DtmfVia) -> Self {
+        match via {
+            tiny_media::DtmfVia::Rfc4733 => Self::Rfc4733,
+            tiny_media::DtmfVia::Inband => Self::Inband,
+        }
+    }
+}
+
+/// The codec in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodecInfo {
+    /// Its SDP name, as we spell it.
+    pub name: String,
+    /// PCM frames a second, in Hz.
+    pub sample_rate: u32,
+    /// PCM channels.
+    pub channels: u16,
+    /// The address that the peer wants its media at, as `address:port`.
+    pub remote: String,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone)]
+pub struct CallEnd {
+    /// Who ended it.
+    pub by: Party,
+    /// The SIP status, of a call that was refused.
+    pub status: Option<u16>,
+    /// Why.
+    pub reason: String,
+    /// How long the call was up; zero when it was never answered.
+    pub duration: Duration,
+    /// The figures of its media, if there was any.
+    pub stats: Option<StreamStats>,
+    /// The message that ended it, if one did.
+    pub message: Option<SipMessage>,
+}

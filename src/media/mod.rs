@@ -1,0 +1,61 @@
+//! The media plane, as signalling sees it. Media runs apart from the engine: it is told what to do
+//! and reports what happened.
+
+pub(crate) mod worker;
+
+use crate::audio::OpenAudio;
+use crate::command::Reply;
+use crate::{CallStats, Error};
+use std::net::{IpAddr, SocketAddr};
+use tiny_media::{StreamConfig, StreamEvent};
+
+/// Names one stream of the media plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct MediaId(pub(crate) u64);
+
+/// A stream that has its ports and waits to be started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MediaPorts {
+    pub(crate) id: MediaId,
+    pub(crate) rtp: SocketAddr,
+    pub(crate) rtcp: SocketAddr,
+}
+
+/// What signalling asks of media. The real one has sockets and threads; a simulated one has neither.
+pub(crate) trait MediaPlane {
+    /// Our address as a peer at `remote` sees it.
+    fn local_address_for(&mut self, remote: IpAddr) -> Option<IpAddr>;
+
+    /// Takes a pair of ports at `address`.
+    fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error>;
+
+    /// Starts a stream on ports that are open.
+    fn start(&mut self, id: MediaId, config: StreamConfig, audio: OpenAudio);
+
+    /// Changes or asks something.
+    fn tell(&mut self, id: MediaId, command: MediaCommand);
+
+    /// Ends a stream and frees its ports. A [`MediaReport::Closed`] follows.
+    fn close(&mut self, id: MediaId);
+}
+
+#[derive(Debug)]
+pub(crate) enum MediaCommand {
+    Reconfigure(Box<StreamConfig>),
+    Mute(bool),
+    Dtmf { digits: String, inband: bool, reply: Reply<()> },
+    Stats(Reply<CallStats>),
+}
+
+/// What media tells the engine.
+#[derive(Debug)]
+pub(crate) struct MediaNotice {
+    pub(crate) id: MediaId,
+    pub(crate) report: MediaReport,
+}
+
+#[derive(Debug)]
+pub(crate) enum MediaReport {
+    Event(StreamEvent),
+    Closed(Option<CallStats>),
+}

@@ -1,0 +1,304 @@
+//! The media plane with sockets and threads: each worker is one thread with a single-threaded
+//! runtime, each stream a task on it that waits for its sockets, its deadline or a command.
+
+use super::{MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport};
+use crate::audio::OpenAudio;
+use crate::config::Config;
+use crate::trace::{TraceKind, TracePacket};
+use crate::{CallStats, Error, Trace};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tiny_media::{AudioStream, Component, DtmfVia, Input as StreamInput, MediaError, StreamConfig};
+use tiny_net::rtp::{RtpPair, RtpPorts, RtpSocket};
+use tiny_rtp::{NtpClock, NtpTime};
+use tiny_sak::{Flow, Output, Rng, Transport};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// The longest RTP or RTCP packet that is read; longer ones are cut and then fail to parse.
+const MAX_PACKET: usize = 2048;
+/// Packets read from one socket before the stream's own work gets its turn.
+const MAX_BURST: usize = 64;
+/// How long a key is pressed, and the pause after it, in ms: well above the 40 ms and 40 ms that
+/// every receiver must recognise (ITU-T Q.24).
+const DTMF_MS: u32 = 160;
+const DTMF_GAP_MS: u32 = 80;
+
+/// All workers of an agent. Dropping it ends their threads.
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+    next: usize,
+    next_id: u64,
+    ports: RtpPorts,
+    waiting: HashMap<MediaId, RtpPair>,
+    running: HashMap<MediaId, mpsc::UnboundedSender<ToStream>>,
+    notices: mpsc::UnboundedSender<MediaNotice>,
+    rng: Rng,
+    net: tiny_net::Config,
+    trace: Option<Arc<dyn Trace>>,
+    ntp: NtpClock,
+}
+
+struct Worker {
+    runtime: Handle,
+    _stop: oneshot::Sender<()>,
+}
+
+enum ToStream {
+    Command(MediaCommand),
+    Close,
+}
+
+impl Workers {
+    pub(crate) fn start(
+        config: &Config,
+        mut rng: Rng,
+        notices: mpsc::UnboundedSender<MediaNotice>,
+    ) -> Result<Self, Error> {
+        let cannot = |e: std::io::Error| Error::Limit(format!("cannot start a media worker: {e}"));
+        let mut workers = Vec::new();
+        for n in 0..config.media_workers.max(1) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(cannot)?;
+            let handle = runtime.handle().clone();
+            let (stop, stopped) = oneshot::channel::<()>();
+            std::thread::Builder::new()
+                .name(format!("tiny-ua-media-{n}"))
+                .spawn(move || {
+                    let _ = runtime.block_on(stopped);
+                })
+                .map_err(cannot)?;
+            workers.push(Worker { runtime: handle, _stop: stop });
+        }
+        Ok(Self {
+            workers,
+            next: 0,
+            next_id: 0,
+            ports: RtpPorts::new(config.rtp_ports.clone(), &mut rng),
+            waiting: HashMap::new(),
+            running: HashMap::new(),
+            notices,
+            rng,
+            net: config.net.clone(),
+            trace: config.trace.clone(),
+            ntp: wall_clock(),
+        })
+    }
+
+    fn report(&self, id: MediaId, report: MediaReport) {
+        let _ = self.notices.send(MediaNotice { id, report });
+    }
+}
+
+impl MediaPlane for Workers {
+    fn local_address_for(&mut self, remote: IpAddr) -> Option<IpAddr> {
+        tiny_net::local_address_for(SocketAddr::new(remote, 9)).ok()
+    }
+
+    fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
+        let pair = self
+            .ports
+            .bind(address, &self.net)
+            .map_err(|e| Error::config("rtp ports", e))?;
+        let rtp = pair.local_addr();
+        let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
+        self.next_id += 1;
+        let id = MediaId(self.next_id);
+        self.waiting.insert(id, pair);
+        Ok(MediaPorts { id, rtp, rtcp })
+    }
+
+    fn start(&mut self, id: MediaId, mut config: StreamConfig, audio: OpenAudio) {
+        config.ntp = Some(self.ntp);
+        let Some(pair) = self.waiting.remove(&id) else { return };
+        let (commands, inbox) = mpsc::unbounded_channel();
+        self.running.insert(id, commands);
+        let task = StreamTask {
+            id,
+            inbox,
+            notices: self.notices.clone(),
+            trace: self.trace.clone(),
+            ntp: self.ntp,
+        };
+        let rng = self.rng.fork();
+        self.next = (self.next + 1) % self.workers.len();
+        self.workers[self.next].runtime.spawn(task.run(pair, config, audio, rng));
+    }
+
+    fn tell(&mut self, id: MediaId, command: MediaCommand) {
+        if let Some(stream) = self.running.get(&id) {
+            let _ = stream.send(ToStream::Command(command));
+        }
+    }
+
+    fn close(&mut self, id: MediaId) {
+        if self.waiting.remove(&id).is_some() {
+            self.report(id, MediaReport::Closed(None));
+        } else if let Some(stream) = self.running.remove(&id) {
+            if stream.send(ToStream::Close).is_err() {
+                self.report(id, MediaReport::Closed(None));
+            }
+        }
+    }
+}
+
+/// Ties the monotonic clock to the wall clock, once for all streams of the agent.
+fn wall_clock() -> NtpClock {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    NtpClock::new(Instant::now(), NtpTime::from_unix(since_epoch))
+}
+
+fn no_sockets(e: std::io::Error) -> MediaError {
+    MediaError::Device { id: "media sockets".into(), reason: e.to_string() }
+}
+
+struct Sockets {
+    rtp: RtpSocket,
+    rtcp: RtpSocket,
+}
+
+struct StreamTask {
+    id: MediaId,
+    inbox: mpsc::UnboundedReceiver<ToStream>,
+    notices: mpsc::UnboundedSender<MediaNotice>,
+    trace: Option<Arc<dyn Trace>>,
+    ntp: NtpClock,
+}
+
+impl StreamTask {
+    fn report(&self, report: MediaReport) {
+        let _ = self.notices.send(MediaNotice { id: self.id, report });
+    }
+
+    async fn run(mut self, pair: RtpPair, config: StreamConfig, audio: OpenAudio, rng: Rng) {
+        let now = Instant::now();
+        let ready = pair.attach().map_err(no_sockets).and_then(|(rtp, rtcp)| {
+            let mut stream = AudioStream::new(now, config, rng)?;
+            stream.set_source(now, Some(audio.source))?;
+            stream.set_sink(now, Some(audio.sink))?;
+            stream.set_recorder(now, audio.recorder)?;
+            Ok((Sockets { rtp, rtcp }, stream))
+        });
+        let stats = match ready {
+            Ok((sockets, mut stream)) => Some(self.carry(&sockets, &mut stream).await),
+            Err(e) => {
+                tracing::error!("no media: {e}");
+                None
+            }
+        };
+        self.report(MediaReport::Closed(stats));
+    }
+
+    async fn carry(&mut self, sockets: &Sockets, stream: &mut AudioStream) -> CallStats {
+        let far = Duration::from_secs(3600);
+        let sleep = tokio::time::sleep(far);
+        tokio::pin!(sleep);
+        let mut buffer = [0u8; MAX_PACKET];
+        loop {
+            let deadline = self.drain(sockets, stream);
+            sleep.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + far).into());
+            tokio::select! {
+                _ = sockets.rtp.readable() => {
+                    self.receive(&sockets.rtp, Component::Rtp, stream, &mut buffer);
+                }
+                _ = sockets.rtcp.readable() => {
+                    self.receive(&sockets.rtcp, Component::Rtcp, stream, &mut buffer);
+                }
+                () = &mut sleep => stream.handle(Instant::now(), StreamInput::Timeout),
+                told = self.inbox.recv() => match told {
+                    Some(ToStream::Command(command)) => self.obey(stream, command),
+                    Some(ToStream::Close) | None => {
+                        stream.end(Instant::now());
+                        self.drain(sockets, stream);
+                        return stream.stats(Instant::now());
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads all that has arrived at a socket.
+    fn receive(
+        &self,
+        socket: &RtpSocket,
+        component: Component,
+        stream: &mut AudioStream,
+        buffer: &mut [u8],
+    ) {
+        let now = Instant::now();
+        for _ in 0..MAX_BURST {
+            match socket.try_recv_from(buffer) {
+                Ok((length, from)) => {
+                    let data = &buffer[..length];
+                    self.traced(false, component, socket.local_addr(), from, data);
+                    stream.handle(now, StreamInput::Packet { component, from, data });
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
+                // An ICMP error about a packet sent earlier: the next read may well succeed.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends and reports all that the stream has; returns its next deadline.
+    fn drain(&self, sockets: &Sockets, stream: &mut AudioStream) -> Option<Instant> {
+        let now = Instant::now();
+        loop {
+            match stream.poll(now) {
+                Output::Transmit(packet) => {
+                    let socket = match packet.component {
+                        Component::Rtp => &sockets.rtp,
+                        Component::Rtcp => &sockets.rtcp,
+                    };
+                    let local = socket.local_addr();
+                    self.traced(true, packet.component, local, packet.to, &packet.data);
+                    // A full buffer loses the packet: media does not wait.
+                    let _ = socket.try_send_to(&packet.data, packet.to);
+                    stream.recycle(packet.data);
+                }
+                Output::Event(event) => self.report(MediaReport::Event(event)),
+                Output::Timeout(deadline) => return deadline,
+            }
+        }
+    }
+
+    fn obey(&self, stream: &mut AudioStream, command: MediaCommand) {
+        let now = Instant::now();
+        match command {
+            MediaCommand::Reconfigure(mut config) => {
+                config.ntp = Some(self.ntp);
+                if let Err(e) = stream.reconfigure(now, *config) {
+                    tracing::error!("media: {e}");
+                }
+            }
+            MediaCommand::Mute(on) => stream.set_muted(on),
+            MediaCommand::Dtmf { digits, inband, reply } => {
+                let via = if inband { DtmfVia::Inband } else { DtmfVia::Rfc4733 };
+                let sent = stream.send_dtmf(now, &digits, via, DTMF_MS, DTMF_GAP_MS);
+                let _ = reply.send(sent.map_err(Error::from));
+            }
+            MediaCommand::Stats(reply) => {
+                let _ = reply.send(Ok(stream.stats(now)));
+            }
+        }
+    }
+
+    fn traced(
+        &self,
+        outgoing: bool,
+        component: Component,
+        local: SocketAddr,
+        remote: SocketAddr,
+        data: &[u8],
+    ) {
+        if let Some(trace) = &self.trace {
+            let kind = if component == Component::Rtcp { TraceKind::Rtcp } else { TraceKind::Rtp };
+            let flow = Flow { transport: Transport::Udp, local, remote };
+            trace.packet(TracePacket { at: SystemTime::now(), outgoing, kind, flow, data });
+        }
+    }
+}

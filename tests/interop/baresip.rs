@@ -1,0 +1,233 @@
+//! baresip at the other end: calls both ways, direct and through Kamailio, four codecs, tones and keys.
+
+use crate::kamailio::{Kamailio, account, phone};
+use crate::peers::{Process, Softphone, free_port, installed, scratch, serial};
+use crate::sound::{assert_tone, tone};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// baresip's name of a codec, and ours.
+const CODECS: [(&str, &str); 4] =
+    [("PCMU/8000/1", "pcmu"), ("PCMA/8000/1", "pcma"), ("G722/16000/1", "g722"), ("opus/48000/2", "opus")];
+
+struct Baresip {
+    _process: Process,
+    control: TcpStream,
+    inbox: Vec<u8>,
+    dir: PathBuf,
+    port: u16,
+}
+
+impl Baresip {
+    /// Sends a sine of `hz` and records what it hears. `user` and `params` make up its account.
+    fn start(name: &str, hz: u32, codec: &str, user: &str, params: &str) -> Self {
+        let dir = scratch(&format!("baresip-{name}"));
+        let (port, control) = (free_port(), free_port());
+        std::fs::create_dir_all(dir.join("rec")).expect("rec");
+        let account = format!("<sip:{user}>;audio_codecs={codec};answermode=auto;{params}\n");
+        std::fs::write(dir.join("accounts"), account).expect("accounts");
+        std::fs::write(dir.join("contacts"), "").expect("contacts");
+        let modules = [
+            "module stdio.so", "module opus.so", "module g722.so", "module g711.so",
+            "module sndfile.so", "module ausine.so", "module aubridge.so",
+            "module_tmp uuid.so", "module_tmp account.so", "module_app contact.so",
+            "module_app menu.so", "module_app ctrl_tcp.so",
+        ]
+        .join("\n");
+        let shown = dir.display();
+        let config = format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:{port}\ncall_local_timeout 120\ncall_max_calls 8\n\
+             audio_source ausine,{hz}\naudio_player aubridge,null\naudio_alert aubridge,null\n\
+             ausrc_srate 48000\nauplay_srate 48000\nausrc_channels 2\nauplay_channels 1\n\
+             ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
+             audio_buffer 20-160\nrtp_ports 21000-21999\nrtcp_mux yes\nrtp_stats yes\n\
+             net_interface 127.0.0.1\nmodule_path /usr/lib/baresip/modules\n{modules}\n\
+             ctrl_tcp_listen 127.0.0.1:{control}\nsnd_path {shown}/rec\n"
+        );
+        std::fs::write(dir.join("config"), config).expect("config");
+        let log = std::fs::File::create(dir.join("log")).expect("log");
+        let process = Process::start(
+            Command::new("baresip")
+                .args(["-f", &shown.to_string(), "-v"])
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().expect("log"))
+                .stderr(log),
+        );
+        let end = Instant::now() + Duration::from_secs(10);
+        let control = loop {
+            match TcpStream::connect(("127.0.0.1", control)) {
+                Ok(stream) => break stream,
+                Err(e) if Instant::now() > end => panic!("baresip does not listen: {e}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        control.set_read_timeout(Some(Duration::from_millis(100))).expect("timeout");
+        Self { _process: process, control, inbox: Vec::new(), dir, port }
+    }
+
+    fn tell(&mut self, command: &str, params: &str) {
+        let text = json!({"command": command, "params": params, "token": "t"}).to_string();
+        let framed = format!("{}:{},", text.len(), text);
+        self.control.write_all(framed.as_bytes()).expect("baresip's control");
+    }
+
+    /// The next event of that type.
+    fn expect(&mut self, kind: &str) -> Value {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            while let Some(value) = self.next() {
+                if value["type"] == kind {
+                    return value;
+                }
+            }
+            assert!(Instant::now() < end, "baresip: no {kind}; see {}/log", self.dir.display());
+            let mut buffer = [0; 4096];
+            if let Ok(n) = self.control.read(&mut buffer) {
+                self.inbox.extend_from_slice(&buffer[..n]);
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        let colon = self.inbox.iter().position(|b| *b == b':')?;
+        let length: usize = std::str::from_utf8(&self.inbox[..colon]).ok()?.parse().ok()?;
+        let end = colon + 1 + length;
+        if self.inbox.len() <= end {
+            return None;
+        }
+        let value = serde_json::from_slice(&self.inbox[colon + 1..end]).ok()?;
+        self.inbox.drain(..=end);
+        Some(value)
+    }
+
+    /// Its recording: `enc` is what it sent, `dec` what it heard.
+    fn recording(&self, kind: &str) -> PathBuf {
+        let files = std::fs::read_dir(self.dir.join("rec")).expect("rec");
+        let suffix = format!("-{kind}.wav");
+        files
+            .filter_map(|f| Some(f.ok()?.path()))
+            .find(|p| p.to_str().is_some_and(|p| p.ends_with(&suffix)))
+            .unwrap_or_else(|| panic!("baresip recorded nothing in {}", self.dir.display()))
+    }
+}
+
+/// Both tones arrive, right in frequency (1 %) and level (3 dB).
+fn compare(baresip: &Baresip, heard_by_us: &Path, ours_hz: f64, theirs_hz: f64) {
+    let sent = tone(&baresip.recording("enc")).dbfs;
+    assert_tone(heard_by_us, theirs_hz, sent);
+    // `tone:HZ` has a level of its own: -20 dBFS RMS.
+    assert_tone(&baresip.recording("dec"), ours_hz, OUR_TONE_DBFS);
+}
+
+const OUR_TONE_DBFS: f64 = -20.0;
+
+fn direct_args<'a>(port: &'a str, codec: &'a str, wav: &'a str) -> Vec<&'a str> {
+    vec!["--listen", port, "--no-register", "--codecs", codec, "--input", "tone:440", "--output", wav]
+}
+
+#[test]
+fn we_call_it_directly_with_each_codec() {
+    let _one = serial();
+    if !installed("baresip") {
+        return;
+    }
+    for (theirs, ours) in CODECS {
+        let name = format!("called-{ours}");
+        let mut baresip =
+            Baresip::start(&name, 600, theirs, "bare@127.0.0.1", "regint=0;");
+        let wav = scratch(&format!("we-call-{ours}")).join("heard.wav");
+        let wav_arg = wav.display().to_string();
+        let to = format!("sip:bare@127.0.0.1:{}", baresip.port);
+        let mut args = direct_args("127.0.0.1:0", ours, &wav_arg);
+        args.extend(["--for", "6", "--dtmf", "42#", "call", &to]);
+        let mut phone = Softphone::start("caller", &args);
+        let answered = phone.expect("answered");
+        assert!(answered["codec"].as_str().unwrap().eq_ignore_ascii_case(ours), "{answered}");
+        for key in ["4", "2", "#"] {
+            let event = baresip.expect("CALL_DTMF_START");
+            assert_eq!(event["param"], key, "{event}");
+        }
+        assert_eq!(phone.finish(), 0);
+        baresip.expect("CALL_CLOSED");
+        compare(&baresip, &wav, 440.0, 600.0);
+    }
+}
+
+#[test]
+fn it_calls_us_directly_with_each_codec() {
+    let _one = serial();
+    if !installed("baresip") {
+        return;
+    }
+    for (theirs, ours) in CODECS {
+        let wav = scratch(&format!("it-calls-{ours}")).join("heard.wav");
+        let wav_arg = wav.display().to_string();
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut args = direct_args(&listen, ours, &wav_arg);
+        args.push("answer");
+        let mut phone = Softphone::start("answerer", &args);
+        phone.expect("listening");
+        let name = format!("calls-{ours}");
+        let mut baresip = Baresip::start(&name, 600, theirs, "bare@127.0.0.1", "regint=0;");
+        baresip.tell("dial", &format!("sip:us@{listen}"));
+        baresip.expect("CALL_ESTABLISHED");
+        let answered = phone.expect("answered");
+        assert!(answered["codec"].as_str().unwrap().eq_ignore_ascii_case(ours), "{answered}");
+        std::thread::sleep(Duration::from_secs(3));
+        baresip.tell("sndcode", "7");
+        let key = phone.expect("dtmf");
+        assert_eq!(key["digit"], "7", "{key}");
+        std::thread::sleep(Duration::from_secs(1));
+        baresip.tell("hangup", "");
+        let end = phone.expect("ended");
+        assert_eq!(end["by"], "remote", "{end}");
+        phone.interrupt();
+        assert_eq!(phone.finish(), 130);
+        compare(&baresip, &wav, 440.0, 600.0);
+    }
+}
+
+#[test]
+fn calls_go_both_ways_through_kamailio_with_each_codec() {
+    let _one = serial();
+    if !installed("baresip") || !installed("kamailio") {
+        return;
+    }
+    let kamailio = Kamailio::start("baresip");
+    let proxy = format!("sip:127.0.0.1:{}", kamailio.port);
+    for (theirs, ours) in CODECS {
+        let params = format!("auth_user=1005;auth_pass=secret1005;outbound=\"{proxy}\";regint=60;");
+        let name = format!("proxied-{ours}");
+        let mut baresip = Baresip::start(&name, 600, theirs, "1005@sip.test", &params);
+        baresip.expect("REGISTER_OK");
+
+        let dir = scratch(&format!("proxied-{ours}-wav"));
+        let (out, back) = (dir.join("out.wav"), dir.join("back.wav"));
+        let (out_arg, back_arg) = (out.display().to_string(), back.display().to_string());
+        let us = account(kamailio.port, "1001", "udp");
+        let media = ["--codecs", ours, "--input", "tone:440", "--output"];
+        let rest = [&media[..], &[&out_arg, "--for", "5", "call", "sip:1005@sip.test"]].concat();
+        let mut caller = phone("caller", &us, &rest);
+        caller.expect("answered");
+        assert_eq!(caller.finish(), 0);
+        baresip.expect("CALL_CLOSED");
+        compare(&baresip, &out, 440.0, 600.0);
+
+        let rest = [&media[..], &[&back_arg, "answer"]].concat();
+        let mut callee = phone("callee", &us, &rest);
+        callee.expect("registered");
+        baresip.tell("dial", "sip:1001@sip.test");
+        baresip.expect("CALL_ESTABLISHED");
+        callee.expect("answered");
+        std::thread::sleep(Duration::from_secs(4));
+        baresip.tell("hangup", "");
+        callee.expect("ended");
+        callee.interrupt();
+        assert_eq!(callee.finish(), 130);
+        assert_tone(&back, 600.0, tone(&out).dbfs);
+    }
+}

@@ -1,0 +1,11 @@
+//! Against real peers on loopback: Kamailio, baresip and SIPp, started and stopped here.
+//!
+//! Without a peer its tests say `skipped: … not installed`; with `CI` set in the environment they
+//! fail instead, because CI installs the peers.
+#![allow(missing_docs, clippy::print_stdout)]
+
+mod baresip;
+mod kamailio;
+mod peers;
+mod sipp;
+mod sound;

@@ -1,0 +1,169 @@
+//! Starting, watching and ending peers and softphones.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+/// One scenario at a time: two cores carry one load test or one call with sound well, not ten.
+pub(crate) fn serial() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Whether a program is installed. Says so when it is not; in CI that is a failure.
+pub(crate) fn installed(program: &str) -> bool {
+    let dirs = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin"];
+    let found = dirs.iter().any(|d| Path::new(d).join(program).exists());
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed, and this is CI");
+        println!("skipped: {program} not installed");
+    }
+    found
+}
+
+/// A directory for the files of one scenario, empty at its start.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("scratch directory");
+    dir
+}
+
+/// A UDP port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("an address").port()
+}
+
+/// A process that ends with its owner.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let shown = format!("{command:?}");
+        Self(command.spawn().unwrap_or_else(|e| panic!("{shown}: {e}")))
+    }
+
+    pub(crate) fn interrupt(&self) {
+        signal(self.0.id(), "INT");
+    }
+
+    /// Waits for its end, at most so long.
+    pub(crate) fn wait(&mut self, most: Duration) -> ExitStatus {
+        let end = Instant::now() + most;
+        loop {
+            if let Some(status) = self.0.try_wait().expect("wait") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the process did not end within {most:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal(self.0.id(), "TERM");
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end && matches!(self.0.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
+}
+
+pub(crate) fn softphone_binary() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let me = std::env::current_exe().expect("own path");
+        let profile = me.ancestors().nth(2).expect("target/<profile>/deps");
+        let path = profile.join("examples/softphone");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--all-features", "--example", "softphone"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo").success(), "the softphone does not build");
+        path
+    })
+}
+
+/// A softphone with `--json`, and the events it has told so far.
+pub(crate) struct Softphone {
+    process: Process,
+    lines: mpsc::Receiver<Value>,
+    pub(crate) seen: Vec<Value>,
+    name: String,
+}
+
+impl Softphone {
+    /// `name` is for messages; `args` as a user would type them.
+    pub(crate) fn start(name: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(softphone_binary());
+        command.arg("--json").args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start(&mut command);
+        let out = process.0.stdout.take().expect("stdout");
+        let (to, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let value = serde_json::from_str(&line)
+                    .unwrap_or_else(|e| panic!("--json printed something else: {line:?}: {e}"));
+                if to.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, lines, seen: Vec::new(), name: name.into() }
+    }
+
+    /// The next event of that name, within 15 s.
+    pub(crate) fn expect(&mut self, event: &str) -> Value {
+        self.expect_within(event, Duration::from_secs(15))
+    }
+
+    pub(crate) fn expect_within(&mut self, event: &str, most: Duration) -> Value {
+        let end = Instant::now() + most;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(value) => {
+                    self.seen.push(value.clone());
+                    if value["event"] == event {
+                        return value;
+                    }
+                }
+                Err(_) => {
+                    panic!("{}: no '{event}' within {most:?}; saw {:#?}", self.name, self.seen)
+                }
+            }
+        }
+    }
+
+    pub(crate) fn interrupt(&self) {
+        self.process.interrupt();
+    }
+
+    /// Waits for its end and gives its exit status; the rest of the events lands in `seen`.
+    pub(crate) fn finish(&mut self) -> i32 {
+        let status = self.process.wait(Duration::from_secs(40));
+        while let Ok(value) = self.lines.recv_timeout(Duration::from_millis(200)) {
+            self.seen.push(value);
+        }
+        status.code().unwrap_or(-1)
+    }
+
+    pub(crate) fn events(&self, event: &str) -> Vec<&Value> {
+        self.seen.iter().filter(|v| v["event"] == event).collect()
+    }
+}
