@@ -101,8 +101,8 @@ pub(crate) async fn follow(phone: &Arc<Phone>, call: Call, follow: Follow) -> Ou
                 }
             },
             () = sleep_until(tick), if up.is_some() => {
-                tick = (tick + period).max(Instant::now());
                 let media = tick >= next_media;
+                tick = (tick + period).max(Instant::now());
                 if media {
                     next_media += SECOND;
                 }
