@@ -1,15 +1,7 @@
 //! What goes into a stream and what comes out.
 
 use std::net::SocketAddr;
-
-/// Which of the two sockets of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Component {
-    /// Media (and RTCP too, with rtcp-mux).
-    Rtp,
-    /// Control.
-    Rtcp,
-}
+use tiny_rtp::Component;
 
 /// Something that happened to a stream.
 #[derive(Debug, Clone, Copy)]
@@ -25,21 +17,6 @@ pub enum Input<'a> {
     },
     /// The deadline of the last `poll` was reached.
     Timeout,
-}
-
-/// A datagram to send.
-///
-/// `data` comes from a pool in the stream: encrypt it in place if you must, send it, then give it
-/// back with [`AudioStream::recycle`](super::AudioStream::recycle), so that the steady state
-/// allocates nothing. A buffer that is never given back is merely replaced by a new one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transmit {
-    /// To whom.
-    pub to: SocketAddr,
-    /// From which socket.
-    pub component: Component,
-    /// The bytes; there is room for an authentication tag behind them.
-    pub data: Vec<u8>,
 }
 
 /// How a digit travelled.
@@ -84,7 +61,11 @@ pub enum StreamEvent {
     /// Every digit asked for was sent.
     DtmfSent,
     /// The source has come to its end; silence is sent from now on.
+    /// [`AudioStream::source_fault`](super::AudioStream::source_fault) tells when it was a failure.
     SourceEnded,
+    /// The sink has failed for good; what is heard is lost.
+    /// [`AudioStream::sink_fault`](super::AudioStream::sink_fault) tells why.
+    SinkFailed,
     /// The peer proved itself at another address; media goes there now.
     RemoteAddressChanged {
         /// The new address of RTP.

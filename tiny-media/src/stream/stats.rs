@@ -1,5 +1,9 @@
 //! The figures of a stream at one moment.
 
+use super::AudioStream;
+use crate::quality::{self, CodecImpairment, Conditions};
+use std::time::Duration;
+
 /// Counts since the stream began, and readings of now. The fields are those of the softphone's
 /// `media` and `ended` events.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -48,4 +52,49 @@ pub struct StreamStats {
     pub encode_errors: u64,
     /// Payloads that the decoder refused.
     pub decode_errors: u64,
+}
+
+/// Delay beyond the network and the jitter buffer: one packet each for encoder and sink, roughly.
+const REST_OF_PATH: Duration = Duration::from_millis(30);
+
+/// Reads the figures of a stream.
+pub(super) fn read(stream: &AudioStream) -> StreamStats {
+    let rtp = stream.session.stats();
+    let jitter = stream.receiver.buffer.stats();
+    let ms = |d: Duration| d.as_secs_f64() * 1000.0;
+    let codec = stream.receiver.codec().map_or("", |c| c.codec.description().name);
+    let one_way = Duration::from_secs_f64(rtp.rtt_ms.unwrap_or(0.0).max(0.0) / 2000.0);
+    let rating = quality::rating(&Conditions {
+        codec: CodecImpairment::of(codec),
+        delay: one_way + jitter.delay + stream.config.ptime + REST_OF_PATH,
+        loss: jitter.loss,
+        burst_ratio: jitter.burst_ratio,
+    });
+    let drops = rtp.drops;
+    // Those are counted elsewhere, or came to be taken after all.
+    let known = drops.duplicate + drops.too_late + drops.unproven + drops.probation + drops.ended;
+    StreamStats {
+        tx_packets: rtp.tx_packets,
+        rx_packets: rtp.rx_packets,
+        tx_bytes: rtp.tx_bytes,
+        rx_bytes: rtp.rx_bytes,
+        lost: rtp.lost,
+        late: rtp.late + jitter.late,
+        duplicated: rtp.duplicated,
+        reordered: rtp.reordered,
+        concealed_ms: jitter.concealed.as_millis() as u64,
+        jitter_ms: rtp.jitter_ms,
+        buffer_ms: ms(jitter.delay),
+        rtt_ms: rtp.rtt_ms,
+        mos: if rtp.rx_packets == 0 { 1.0 } else { quality::mos(rating) },
+        input_level_db: stream.sender.level.rms_db(),
+        output_level_db: stream.receiver.level.rms_db(),
+        remote_loss: rtp.remote_fraction_lost,
+        remote_jitter_ms: rtp.remote_jitter_ms,
+        rejected: drops.total() - known.min(drops.total()) + stream.refused,
+        tx_skipped_ms: stream.sender.skipped.as_millis() as u64,
+        rx_skipped_ms: stream.receiver.skipped.as_millis() as u64,
+        encode_errors: stream.sender.errors,
+        decode_errors: jitter.decode_errors,
+    }
 }
