@@ -42,7 +42,7 @@ fn answering_with(options: &[&str], how: &[&str]) -> Softphone {
 }
 
 /// The URI to call it by, as soon as it listens.
-fn uri(phone: &mut Softphone) -> String {
+fn uri_of(phone: &mut Softphone) -> String {
     format!("sip:test@{}", phone.expect("listening")["sip"].as_str().unwrap())
 }
 
@@ -95,7 +95,7 @@ fn a_call_has_its_events_its_sound_and_its_figures() {
     let folder = scratch("call");
     let heard = folder.join("heard.wav");
     let mut bob = answering(&["--input", "tone:500", "--output", "null", "--for", "15"]);
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let mut alice = start(
         "alice",
         &[
@@ -144,7 +144,7 @@ fn a_script_holds_resumes_and_hangs_up() {
     let script = folder.join("script");
     std::fs::write(&script, "0.5 hold\n1.0 resume\n1.3 dtmf 7\n2.2 hangup\n").unwrap();
     let mut bob = answering(&["--input", "silence", "--output", "null", "--for", "15"]);
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let mut alice = start(
         "alice",
         &[
@@ -170,13 +170,13 @@ fn a_script_holds_resumes_and_hangs_up() {
 #[test]
 fn a_refused_call_is_status_1_and_the_last_event_says_why() {
     let mut bob = answering_with(&["--for", "15"], &["--busy"]);
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let mut alice = start("alice", &["--input", "silence", "--output", "null", "call", &uri]);
     let ended = alice.expect("ended");
     assert_eq!((&ended["status"], &ended["by"]), (&486.into(), &"remote".into()));
     assert_eq!(alice.finish(), 1);
     let mut carol = answering_with(&["--for", "15"], &["--reject", "603"]);
-    let uri = uri(&mut carol);
+    let uri = uri_of(&mut carol);
     let mut alice = start("alice", &["--input", "silence", "--output", "null", "call", &uri]);
     assert_eq!(alice.expect("ended")["status"], 603);
     assert_eq!(alice.finish(), 1);
@@ -185,7 +185,7 @@ fn a_refused_call_is_status_1_and_the_last_event_says_why() {
 #[test]
 fn ctrl_c_hangs_up_first() {
     let mut bob = answering(&["--input", "silence", "--output", "null", "--for", "15"]);
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let mut alice = start("alice", &["--input", "silence", "--output", "null", "call", &uri]);
     alice.expect("answered");
     alice.interrupt();
@@ -197,7 +197,7 @@ fn ctrl_c_hangs_up_first() {
 #[test]
 fn messages_and_options_are_answered() {
     let mut bob = answering(&["--input", "silence", "--output", "null", "--for", "15"]);
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let (status, _, err) = run(&["--listen", "127.0.0.1:0", "message", &uri, "lunch at noon?"]);
     assert_eq!((status, err.as_str()), (0, ""));
     let message = bob.expect("message");
@@ -213,7 +213,7 @@ fn it_rings_before_it_is_answered() {
         &["--input", "silence", "--output", "null", "--for", "15"],
         &["--after", "0.6"],
     );
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let mut alice =
         start("alice", &["--input", "silence", "--output", "null", "--for", "1", "call", &uri]);
     let ringing = alice.expect("ringing")["t"].as_f64().unwrap();
@@ -228,7 +228,7 @@ fn a_call_leaves_a_capture_a_recording_and_a_report() {
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (trace, record, report) = (file("x.pcapng"), file("both.wav"), file("report.html"));
     let mut bob = answering(&["--input", "tone:300", "--output", "null", "--for", "15"]);
-    let uri = uri(&mut bob);
+    let uri = uri_of(&mut bob);
     let mut alice = start(
         "alice",
         &[
