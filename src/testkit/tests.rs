@@ -1,0 +1,4 @@
+mod calls;
+mod registrations;
+mod sockets;
+mod support;
