@@ -210,7 +210,12 @@ impl Endpoint {
                     client.bytes = kept;
                     client.ack_flow = Some(Box::new(flow));
                 }
-                Some(print) => client.strays.push((print, kept, flow)),
+                Some(print) => {
+                    let stray = client.strays.iter_mut().find(|stray| stray.0 == print);
+                    if let Some(stray) = stray {
+                        (stray.1, stray.2) = (kept, flow);
+                    }
+                }
             }
         }
         self.transmit(flow, bytes);
