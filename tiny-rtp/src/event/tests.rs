@@ -289,6 +289,10 @@ fn reordered_updates_neither_shorten_nor_revive_a_press() {
         receiver.receive(now, RtpTimestamp(u32::MAX), &send(3, end, duration));
     }
     assert_eq!(presses(&mut receiver, now), [('3', 60, false)]);
+    // With the end lost, the longest report counts, not the last to come.
+    receiver.receive(now, RtpTimestamp(4000), &send(3, false, 320));
+    receiver.receive(now, RtpTimestamp(4000), &send(3, false, 160));
+    assert_eq!(presses(&mut receiver, now + ms(150)), [('3', 40, true)]);
 }
 
 #[test]

@@ -128,6 +128,37 @@ fn a_source_that_was_not_heard_since_the_last_report_gets_no_block() {
 }
 
 #[test]
+fn a_source_that_has_left_gets_no_block() {
+    let mut now = Instant::now();
+    let mut s = session(now, bob(), 1);
+    feed(&mut s, &mut now, bob(), 7, 0, 10);
+    feed(&mut s, &mut now, bob(), 8, 0, 10);
+    rtcp(&mut s, now, |w| {
+        w.receiver_report(Ssrc(7), &[]).unwrap();
+        w.bye(&[Ssrc(7)], None).unwrap();
+    });
+    let later = now + secs(4);
+    let (sent, _) = run_until(&mut s, &mut now, later);
+    let RtcpPacket::ReceiverReport(rr) = parsed(&sent[0].1.data)[0] else { panic!() };
+    assert_eq!(rr.blocks().map(|b| b.ssrc).collect::<Vec<_>>(), [Ssrc(8)]);
+}
+
+#[test]
+fn one_report_makes_no_member_but_a_second_one_or_a_cname_does() {
+    let now = Instant::now();
+    let mut s = session(now, bob(), 1);
+    rtcp(&mut s, now, |w| w.receiver_report(Ssrc(7), &[]).unwrap());
+    assert_eq!(s.group().members, 1);
+    rtcp(&mut s, now, |w| w.receiver_report(Ssrc(7), &[]).unwrap());
+    assert_eq!(s.group().members, 2);
+    rtcp(&mut s, now, |w| {
+        w.receiver_report(Ssrc(8), &[]).unwrap();
+        w.sdes(Ssrc(8), &cname("x")).unwrap();
+    });
+    assert_eq!(s.group().members, 3);
+}
+
+#[test]
 fn more_sources_than_fit_are_reported_in_turn() {
     let start = Instant::now();
     let mut now = start;
