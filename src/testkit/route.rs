@@ -63,10 +63,10 @@ impl Server {
                 _ => self.respond(now, id, 405, "", &headers),
             };
         };
-        self.to_user(now, id, &user, &request);
+        self.call_user(now, id, &user, &request);
     }
 
-    fn to_user(&mut self, now: Instant, id: u64, user: &str, request: &Message) {
+    fn call_user(&mut self, now: Instant, id: u64, user: &str, request: &Message) {
         let number = user.strip_prefix("reply-").and_then(|n| n.parse::<u16>().ok());
         if let Some(status) = number.filter(|n| (300..700).contains(n)) {
             return self.respond(now, id, status, "As asked", &[]);

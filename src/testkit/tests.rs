@@ -1,4 +1,5 @@
 mod calls;
+mod hostile;
 mod registrations;
 mod sockets;
 mod support;

@@ -4,6 +4,7 @@ use crate::tcp::Tcp;
 use crate::udp::UdpSocket;
 use crate::{BindError, Config, NetEvent, Stats};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +40,7 @@ mod tests;
 pub struct SipTransports {
     udp: Vec<UdpSocket>,
     tcp: Tcp,
-    failed: Vec<NetEvent>,
+    failed: VecDeque<NetEvent>,
     // The socket that is asked first, so that a flooded one does not silence the others.
     turn: usize,
     config: Arc<Config>,
@@ -53,7 +54,7 @@ impl SipTransports {
         Self {
             udp: Vec::new(),
             tcp: Tcp::new(Arc::clone(&config)),
-            failed: Vec::new(),
+            failed: VecDeque::new(),
             turn: 0,
             config,
             stats: Stats::default(),
@@ -110,7 +111,7 @@ impl SipTransports {
 
     fn fail(&mut self, flow: Flow, error: io::ErrorKind) {
         self.stats.send_failures += 1;
-        self.failed.push(NetEvent::SendFailed { flow, error });
+        self.failed.push_back(NetEvent::SendFailed { flow, error });
     }
 
     fn udp_socket(&self, flow: &Flow) -> Option<usize> {
@@ -146,7 +147,7 @@ impl SipTransports {
 
     /// [`recv`](Self::recv) for a caller that polls by hand.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<NetEvent> {
-        if let Some(event) = self.failed.pop() {
+        if let Some(event) = self.failed.pop_front() {
             return Poll::Ready(event);
         }
         let sources = self.udp.len() + 1;
