@@ -179,8 +179,9 @@ fn resident_bytes() -> f64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let (rate, failed) = call_rate().await;
+    // Memory first: the growth must not fit into what the other half has freed.
     let bytes = held_calls().await;
+    let (rate, failed) = call_rate().await;
     println!("failed calls {failed}");
     println!("calls_per_cpu_second {rate:.0}");
     println!("bytes_per_call {bytes:.0}");

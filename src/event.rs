@@ -165,7 +165,7 @@ pub struct CallEnd {
     /// How long the call was up; zero when it was never answered.
     pub duration: Duration,
     /// The figures of its media, if there was any.
-    pub stats: Option<StreamStats>,
+    pub stats: Option<Box<StreamStats>>,
     /// The message that ended it, if one did.
     pub message: Option<SipMessage>,
 }

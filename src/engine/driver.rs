@@ -120,8 +120,7 @@ impl Driver {
         let sleep = tokio::time::sleep(far);
         tokio::pin!(sleep);
         let mut armed = None;
-        loop {
-            let Some(deadline) = self.drain() else { break };
+        while let Some(deadline) = self.drain() {
             if deadline != armed {
                 armed = deadline;
                 let at = deadline.unwrap_or_else(|| Instant::now() + far);

@@ -138,10 +138,10 @@ impl MediaPlane for Workers {
     fn close(&mut self, id: MediaId) {
         if self.waiting.remove(&id).is_some() {
             self.report(id, MediaReport::Closed(None));
-        } else if let Some(stream) = self.running.remove(&id) {
-            if stream.send(ToStream::Close).is_err() {
-                self.report(id, MediaReport::Closed(None));
-            }
+        } else if let Some(stream) = self.running.remove(&id)
+            && stream.send(ToStream::Close).is_err()
+        {
+            self.report(id, MediaReport::Closed(None));
         }
     }
 }

@@ -94,7 +94,8 @@ impl<P: MediaPlane> Core<P> {
 
     fn forget_account(&mut self, account: AccountKey) {
         self.accounts.remove(&account);
-        self.endpoint.remove_account(account);
+        let removed = self.endpoint.remove_account(account);
+        self.tolerate("remove account", removed);
     }
 
     pub(super) fn registered(&mut self, account: AccountKey, expires: u32, contact: String) {

@@ -14,7 +14,7 @@ use tiny_sip::{CallKey, Method, Outgoing, Uri};
 
 impl<P: MediaPlane> Core<P> {
     /// Finds out which of our addresses faces the next hop, for the SDP; then places the call.
-    pub(super) fn locate(&mut self, now: Instant, call: Box<PlaceCall>, reply: Reply<Call>) {
+    pub(super) fn locate(&mut self, now: Instant, call: PlaceCall, reply: Reply<Call>) {
         if self.shutdown.is_some() {
             let _ = reply.send(Err(Error::Ended("the agent")));
             return;
@@ -63,7 +63,7 @@ impl<P: MediaPlane> Core<P> {
     fn place_towards(
         &mut self,
         now: Instant,
-        call: Box<PlaceCall>,
+        call: PlaceCall,
         remote: IpAddr,
         reply: Reply<Call>,
     ) {
@@ -75,8 +75,8 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
-    fn place(&mut self, now: Instant, call: Box<PlaceCall>, local: IpAddr, reply: Reply<Call>) {
-        let _ = reply.send(self.try_place(now, *call, local));
+    fn place(&mut self, now: Instant, call: PlaceCall, local: IpAddr, reply: Reply<Call>) {
+        let _ = reply.send(self.try_place(now, call, local));
     }
 
     fn try_place(&mut self, now: Instant, call: PlaceCall, local: IpAddr) -> Result<Call, Error> {

@@ -71,7 +71,7 @@ pub(crate) struct Core<P> {
     calls: HashMap<CallKey, CallEntry>,
     media: HashMap<MediaId, CallKey>,
     requests: HashMap<RequestKey, Reply<SipMessage>>,
-    placing: HashMap<u64, (Box<PlaceCall>, Reply<crate::Call>)>,
+    placing: HashMap<u64, (PlaceCall, Reply<crate::Call>)>,
     next_job: u64,
     asks: VecDeque<Request>,
     events: mpsc::Sender<Event>,
@@ -155,7 +155,7 @@ impl<P: MediaPlane> Core<P> {
             Command::RemoveAccount { account } => self.remove_account(now, account),
             Command::Register { account, reply } => self.register(now, account, reply),
             Command::Unregister { account, reply } => self.unregister(now, account, reply),
-            Command::Call { call, reply } => self.locate(now, call, reply),
+            Command::Call { call, reply } => self.locate(now, *call, reply),
             Command::Ring { call, status, headers, reply } => {
                 let _ = reply.send(self.ring(now, call, status, headers));
             }

@@ -54,7 +54,7 @@ impl<P: MediaPlane> Core<P> {
     fn finish(&mut self, key: CallKey, stats: Option<CallStats>) {
         let Some(entry) = self.calls.remove(&key) else { return };
         let mut end = entry.end.clone().unwrap_or_else(CallEnd::agent_gone);
-        end.stats = stats;
+        end.stats = stats.map(Box::new);
         entry.publish_end(end);
     }
 

@@ -82,7 +82,7 @@ struct Agent {
     address: SocketAddr,
     notes: Arc<Mutex<Notes>>,
     events: mpsc::Receiver<Event>,
-    shared: Arc<Shared>,
+    _shared: Arc<Shared>,
     inbox: mpsc::UnboundedReceiver<Command>,
     account: AccountKey,
     done: bool,
@@ -122,7 +122,7 @@ fn agent(n: u8, config: Config) -> Agent {
     let add = Command::AddAccount { spec: Box::new(spec), reply };
     core.handle(Instant::now(), Input::Command(add));
     let account = key.try_recv().unwrap().unwrap();
-    Agent { core, address, notes, events, shared, inbox, account, done: false }
+    Agent { core, address, notes, events, _shared: shared, inbox, account, done: false }
 }
 
 impl Agent {
