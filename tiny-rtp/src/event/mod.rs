@@ -16,7 +16,8 @@ use std::fmt;
 pub struct TelephoneEvent(pub u8);
 
 impl TelephoneEvent {
-    /// Hook flash (RFC 4733 §3.2, code 16).
+    /// Hook flash, code 16: defined by RFC 2833 §3.10, deprecated by RFC 4733 §7, and still asked
+    /// for by gateways. Sent only to a peer that lists it.
     pub const FLASH: Self = Self(16);
 
     const KEYS: &'static [u8; 16] = b"0123456789*#ABCD";
@@ -46,7 +47,7 @@ impl TelephoneEvent {
         }
     }
 
-    // §2.3.4: volume is defined for tones; §3.2 defines none for flash.
+    // §2.3.4: volume is defined for tones; flash is none.
     fn has_volume(self) -> bool {
         self.0 < 16
     }

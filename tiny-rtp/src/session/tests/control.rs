@@ -222,6 +222,29 @@ fn round_trip_times_are_taken_only_from_answers_to_our_own_reports() {
 }
 
 #[test]
+fn a_change_of_clock_tells_nothing_false_and_a_new_ssrc_begins_anew() {
+    let start = Instant::now();
+    let mut now = start;
+    let mut s = session(now, bob(), 1);
+    let mut out = Vec::new();
+    s.send(now, PCMU, false, 0, &[0; 160], &mut out).unwrap();
+    s.set_clock_rate(48_000);
+    let old = s.ssrc();
+    s.renew_ssrc(now);
+    let (sent, _, _) = drain(&mut s, now);
+    let packets = parsed(&sent[0].data);
+    assert!(matches!(packets[0], RtcpPacket::ReceiverReport(_)), "no time on the new clock yet");
+    let Some(RtcpPacket::Bye(bye)) = packets.last() else { panic!() };
+    assert_eq!(bye.sources().collect::<Vec<_>>(), [old]);
+    s.send(now, PCMU, false, 960, &[0; 80], &mut out).unwrap();
+    let (sent, _) = run_until(&mut s, &mut now, start + secs(4));
+    let RtcpPacket::SenderReport(sr) = parsed(&sent[0].1.data)[0] else { panic!() };
+    assert_eq!((sr.ssrc, sr.info.packets, sr.info.octets), (s.ssrc(), 1, 80));
+    let since = (sent[0].0 - start).as_nanos() * 48_000 / 1_000_000_000;
+    assert_eq!(sr.info.rtp, s.timestamp_at(960 + since as u32));
+}
+
+#[test]
 fn leaving_says_bye_with_a_last_report_and_then_nothing_more() {
     let mut now = Instant::now();
     let mut s = session(now, bob(), 1);
