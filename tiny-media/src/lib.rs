@@ -9,6 +9,8 @@ pub mod quality;
 pub mod resample;
 pub mod ring;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod tone;
 
 pub use error::MediaError;

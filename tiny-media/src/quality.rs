@@ -85,8 +85,8 @@ const WEPL: f64 = 110.0;
 fn delay_impairment(delay: Duration) -> f64 {
     let t = delay.as_secs_f64() * 1000.0;
     // Talker echo (eq. 7-19 to 7-22).
-    let terv = TELR - 40.0 * ((1.0 + t / 10.0) / (1.0 + t / 150.0)).log10()
-        + 6.0 * (-0.3 * t * t).exp();
+    let terv =
+        TELR - 40.0 * ((1.0 + t / 10.0) / (1.0 + t / 150.0)).log10() + 6.0 * (-0.3 * t * t).exp();
     let re = 80.0 + 2.5 * (terv - 14.0);
     let roe = -1.5 * (NO - RLR);
     let half = (roe - re) / 2.0;

@@ -135,9 +135,8 @@ impl Filter {
             .interpolation(interpolation);
         // 20 ms a call: longer blocks are cut.
         let chunk = (from.rate as usize / 50).max(16);
-        let engine =
-            Async::new_sinc(ratio, 1.0, &parameters, chunk, channels, FixedAsync::Input)
-                .map_err(|e| refuse(e.to_string()))?;
+        let engine = Async::new_sinc(ratio, 1.0, &parameters, chunk, channels, FixedAsync::Input)
+            .map_err(|e| refuse(e.to_string()))?;
         let room = engine.output_frames_max() * channels;
         Ok(Self {
             engine,
@@ -286,7 +285,12 @@ mod tests {
 
     #[test]
     fn the_delay_is_as_documented() {
-        for (from, to, limit_ms) in [(8_000, 48_000, 3.2), (48_000, 8_000, 3.2), (16_000, 48_000, 1.7), (44_100, 48_000, 0.7)] {
+        for (from, to, limit_ms) in [
+            (8_000, 48_000, 3.2),
+            (48_000, 8_000, 3.2),
+            (16_000, 48_000, 1.7),
+            (44_100, 48_000, 0.7),
+        ] {
             let mut pcm = vec![0i16; from as usize / 10];
             let at = from as usize / 50;
             pcm[at] = 30_000;

@@ -24,6 +24,7 @@ pub(super) struct Concealer {
 
 impl Concealer {
     /// Whether sound is being made up.
+    #[cfg(test)]
     pub(super) fn is_active(&self) -> bool {
         self.active
     }
@@ -82,11 +83,8 @@ impl Concealer {
         let Some(found) = pitch::find(pcm, channels, rate, usize::MAX) else { return };
         let total = pcm.len() / channels;
         // What is not periodic buzzes when a short piece of it is repeated.
-        let lag = if found.correlation < 0.5 {
-            pitch::max_lag(rate).min(total / 2)
-        } else {
-            found.lag
-        };
+        let lag =
+            if found.correlation < 0.5 { pitch::max_lag(rate).min(total / 2) } else { found.lag };
         if lag == 0 {
             return;
         }
@@ -104,13 +102,7 @@ impl Concealer {
         }
     }
 
-    fn make(
-        &mut self,
-        channels: usize,
-        rate: u32,
-        frames: usize,
-        mut emit: impl FnMut(i16),
-    ) {
+    fn make(&mut self, channels: usize, rate: u32, frames: usize, mut emit: impl FnMut(i16)) {
         let (hold, silent) = (pitch::frames(rate, HOLD_MS), pitch::frames(rate, SILENT_MS));
         let lag = self.period.len() / channels;
         for _ in 0..frames {

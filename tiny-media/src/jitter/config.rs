@@ -11,11 +11,11 @@ pub struct JitterConfig {
     pub max_delay: Duration,
     /// The delay to begin with, before anything is known of the path. Default 40 ms.
     pub start_delay: Duration,
-    /// Which share of packets should arrive in time, 0.0 to 1.0. Default 0.99: a lost
+    /// Which share of packets should arrive in time, 0.0 to 1.0. Default 0.985: a lost
     /// packet costs more than 10 ms of delay (see [`crate::quality`]).
     pub quantile: f64,
-    /// How slowly old arrivals are forgotten: the weight left after each packet. Default 0.9963,
-    /// a half-life of 188 packets or nearly 4 s of 20 ms packets.
+    /// How slowly old arrivals are forgotten: the weight left after each packet. Default 0.9915,
+    /// a half-life of 81 packets or 1.6 s of 20 ms packets.
     pub memory: f64,
     /// Packets held at most. Default 256.
     pub max_packets: usize,
@@ -31,8 +31,8 @@ impl Default for JitterConfig {
             min_delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(400),
             start_delay: Duration::from_millis(40),
-            quantile: 0.99,
-            memory: 0.9963,
+            quantile: 0.985,
+            memory: 0.9915,
             max_packets: 256,
             max_payload: 4_096,
             time_stretch: true,

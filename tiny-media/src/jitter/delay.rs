@@ -14,6 +14,8 @@ const BINS: usize = 150;
 const SLICES: usize = 8;
 /// … of so long.
 const SLICE_NS: i64 = 250_000_000;
+/// Weight of a packet that comes together with the one before it.
+const BURST_SHARE: f64 = 0.05;
 /// Weight of the start delay before anything is known, in packets.
 const PRIOR: f64 = 1.0;
 
@@ -31,6 +33,7 @@ pub(super) struct DelayEstimator {
     min: i64,
     max: i64,
     target: i64,
+    last_arrival: Option<i64>,
 }
 
 impl DelayEstimator {
@@ -51,17 +54,22 @@ impl DelayEstimator {
             min,
             max,
             target: start,
+            last_arrival: None,
         }
     }
 
-    /// A packet with sound of media time `time` came at `arrival`.
-    pub(super) fn record(&mut self, arrival: i64, time: i64) {
+    /// A packet with `length` of sound of media time `time` came at `arrival`.
+    pub(super) fn record(&mut self, arrival: i64, time: i64, length: i64) {
         let transit = arrival - time;
         self.update_base(arrival, transit);
         let late = transit - self.base.unwrap_or(transit);
         let bin = ((late / BIN_NS).max(0) as usize).min(BINS - 1);
-        self.bins[bin] += self.weight as f32;
-        self.total += self.weight;
+        // What comes in one burst is late for one reason: only its first packet counts in full.
+        let gap = arrival - self.last_arrival.unwrap_or(arrival - length);
+        self.last_arrival = Some(arrival);
+        let share = (gap as f64 / length.max(1) as f64).clamp(BURST_SHARE, 1.0);
+        self.bins[bin] += (self.weight * share) as f32;
+        self.total += self.weight * share;
         self.weight /= self.memory;
         if self.weight > 1e6 {
             let scale = 1.0 / self.weight;
@@ -127,7 +135,7 @@ mod tests {
         let mut late = late;
         for n in from..from + packets {
             let time = n * 20 * MS;
-            delay.record(time + 55 * MS + late(), time);
+            delay.record(time + 55 * MS + late(), time, 20 * MS);
         }
     }
 
@@ -147,7 +155,7 @@ mod tests {
         let mut d = DelayEstimator::new(&JitterConfig::default());
         for n in 0..30_000i64 {
             let time = n * 20 * MS;
-            d.record(time + time / 5_000, time);
+            d.record(time + time / 5_000, time, 20 * MS);
         }
         assert!(d.target() <= 10 * MS, "{}", d.target());
     }

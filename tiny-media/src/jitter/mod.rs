@@ -204,7 +204,7 @@ impl JitterBuffer {
         if let Some(refused) = self.check_number(place.sequence) {
             return refused;
         }
-        self.delay.record(arrival, place.time);
+        self.delay.record(arrival, place.time, length);
         let reordered = place.sequence < self.newest;
         if self.playout.is_past(place.sequence) {
             self.stats.late += 1;

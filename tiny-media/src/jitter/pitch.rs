@@ -35,6 +35,7 @@ pub(super) fn max_lag(rate: u32) -> usize {
 }
 
 /// Frames that [`find`] looks at when it may try every lag.
+#[cfg(test)]
 pub(super) fn reach(rate: u32) -> usize {
     frames(rate, MAX_LAG_MS + WINDOW_MS) + rate as usize / COARSE_RATE + 1
 }
@@ -104,13 +105,7 @@ fn coarse_correlation(x: &[f32], window: usize, lag: usize) -> f32 {
 }
 
 // Correlation of the last `window` frames with those `lag` earlier, and their mean square.
-fn correlate(
-    pcm: &[i16],
-    channels: usize,
-    total: usize,
-    window: usize,
-    lag: usize,
-) -> (f32, f32) {
+fn correlate(pcm: &[i16], channels: usize, total: usize, window: usize, lag: usize) -> (f32, f32) {
     let recent = &pcm[(total - window) * channels..total * channels];
     let past = &pcm[(total - window - lag) * channels..(total - lag) * channels];
     let (mut xy, mut xx, mut yy) = (0f32, 0f32, 0f32);

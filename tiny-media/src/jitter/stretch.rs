@@ -77,13 +77,7 @@ pub(super) fn expand(
     lag
 }
 
-fn choose(
-    pcm: &[i16],
-    channels: usize,
-    rate: u32,
-    limit: usize,
-    hurry: bool,
-) -> Option<usize> {
+fn choose(pcm: &[i16], channels: usize, rate: u32, limit: usize, hurry: bool) -> Option<usize> {
     let found = pitch::find(pcm, channels, rate, limit)?;
     let wanted = if hurry { FAIR } else { GOOD };
     (found.correlation >= wanted || found.energy < SILENCE).then_some(found.lag)

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn directions_are_made_of_two_halves() {
-        for d in [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
+        for d in
+            [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
         {
             assert_eq!(Direction::new(d.sends(), d.receives()), d);
         }

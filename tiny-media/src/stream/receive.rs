@@ -100,8 +100,7 @@ impl Receiver {
             new.push(made);
         }
         // Nothing fails from here on.
-        let mut old: Vec<_> =
-            self.buffer.set_decoders(Vec::new()).into_iter().map(Some).collect();
+        let mut old: Vec<_> = self.buffer.set_decoders(Vec::new()).into_iter().map(Some).collect();
         let decoders = config.receive.iter().zip(new).zip(kept).filter_map(|((c, new), kept)| {
             let d = c.codec.description();
             let kept = kept.and_then(|i| old.get_mut(i)).and_then(Option::take);
@@ -136,7 +135,8 @@ impl Receiver {
         for e in &config.event_receive {
             let rates = (e.clock_rate, media_rate(e.clock_rate));
             // One that goes on knows which digits it has seen.
-            let known = old.iter().position(|o| o.payload_type == e.payload_type && o.rates == rates);
+            let known =
+                old.iter().position(|o| o.payload_type == e.payload_type && o.rates == rates);
             self.events.push(match known {
                 Some(at) => old.swap_remove(at),
                 None => Events {

@@ -323,12 +323,10 @@ impl Sender {
         let format = source.format();
         self.block.clear();
         self.block.resize(block_samples(format), 0);
-        if !self.stalled {
-            let read = source.read(&mut self.block).min(self.block.len());
-            self.block[read..].fill(0);
-            if !self.ended && source.finished() {
-                (self.ended, self.source_ended) = (true, true);
-            }
+        let read = source.read(&mut self.block).min(self.block.len());
+        self.block[read..].fill(0);
+        if !self.ended && source.finished() {
+            (self.ended, self.source_ended) = (true, true);
         }
         if self.muted {
             self.block.fill(0);
