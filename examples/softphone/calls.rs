@@ -171,7 +171,6 @@ impl Following<'_> {
             }
             CallEvent::Held { by } => {
                 self.held_since = Some(self.phone.reporter.seconds());
-                self.note(|notes, t| notes.marks.push((t, "hold".into())));
                 self.say(&Event::Held { call, by: by.as_str() });
             }
             CallEvent::Resumed { by } => {
@@ -234,7 +233,7 @@ impl Following<'_> {
             self.phone.reporter.live("");
         }
         self.hold_over();
-        let stats = end.stats.as_ref().map(stats_of);
+        let stats = end.stats.as_deref().map(stats_of);
         self.note(|notes, t| {
             if let Some(stats) = &stats {
                 notes.samples.push((t, stats.clone()));

@@ -107,26 +107,28 @@ pub(crate) fn compare(said: &Sound, heard: &Sound) -> Result<Match, String> {
 /// in `a`. What lies outside of `b` counts as silence.
 fn agreement(a: &[Feature], b: &[Feature], lag: isize) -> (f64, f64) {
     let silence = [-FLOOR_DB; BANDS];
-    let at = |i: usize| {
-        usize::try_from(i as isize + lag).ok().and_then(|i| b.get(i)).unwrap_or(&silence)
-    };
+    let at = |i: usize| usize::try_from(i as isize + lag).ok().and_then(|i| b.get(i));
+    let [mut sx, mut sy, mut sxy, mut sxx, mut syy] = [[0.0_f32; BANDS]; 5];
+    // Band by band side by side: the compiler makes vectors of it.
+    for (i, x) in a.iter().enumerate() {
+        let y = at(i).unwrap_or(&silence);
+        for band in 0..BANDS {
+            sx[band] += x[band];
+            sy[band] += y[band];
+            sxy[band] += x[band] * y[band];
+            sxx[band] += x[band] * x[band];
+            syy[band] += y[band] * y[band];
+        }
+    }
     let n = a.len() as f64;
     let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
     for band in 0..BANDS {
-        let (mut sx, mut sy, mut sxy, mut sxx, mut syy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        for (i, feature) in a.iter().enumerate() {
-            let (x, y) = (f64::from(feature[band]), f64::from(at(i)[band]));
-            sx += x;
-            sy += y;
-            sxy += x * y;
-            sxx += x * x;
-            syy += y * y;
-        }
-        xy += sxy - sx * sy / n;
-        xx += sxx - sx * sx / n;
-        yy += syy - sy * sy / n;
+        let (x, y) = (f64::from(sx[band]), f64::from(sy[band]));
+        xy += f64::from(sxy[band]) - x * y / n;
+        xx += f64::from(sxx[band]) - x * x / n;
+        yy += f64::from(syy[band]) - y * y / n;
     }
-    (xy / (xx * yy).sqrt().max(1e-9), xx)
+    (xy / (xx.max(0.0) * yy.max(0.0)).sqrt().max(1e-9), xx)
 }
 
 /// The power of what was heard over what was said, where they overlap.
@@ -204,33 +206,44 @@ fn fft(re: &mut [f32], im: &mut [f32]) {
     }
 }
 
-/// Windowed-sinc interpolation: slow and good.
+/// Windowed-sinc interpolation, with the taps of each phase computed once.
 fn resample(sound: &Sound, rate: u32) -> Vec<f32> {
     const CROSSINGS: f64 = 16.0;
     if sound.rate == rate || sound.rate == 0 {
         return sound.samples.clone();
     }
-    let step = f64::from(sound.rate) / f64::from(rate);
+    let common = gcd(sound.rate, rate);
+    let (up, down) = ((rate / common) as usize, (sound.rate / common) as usize);
+    let step = down as f64 / up as f64;
     // The cut-off, in parts of the input rate's half.
     let cut = (1.0 / step).min(1.0) * 0.92;
-    let reach = CROSSINGS / cut;
-    let length = (sound.samples.len() as f64 / step) as usize;
+    let reach = (CROSSINGS / cut).ceil();
+    let tap = |t: f64| {
+        let x = std::f64::consts::PI * t * cut;
+        let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };
+        (sinc * (0.5 + 0.5 * (std::f64::consts::PI * t / (reach + 1.0)).cos()) * cut) as f32
+    };
+    let side = reach as isize;
+    let phases: Vec<Vec<f32>> = (0..up)
+        .map(|phase| {
+            let part = (phase * down % up) as f64 / up as f64;
+            (-side..=side).map(|i| tap(i as f64 - part)).collect()
+        })
+        .collect();
+    let length = sound.samples.len() * up / down;
     (0..length)
         .map(|n| {
-            let centre = n as f64 * step;
-            let first = (centre - reach).ceil().max(0.0) as usize;
-            let last = ((centre + reach) as usize).min(sound.samples.len().saturating_sub(1));
-            let mut sum = 0.0;
-            for (i, sample) in sound.samples.iter().enumerate().take(last + 1).skip(first) {
-                let t = i as f64 - centre;
-                let x = std::f64::consts::PI * t * cut;
-                let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };
-                let hann = 0.5 + 0.5 * (std::f64::consts::PI * t / reach).cos();
-                sum += f64::from(*sample) * sinc * hann * cut;
-            }
-            sum as f32
+            let first = (n * down / up) as isize - side;
+            let skip = (-first).max(0) as usize;
+            let samples = sound.samples.get(first.max(0) as usize..).unwrap_or(&[]);
+            let taps = &phases[n % up][skip..];
+            samples.iter().zip(taps).map(|(sample, tap)| sample * tap).sum()
         })
         .collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::settings::Problem;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -186,7 +186,6 @@ impl Scribe {
     }
 
     fn packet(&mut self, packet: &Packet) {
-        self.capture(packet);
         if !self.own.contains(&packet.column) {
             self.own.push(packet.column);
         }
@@ -197,6 +196,7 @@ impl Scribe {
         if !packet.outgoing && remote != packet.column && self.own.contains(&remote) {
             return;
         }
+        self.capture(packet);
         let (from, to) =
             if packet.outgoing { (packet.column, remote) } else { (remote, packet.column) };
         match packet.kind {
@@ -286,7 +286,12 @@ impl Scribe {
             return; // a keep-alive
         }
         let (mut label, kind) = match SipMessage::parse(data.clone(), &Limits::default()) {
-            Ok(message) => describe(&message),
+            Ok(message) => {
+                for address in media_addresses(&message) {
+                    self.columns.entry(address).or_insert(from);
+                }
+                describe(&message)
+            }
             Err(_) => ("(unreadable)".into(), RowKind::Response(4)),
         };
         if self.ladder.rows.iter().rev().take(50).any(|r| r.from == from && r.text == text) {
@@ -324,6 +329,25 @@ fn path(packet: &Packet) -> String {
     let Flow { transport, local, remote } = packet.flow;
     let (a, b) = if packet.outgoing { (local, remote) } else { (remote, local) };
     format!("{transport} {a} → {b}")
+}
+
+/// Where the session description of a message wants media: that is whose address it is.
+fn media_addresses(message: &SipMessage) -> Vec<SocketAddr> {
+    let body = String::from_utf8_lossy(message.body());
+    let mut address: Option<IpAddr> = None;
+    let mut found = Vec::new();
+    for line in body.lines().take(200) {
+        if let Some(host) = line.strip_prefix("c=IN IP") {
+            let host = host.split_whitespace().nth(1).unwrap_or("");
+            address = host.parse().ok();
+        } else if let Some(media) = line.strip_prefix("m=") {
+            let port = media.split_whitespace().nth(1).and_then(|p| p.parse::<u16>().ok());
+            if let (Some(ip), Some(port)) = (address, port) {
+                found.push(SocketAddr::new(ip, port));
+            }
+        }
+    }
+    found
 }
 
 /// What stands on the arrow.

@@ -135,9 +135,7 @@ fn plots(page: &mut String, phones: &[Phone]) {
     }
     let times = phones.iter().flat_map(|p| p.samples.iter().map(|(t, _)| *t));
     let span = times.fold((f64::MAX, f64::MIN), |(a, b), t| (a.min(t), b.max(t)));
-    let marks = phones.iter().flat_map(|p| p.marks.iter().cloned()).collect();
-    let holds = phones.iter().flat_map(|p| p.holds.iter().copied()).collect();
-    let frame = plot::Frame { span, marks, holds };
+    let frame = plot::Frame { span, marks: marks(phones), holds: holds(phones) };
     let of = |value: &dyn Fn(&Stats) -> Option<f64>| -> Vec<Line> {
         let line = |(index, phone): (usize, &Phone)| Line {
             name: phone.name.clone(),
@@ -162,6 +160,42 @@ fn plots(page: &mut String, phones: &[Phone]) {
     put(Plot::new("Level said", "dB below full scale", levels(&|s| s.input_level_db))
         .range(-80.0, 0.0));
     page.push_str("</div></section>\n");
+}
+
+/// The marks of all phones in order; keys pressed in a row become one, and what both phones noticed
+/// at the same time is said once.
+fn marks(phones: &[Phone]) -> Vec<(f64, String)> {
+    let mut all: Vec<_> = phones.iter().flat_map(|p| p.marks.iter().cloned()).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut merged: Vec<(f64, f64, String)> = Vec::new();
+    for (t, words) in all {
+        match merged.last_mut() {
+            Some((_, last, before)) if *before == words && t - *last < 0.5 => *last = t,
+            Some((_, last, before))
+                if before.starts_with("key") && words.starts_with("key ") && t - *last < 1.0 =>
+            {
+                *before =
+                    format!("keys {}{}", before.rsplit(' ').next().unwrap_or(""), &words[4..]);
+                *last = t;
+            }
+            _ => merged.push((t, t, words)),
+        }
+    }
+    merged.into_iter().map(|(t, _, words)| (t, words)).collect()
+}
+
+/// The spans in which anybody held anybody.
+fn holds(phones: &[Phone]) -> Vec<(f64, f64)> {
+    let mut all: Vec<_> = phones.iter().flat_map(|p| p.holds.iter().copied()).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut merged: Vec<(f64, f64)> = Vec::new();
+    for (from, to) in all {
+        match merged.last_mut() {
+            Some((_, end)) if from <= *end => *end = end.max(to),
+            _ => merged.push((from, to)),
+        }
+    }
+    merged
 }
 
 /// Loss in each interval, from running totals.

@@ -111,6 +111,10 @@ pub(super) fn figure(page: &mut String, plot: &Plot, frame: &Frame) {
             (b - a).max(0.0),
             HEIGHT - TOP - BOTTOM
         );
+        if b - a > 26.0 {
+            let (x, y) = (f64::midpoint(a, b), TOP + 12.0);
+            let _ = write!(page, "<text class=\"marked\" x=\"{x:.1}\" y=\"{y}\">hold</text>");
+        }
     }
     axes(page, plot, (start, end), &x, &y);
     let mut free_from = f64::MIN;

@@ -114,3 +114,22 @@ fn a_call_without_media_or_messages_has_a_page_too() {
     let page = html(&Report { title: "Nobody answered".into(), ..Report::default() });
     assert!(page.contains("Nobody answered") && page.ends_with("</html>\n"));
 }
+
+#[test]
+fn marks_of_two_phones_are_told_once() {
+    let phone = |marks: &[(f64, &str)], holds: &[(f64, f64)]| Phone {
+        marks: marks.iter().map(|(t, w)| (*t, (*w).to_owned())).collect(),
+        holds: holds.to_vec(),
+        ..Phone::default()
+    };
+    let phones = [
+        phone(&[(3.0, "hold"), (9.0, "hold")], &[(3.0, 4.0)]),
+        phone(
+            &[(1.0, "key 4"), (1.2, "key 2"), (1.4, "key #"), (3.1, "hold"), (6.0, "key 1")],
+            &[(3.1, 4.1)],
+        ),
+    ];
+    let expected = [(1.0, "keys 42#"), (3.0, "hold"), (6.0, "key 1"), (9.0, "hold")];
+    assert_eq!(marks(&phones), expected.map(|(t, w)| (t, w.to_owned())));
+    assert_eq!(holds(&phones), [(3.0, 4.1)]);
+}
