@@ -67,6 +67,7 @@ impl Server {
                 sent,
                 state: BranchState::Trying,
                 cancel: Cancel::No,
+                rings_until: now + self.config.ring_timeout,
             });
             if !target.flow.transport.is_reliable() {
                 self.timers.insert(now + T1, Timer::Request(id, i, T1));
@@ -111,7 +112,12 @@ impl Server {
 
     /// Timer C (RFC 3261 §16.8).
     pub(super) fn rings_too_long(&mut self, now: Instant, id: u64, i: usize) {
-        self.cancel_branch(now, id, i);
+        let Some(until) = self.branch(id, i).map(|b| b.rings_until) else { return };
+        if until > now {
+            self.timers.insert(until, Timer::Ringing(id, i));
+        } else {
+            self.cancel_branch(now, id, i);
+        }
     }
 
     /// Ends a branch as if its callee had answered with `status`.

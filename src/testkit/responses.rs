@@ -29,6 +29,10 @@ impl Server {
             if matches!(b.state, BranchState::Trying) {
                 b.state = BranchState::Proceeding;
             }
+            if status > 100 {
+                // §16.7 step 2.
+                b.rings_until = now + self.config.ring_timeout;
+            }
             if b.cancel == Cancel::Wanted {
                 self.cancel_branch(now, id, i);
             }

@@ -19,6 +19,21 @@ struct Path {
     routes: Vec<String>,
 }
 
+impl Path {
+    /// §16.6 step 6: what a strict router as the next hop expects. The first route becomes the
+    /// Request-URI, which becomes the last route. `None` when the next hop is a loose router or
+    /// there is no route.
+    fn for_strict_router(&self) -> Option<Self> {
+        let first = uri_of(self.routes.first()?);
+        if Uri::parse(&first).ok()?.is_loose_router() {
+            return None;
+        }
+        let mut routes = self.routes[1..].to_vec();
+        routes.push(format!("<{}>", self.uri));
+        Some(Self { uri: first, routes })
+    }
+}
+
 impl Server {
     /// A request that is new, and neither ACK nor CANCEL.
     pub(super) fn process(&mut self, now: Instant, id: u64) {
@@ -50,9 +65,8 @@ impl Server {
             return;
         }
         if !ends_here {
-            let target = self.target(now, &path);
-            return match target {
-                Some(target) => self.fork(now, id, vec![target], &path.routes),
+            return match self.target(now, path) {
+                Some((target, routes)) => self.fork(now, id, vec![target], &routes),
                 None => self.respond(now, id, 404, "Not here, and no names are looked up", &[]),
             };
         }
@@ -106,7 +120,8 @@ impl Server {
         if path.routes.is_empty() && self.is_ours(&uri, flow) {
             return;
         }
-        let Some(target) = self.target(now, &path).map(|t| t.seen_from(flow)) else { return };
+        let Some((target, routes)) = self.target(now, path) else { return };
+        let target = target.seen_from(flow);
         let branch = id::branch(&mut self.rng);
         let change = Forward {
             uri: &target.uri,
@@ -114,7 +129,7 @@ impl Server {
             branch: &branch,
             came_from: flow.remote,
             record_routes: &[],
-            routes: &path.routes,
+            routes: &routes,
             realm: &self.config.domain,
         };
         if let Some(bytes) = edit::forwarded(request, &change) {
@@ -168,19 +183,25 @@ impl Server {
         Path { uri, routes }
     }
 
-    /// The next hop of a request that does not end here (§16.6 steps 6 and 7).
-    fn target(&self, now: Instant, path: &Path) -> Option<Target> {
-        let uri = path.uri.clone();
-        if let Some(route) = path.routes.first() {
-            let flow = self.flow_to(&Uri::parse(&uri_of(route)).ok()?)?;
-            return Some(Target { uri, flow });
+    /// The next hop of a request that does not end here, and the routes that go with it (§16.6
+    /// steps 6 and 7).
+    fn target(&self, now: Instant, path: Path) -> Option<(Target, Vec<String>)> {
+        if let Some(Path { uri, routes }) = path.for_strict_router() {
+            let flow = self.flow_to(&Uri::parse(&uri).ok()?)?;
+            return Some((Target { uri, flow }, routes));
         }
-        let next = Uri::parse(&path.uri).ok()?;
-        // A contact that registered is reached by the way that it came.
-        let known = self.location.by_contact(now, &path.uri).map(|b| b.flow);
-        let known = known.filter(|f| next.transport().is_none_or(|t| t == f.transport));
-        let flow = known.or_else(|| self.flow_to(&next))?;
-        Some(Target { uri, flow })
+        let Path { uri, routes } = path;
+        let flow = match routes.first() {
+            Some(route) => self.flow_to(&Uri::parse(&uri_of(route)).ok()?)?,
+            None => {
+                let next = Uri::parse(&uri).ok()?;
+                // A contact that registered is reached by the way that it came.
+                let known = self.location.by_contact(now, &uri).map(|b| b.flow);
+                let known = known.filter(|f| next.transport().is_none_or(|t| t == f.transport));
+                known.or_else(|| self.flow_to(&next))?
+            }
+        };
+        Some((Target { uri, flow }, routes))
     }
 
     /// The path to a URI with an IP address.

@@ -38,6 +38,8 @@ pub(super) struct Branch {
     pub(super) sent: Message,
     pub(super) state: BranchState,
     pub(super) cancel: Cancel,
+    /// When timer C ends the branch; each 1xx moves it on.
+    pub(super) rings_until: Instant,
 }
 
 #[derive(Debug)]

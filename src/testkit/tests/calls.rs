@@ -272,6 +272,10 @@ fn a_callee_that_rings_for_ever_is_cancelled_by_timer_c() {
     town.answer(bob, &leg, "180 Ringing", "bob");
     let got = town.run(Duration::from_secs(179));
     assert_eq!((statuses(&got, alice), got.len()), (vec![180], 1));
+    // Ringing anew moves the timer on (§16.7 step 2).
+    town.answer(bob, &leg, "183 Session Progress", "bob");
+    let got = town.run(Duration::from_secs(179));
+    assert_eq!((statuses(&got, alice), got.len()), (vec![183], 1));
     let got = town.run(Duration::from_secs(2));
     assert!(!requests(&got, bob, "CANCEL").is_empty());
     // No answer to that either: the caller is told all the same.
@@ -396,4 +400,64 @@ fn garbage_is_survived_and_a_broken_stream_closed() {
     town.send(alice, stream, "OPTIONS sip:example.test SIP/2.0\nContent-Length: -1\n\n");
     town.run(ms(100));
     assert_eq!(town.world.network.connections(), before - 2);
+}
+
+#[test]
+fn a_strict_router_after_us_gets_what_it_expects() {
+    let mut town = Town::new(config());
+    let (alice, router) = (town.phone(1), town.phone(2));
+    // RFC 3261 §16.12.1.1: no lr in the next route.
+    let headers = "Route: <sip:192.0.2.100:5060;lr>, <sip:192.0.2.2:5060>, <sip:p3.test;lr>\n\
+                   To: <sip:bob@example.test>;tag=b\n";
+    town.request(alice, "BYE sip:bob@10.1.1.1", headers);
+    let (who, (_, seen)) = town.one();
+    assert_eq!((who, seen.request_uri()), (router, "sip:192.0.2.2:5060"));
+    let routes: Vec<_> = seen.headers(HeaderName::Route).collect();
+    assert_eq!(routes, ["<sip:p3.test;lr>", "<sip:bob@10.1.1.1>"]);
+}
+
+#[test]
+fn the_challenges_of_all_branches_come_back_together() {
+    let mut town = Town::new(config());
+    let (alice, bob, carol) = (town.phone(1), town.phone(2), town.phone(3));
+    town.register(bob, "bob");
+    town.register(carol, "carol");
+    let got = invite(&mut town, alice, "INVITE sip:fork@example.test", "");
+    for (phone, realm) in [(bob, "b"), (carol, "c")] {
+        let leg = requests(&got, phone, "INVITE").remove(0);
+        let line = format!(
+            "407 Proxy Authentication Required\n\
+             Proxy-Authenticate: Digest realm=\"{realm}\", nonce=\"n\""
+        );
+        town.answer(phone, &leg, &line, realm);
+    }
+    let got = town.run(ms(100));
+    let answer = &got.iter().find(|a| a.0 == alice).unwrap().1.1;
+    let realms: Vec<_> = answer
+        .challenges(HeaderName::ProxyAuthenticate)
+        .map(|c| c.unwrap().realm().unwrap().to_owned())
+        .collect();
+    assert_eq!((status(answer), realms.len()), (407, 2));
+    assert!(realms.contains(&"b".to_owned()) && realms.contains(&"c".to_owned()));
+}
+
+#[test]
+fn a_response_that_belongs_to_nothing_goes_to_the_next_via() {
+    let mut town = Town::new(config());
+    let (alice, bob) = (town.phone(1), town.phone(2));
+    let flow = town.flow(bob, Transport::Udp);
+    let stray = |top: &str| {
+        format!(
+            "SIP/2.0 200 OK\nVia: SIP/2.0/UDP {top};branch=z9hG4bKold\n\
+             Via: SIP/2.0/UDP 10.0.0.1:7;branch=z9hG4bKa;received=192.0.2.1;rport=5060\n\
+             From: <sip:a@b>;tag=1\nTo: <sip:c@d>;tag=2\nCall-ID: s\nCSeq: 1 INVITE\n\
+             Content-Length: 0\n\n"
+        )
+    };
+    town.send(bob, flow, &stray("192.0.2.100:5060"));
+    let (who, (_, seen)) = town.one();
+    assert_eq!((who, seen.vias().count()), (alice, 1));
+    // Not ours: discarded (§18.1.2).
+    town.send(bob, flow, &stray("192.0.2.99:5060"));
+    assert!(town.run(ms(100)).is_empty());
 }
