@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct Linear(CodecDescription);
 
 impl Linear {
-    pub(crate) fn new(name: &'static str, rate: u32, channels: u16) -> Arc<dyn AudioCodec> {
+    pub(crate) fn codec(name: &'static str, rate: u32, channels: u16) -> Arc<dyn AudioCodec> {
         Arc::new(Self(CodecDescription {
             name,
             clock_rate: rate,
@@ -57,7 +57,7 @@ impl AudioEncoder for LinearCoder {
 impl AudioDecoder for LinearCoder {
     fn ticks(&self, payload: &[u8]) -> Option<u32> {
         let frame = 2 * usize::from(self.0);
-        (payload.len() % frame == 0).then_some((payload.len() / frame) as u32)
+        payload.len().is_multiple_of(frame).then_some((payload.len() / frame) as u32)
     }
     fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) -> Result<(), MediaError> {
         out.extend(payload.chunks_exact(2).map(|b| i16::from_be_bytes([b[0], b[1]])));

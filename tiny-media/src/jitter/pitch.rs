@@ -70,11 +70,12 @@ pub(super) fn find(pcm: &[i16], channels: usize, rate: u32, limit: usize) -> Opt
         } else {
             f32::MIN
         };
-        if previous > before && previous >= c {
-            if let Some(at) = peaks.iter().position(|p| previous > p.0) {
-                peaks[at..].rotate_right(1);
-                peaks[at] = (previous, lag - 1);
-            }
+        if previous > before
+            && previous >= c
+            && let Some(at) = peaks.iter().position(|p| previous > p.0)
+        {
+            peaks[at..].rotate_right(1);
+            peaks[at] = (previous, lag - 1);
         }
         (before, previous) = (previous, c);
     }

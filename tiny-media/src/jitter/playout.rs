@@ -23,8 +23,9 @@ const HIGH_MARGIN: i64 = 15 * MS;
 /// Slack above the target, or time waited for a good cut, that makes a worse one acceptable.
 const HURRY: i64 = 100 * MS;
 const PATIENCE: i64 = SECOND_NS;
-/// Packets over which the least slack is taken.
-const SLACKS: usize = 8;
+/// Packets over which the least slack is taken: long enough to see the bursts in which a device
+/// takes its sound.
+const SLACKS: usize = 32;
 /// Sound kept behind the reading point, in ms, for concealment and stretching.
 const HISTORY_MS: f32 = 50.0;
 /// Runs of loss told to the loss pattern are no longer than this.

@@ -133,8 +133,11 @@ pub struct StreamConfig {
     pub rtcp_bandwidth: u32,
     /// Packets sent in one go after a stall; older time is skipped and counted. Default 3.
     pub max_catch_up: u32,
-    /// What to keep in a device sink. Default 40 ms.
+    /// What to keep in a device sink, to begin with. Default 40 ms.
     pub sink_target: Duration,
+    /// A device that runs dry all the same, because it takes more at a time, gets more, up to
+    /// this. Default 200 ms.
+    pub sink_target_max: Duration,
     /// Digits that may wait to be sent. Default 64.
     pub max_digits: usize,
     /// UDP payload limit: an encoded packet above it is dropped and counted. Default 1,400.
@@ -165,6 +168,7 @@ impl StreamConfig {
             rtcp_bandwidth: 3_200,
             max_catch_up: 3,
             sink_target: Duration::from_millis(40),
+            sink_target_max: Duration::from_millis(200),
             max_digits: 64,
             max_packet: 1_400,
         }

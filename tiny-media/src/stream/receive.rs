@@ -47,6 +47,9 @@ pub(super) struct Receiver {
     pub(super) buffer: JitterBuffer,
     sink: Option<Box<dyn Sink>>,
     sink_target: Duration,
+    sink_target_max: Duration,
+    // A device sink has been filled since it was set.
+    filled: bool,
     resampler: Option<Resampler>,
     processors: Vec<Box<dyn Processor>>,
     pub(super) level: Level,
@@ -67,7 +70,9 @@ impl Receiver {
             events: Vec::new(),
             buffer: JitterBuffer::new(config.jitter, Vec::new()),
             sink: None,
-            sink_target: config.sink_target,
+            sink_target: config.sink_target.max(BLOCK),
+            sink_target_max: config.sink_target_max,
+            filled: false,
             resampler: None,
             processors: Vec::new(),
             level: Level::new(),
@@ -120,7 +125,7 @@ impl Receiver {
             self.buffer.restart();
         }
         self.enabled = enabled;
-        self.sink_target = config.sink_target.max(BLOCK);
+        self.sink_target_max = config.sink_target_max;
         self.block = config.ptime.clamp(BLOCK, MAX_BLOCK);
         self.next = self.next.max(now);
         Ok(())
@@ -161,6 +166,7 @@ impl Receiver {
             resample::check(sink.format())?;
         }
         self.resampler = None;
+        self.filled = false;
         self.next = self.next.max(now);
         Ok(std::mem::replace(&mut self.sink, sink))
     }
@@ -249,6 +255,13 @@ impl Receiver {
     fn run_device(&mut self, now: Instant, recorder: &mut Option<Recorder>) {
         let Some(sink) = &self.sink else { return };
         let format = sink.format();
+        let before = sink.queued().unwrap_or(0);
+        if self.filled && before < format.samples(DEVICE_WAIT) {
+            // It takes more at a time than is kept for it.
+            self.sink_target =
+                (self.sink_target + BLOCK).min(self.sink_target_max.max(self.sink_target));
+        }
+        self.filled = true;
         let target = format.samples(self.sink_target);
         let queued = |s: &Option<Box<dyn Sink>>| s.as_ref().and_then(|s| s.queued()).unwrap_or(0);
         for _ in 0..MAX_CATCH_UP * 2 {

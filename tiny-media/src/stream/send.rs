@@ -52,7 +52,7 @@ pub(super) enum Prepared {
     /// The encoder goes on, perhaps under another payload type.
     Same(PayloadType),
     /// Another encoder, and the way to its format.
-    New(Box<Encoder>, Option<Resampler>),
+    New(Box<(Encoder, Option<Resampler>)>),
 }
 
 pub(super) fn payload_type(value: u8) -> Result<PayloadType, MediaError> {
@@ -144,7 +144,7 @@ impl Sender {
         let new = Encoder::new(codec)?;
         let resampler =
             self.source.as_ref().map(|s| Resampler::new(s.format(), new.format)).transpose()?;
-        Ok(Prepared::New(Box::new(new), resampler))
+        Ok(Prepared::New(Box::new((new, resampler))))
     }
 
     /// Takes over a configuration.
@@ -164,8 +164,9 @@ impl Sender {
                     e.codec = codec.clone();
                 }
             }
-            Prepared::New(new, resampler) => {
-                self.encoder = Some(*new);
+            Prepared::New(made) => {
+                let (new, resampler) = *made;
+                self.encoder = Some(new);
                 self.resampler = resampler;
                 self.waiting.clear();
             }
