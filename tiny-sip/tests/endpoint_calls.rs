@@ -84,7 +84,10 @@ fn ringing_and_early_media_are_reported_and_busy_ends_the_call() {
     net.endpoint(1).provisional(now, bob, 183, Some("Soon"), vec![], sdp()).unwrap();
     let Event::Progress { response, .. } = net.event(0) else { panic!() };
     assert_eq!((response.reason(), response.body()), ("Soon", SDP.as_bytes()));
-    assert_eq!(net.endpoint(1).provisional(now, bob, 200, None, vec![], None), Err(Error::Status(200)));
+    assert_eq!(
+        net.endpoint(1).provisional(now, bob, 200, None, vec![], None),
+        Err(Error::Status(200))
+    );
     net.endpoint(1).reject(now, bob, 486, None, vec![]).unwrap();
     let Event::Ended { call: ended, by: EndedBy::Remote, status: Some(486), reason, .. } =
         net.event(0)
@@ -179,13 +182,16 @@ fn cancel_waits_for_a_provisional_response() {
     net.settle();
     net.assert_empty();
     let ladder = net.ladder();
-    assert_eq!(ladder[1..], [
-        "100 Trying",
-        "CANCEL sip:bob@10.0.0.2",
-        "200 OK",
-        "487 Request Terminated",
-        "ACK sip:bob@10.0.0.2"
-    ]);
+    assert_eq!(
+        ladder[1..],
+        [
+            "100 Trying",
+            "CANCEL sip:bob@10.0.0.2",
+            "200 OK",
+            "487 Request Terminated",
+            "ACK sip:bob@10.0.0.2"
+        ]
+    );
 }
 
 #[test]
@@ -577,7 +583,8 @@ fn a_record_routing_proxy_gets_all_later_requests() {
     net.add("10.0.0.1:5060", "alice", Config::default());
     let call = net.invite(0, "sip:bob@10.0.0.9");
     let invite = net.caught();
-    let extra = "Record-Route: <sip:10.0.0.7;lr>, <sip:10.0.0.6;lr>\r\nContact: <sip:bob@10.0.0.5>\r\n";
+    let extra =
+        "Record-Route: <sip:10.0.0.7;lr>, <sip:10.0.0.6;lr>\r\nContact: <sip:bob@10.0.0.5>\r\n";
     net.inject("10.0.0.9:5060", "10.0.0.1:5060", &answer(&invite, "200 OK", "b", extra));
     assert!(matches!(net.event(0), Event::Answered { .. }));
     let now = net.now;
@@ -595,7 +602,9 @@ fn a_record_routing_proxy_gets_all_later_requests() {
 fn header_injection_and_the_endpoints_own_fields_are_refused() {
     let mut net = Net::pair(26);
     let (now, account) = (net.now, net.peers[0].account);
-    for (name, value) in [("X-A", "b\r\nX-C: d"), ("X A", "b"), ("Via", "x"), ("f", "x"), ("l", "1")] {
+    for (name, value) in
+        [("X-A", "b\r\nX-C: d"), ("X A", "b"), ("Via", "x"), ("f", "x"), ("l", "1")]
+    {
         let headers = vec![(name.to_owned(), value.to_owned())];
         let outgoing = Outgoing { headers, ..late() };
         let refused = net.endpoint(0).invite(now, account, outgoing);

@@ -32,8 +32,7 @@ fn net(passwords: &[(Option<&str>, &str)]) -> Net {
 
 fn register(net: &mut Net, expires: u32) -> String {
     let (now, account) = (net.now, net.peers[0].account);
-    let registration =
-        Registration { registrar: "sip:10.0.0.9".into(), expires, headers: vec![] };
+    let registration = Registration { registrar: "sip:10.0.0.9".into(), expires, headers: vec![] };
     net.endpoint(0).register(now, account, registration).unwrap();
     net.caught()
 }
@@ -46,7 +45,8 @@ fn contact(request: &str) -> String {
     format!("Contact: {}\r\n", header(request, "Contact"))
 }
 
-const ASK: &str = "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\", algorithm=MD5\r\n";
+const ASK: &str =
+    "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\", algorithm=MD5\r\n";
 
 /// What the right password would have given.
 fn expected(request: &str, field: &str, challenge: &str, password: &str, count: u32) -> String {
@@ -170,7 +170,10 @@ fn a_wrong_password_is_reported_and_not_tried_for_ever() {
     let request = net.caught();
     reply(&mut net, &request, "401 Unauthorized", &ASK.replace("n1", "n2"));
     let Event::RegistrationFailed {
-        status: Some(401), cause: Cause::Unauthorized, retry_in: None, ..
+        status: Some(401),
+        cause: Cause::Unauthorized,
+        retry_in: None,
+        ..
     } = net.event(0)
     else {
         panic!()
@@ -284,7 +287,9 @@ fn a_refused_call_with_a_wrong_password_says_so() {
     assert!(net.caught().starts_with("ACK "));
     let invite = net.caught();
     reply(&mut net, &invite, "401 Unauthorized", &ASK.replace("n1", "n2"));
-    let Event::Ended { by: EndedBy::Remote, status: Some(401), .. } = net.event(0) else { panic!() };
+    let Event::Ended { by: EndedBy::Remote, status: Some(401), .. } = net.event(0) else {
+        panic!()
+    };
     net.settle();
     net.assert_empty();
 }
@@ -299,7 +304,10 @@ fn failures_are_retried_with_growing_pauses_up_to_a_bound() {
     net.endpoint(0).register(now, account, registration).unwrap();
     for n in 0..12u32 {
         let Event::RegistrationFailed {
-            status: None, cause: Cause::Timeout, retry_in: Some(pause), ..
+            status: None,
+            cause: Cause::Timeout,
+            retry_in: Some(pause),
+            ..
         } = net.event(0)
         else {
             panic!()
@@ -354,7 +362,11 @@ fn an_account_can_be_removed_at_any_time() {
     net.endpoint(0).remove_account(account).unwrap();
     net.assert_empty();
     let now = net.now;
-    let again = net.endpoint(0).invite(now, account, Outgoing { to: "sip:a@b".into(), ..Outgoing::default() });
+    let again = net.endpoint(0).invite(
+        now,
+        account,
+        Outgoing { to: "sip:a@b".into(), ..Outgoing::default() },
+    );
     assert_eq!(again, Err(Error::Stale("account")));
     assert_eq!(net.endpoint(0).remove_account(account), Err(Error::Stale("account")));
     for aor in ["", "alice", "tel:+1", "sip:"] {

@@ -172,9 +172,7 @@ fn limits_answer_503_with_retry_after() {
     let mut net = with(config);
     net.inject(PEER, US, &request("INVITE", CONTACT, ""));
     assert!(matches!(net.event(0), Event::Incoming { .. }));
-    let another = |n: &str| {
-        request("INVITE", CONTACT, "").replace("one", n).replace("c1", n)
-    };
+    let another = |n: &str| request("INVITE", CONTACT, "").replace("one", n).replace("c1", n);
     for n in ["two", "three", "four"] {
         let answer = ask(&mut net, &another(n));
         assert_eq!(status(&answer), "503 Service Unavailable");
@@ -229,10 +227,7 @@ fn responses_go_where_via_received_rport_and_maddr_say() {
         net.inject(from, US, &text);
         let answer = net.caught();
         assert_eq!(net.log.last().unwrap().1.to_string(), to);
-        assert_eq!(
-            header(&answer, "Via"),
-            format!("SIP/2.0/UDP {via};branch=z9hG4bKone{echoed}")
-        );
+        assert_eq!(header(&answer, "Via"), format!("SIP/2.0/UDP {via};branch=z9hG4bKone{echoed}"));
         // RFC 3581: back to the port that it came from.
         let mut net = self::net();
         net.inject(from, US, &text.replace("bKone", "bKone;rport;x=\"y z\""));
@@ -256,23 +251,26 @@ fn several_vias_and_record_routes_come_back_in_order() {
     let mut net = net();
     let more = "Via: SIP/2.0/TCP 10.0.0.7;branch=z9hG4bKc\r\nRecord-Route: <sip:r1;lr>\r\n\
                 Record-Route: <sip:r2;lr>\r\n";
-    let text = request("INVITE", &format!("{more}{CONTACT}"), "").replace(
-        "branch=z9hG4bKone",
-        "branch=z9hG4bKone, SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKb",
-    );
+    let text = request("INVITE", &format!("{more}{CONTACT}"), "")
+        .replace("branch=z9hG4bKone", "branch=z9hG4bKone, SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKb");
     net.inject(PEER, US, &text);
     let Event::Incoming { call, .. } = net.event(0) else { panic!() };
     let now = net.now;
     net.endpoint(0).accept(now, call, vec![], sdp()).unwrap();
     let ok = net.caught();
     let lines = |name: &str| -> Vec<String> {
-        ok.lines().filter_map(|l| Some(l.strip_prefix(name)?.trim_start_matches(": ").to_owned())).collect()
+        ok.lines()
+            .filter_map(|l| Some(l.strip_prefix(name)?.trim_start_matches(": ").to_owned()))
+            .collect()
     };
-    assert_eq!(lines("Via"), [
-        "SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKone",
-        "SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKb",
-        "SIP/2.0/TCP 10.0.0.7;branch=z9hG4bKc"
-    ]);
+    assert_eq!(
+        lines("Via"),
+        [
+            "SIP/2.0/UDP 10.0.0.9:5060;branch=z9hG4bKone",
+            "SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKb",
+            "SIP/2.0/TCP 10.0.0.7;branch=z9hG4bKc"
+        ]
+    );
     assert_eq!(lines("Record-Route"), ["<sip:r1;lr>", "<sip:r2;lr>"]);
 }
 
@@ -287,7 +285,9 @@ fn requests_of_rfc_2543_are_matched_without_a_branch() {
     let now = net.now;
     net.endpoint(0).reject(now, call, 486, None, vec![]).unwrap();
     let busy = net.caught();
-    let ack = invite.replace("INVITE", "ACK").replace("To: <sip:bob@x>", &format!("To: {}", header(&busy, "To")));
+    let ack = invite
+        .replace("INVITE", "ACK")
+        .replace("To: <sip:bob@x>", &format!("To: {}", header(&busy, "To")));
     net.inject(PEER, US, &ack);
     assert!(matches!(net.event(0), Event::Ended { .. }));
     let sent = net.endpoint(0).stats().sent;

@@ -163,7 +163,10 @@ fn ten_thousand_calls_through_a_bad_network_end_alike_on_both_sides() {
         // A callee that saw the ACK has a caller that sent it: both were in the same call. The
         // other way round the ACK may be lost with a hang-up behind it.
         if callee.answered {
-            assert!(caller.answered || caller.ended.map(|e| e.0) == Some(EndedBy::Local), "{n} {side:?}");
+            assert!(
+                caller.answered || caller.ended.map(|e| e.0) == Some(EndedBy::Local),
+                "{n} {side:?}"
+            );
             talked += 1;
         }
     }

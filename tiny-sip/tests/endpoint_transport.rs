@@ -47,7 +47,8 @@ fn requests_over_1300_bytes_go_over_tcp_and_back_to_udp_when_it_is_refused() {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(header(&text, "Via").starts_with("SIP/2.0/TCP 10.0.0.1:5060;"));
     let now = net.now;
-    let refused = Input::SendFailed { flow: flow(Transport::Tcp), error: ErrorKind::ConnectionRefused };
+    let refused =
+        Input::SendFailed { flow: flow(Transport::Tcp), error: ErrorKind::ConnectionRefused };
     net.endpoint(0).handle(now, refused);
     net.drain();
     let (.., transport, bytes) = net.log.last().unwrap().clone();

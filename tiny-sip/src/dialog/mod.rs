@@ -161,7 +161,8 @@ pub(crate) fn routes_of_request(request: &Message) -> String {
 
 /// The route set of a caller: Record-Route backwards (§12.1.2).
 pub(crate) fn routes_of_response(response: &Message) -> String {
-    let mut all: smallvec::SmallVec<[NameAddr<'_>; 4]> = response.record_routes().flatten().collect();
+    let mut all: smallvec::SmallVec<[NameAddr<'_>; 4]> =
+        response.record_routes().flatten().collect();
     all.reverse();
     let mut routes = String::new();
     for route in &all {

@@ -52,10 +52,15 @@ fn record_route_is_kept_by_the_callee_and_reversed_by_the_caller() {
 #[test]
 fn a_target_refresh_changes_the_target_and_nothing_else() {
     let mut dialog = dialog("sip:b@y", "<sip:p1;lr>");
-    dialog.refresh(&message("SIP/2.0 200 OK\r\nm: <sip:new@z>;x=1\r\nRecord-Route: <sip:q;lr>\r\n\r\n"));
+    dialog.refresh(&message(
+        "SIP/2.0 200 OK\r\nm: <sip:new@z>;x=1\r\nRecord-Route: <sip:q;lr>\r\n\r\n",
+    ));
     let parts = dialog.parts();
     assert_eq!((parts.target, parts.routes), ("sip:new@z", "<sip:p1;lr>"));
-    assert_eq!((parts.call_id, parts.local, parts.remote), ("id", "<sip:a@x>;tag=1", "<sip:b@y>;tag=2"));
+    assert_eq!(
+        (parts.call_id, parts.local, parts.remote),
+        ("id", "<sip:a@x>;tag=1", "<sip:b@y>;tag=2")
+    );
     dialog.refresh(&message("SIP/2.0 200 OK\r\n\r\n"));
     assert_eq!(dialog.parts().target, "sip:new@z");
 }

@@ -207,15 +207,12 @@ impl Endpoint {
                 // unless the nonce was stale.
                 if request.challenged.contains(&id) && !session.is_stale() {
                     refused = true;
-                    account.sessions.retain(|s| {
-                        s.header != answering || s.session.realm() != id.1
-                    });
+                    account.sessions.retain(|s| s.header != answering || s.session.realm() != id.1);
                     continue;
                 }
                 let sessions = &mut account.sessions;
-                sessions.retain(|s| {
-                    s.header != answering || s.session.realm() != id.1 || s.hop != hop
-                });
+                sessions
+                    .retain(|s| s.header != answering || s.session.realm() != id.1 || s.hop != hop);
                 if sessions.len() >= MAX_SESSIONS {
                     sessions.remove(0);
                 }

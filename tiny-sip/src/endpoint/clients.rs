@@ -167,9 +167,7 @@ impl Endpoint {
                     self.transmit(flow, bytes);
                 }
                 Action::SendAck => {
-                    if client.winner.is_none()
-                        && let Some(message) = message
-                    {
+                    if let Some(message) = message {
                         self.refusal_ack(key, message);
                     }
                 }
@@ -207,7 +205,11 @@ impl Endpoint {
         if let Some(request) = &client.request {
             let branch = request.branch.as_ref().map_or("", |branch| branch.as_str());
             let mut w = Writer::request(&Method::Ack, &request.uri)
-                .via(client.flow.transport, self.sent_by(client.flow.transport, client.flow.local), branch)
+                .via(
+                    client.flow.transport,
+                    self.sent_by(client.flow.transport, client.flow.local),
+                    branch,
+                )
                 .header(HeaderName::MaxForwards, 70u8);
             if !request.routes.is_empty() {
                 w = w.header(HeaderName::Route, &*request.routes);
@@ -332,7 +334,9 @@ impl Endpoint {
         }
         match owner {
             Owner::Invite(call) => self.invite_refused(now, call, status, message),
-            Owner::Reinvite(call) => self.reinvite_refused(now, call, kept, status, message.reason()),
+            Owner::Reinvite(call) => {
+                self.reinvite_refused(now, call, kept, status, message.reason())
+            }
             Owner::Register(account) => {
                 self.register_refused(now, account, status, message, cause);
             }
@@ -346,9 +350,7 @@ impl Endpoint {
     /// A caller who has hung up does not try again.
     fn wants_retry(&self, owner: Owner) -> bool {
         match owner {
-            Owner::Invite(call) => {
-                self.calls.get(call).is_some_and(|call| !call.is_hanging_up())
-            }
+            Owner::Invite(call) => self.calls.get(call).is_some_and(|call| !call.is_hanging_up()),
             Owner::Cancel(_) | Owner::Ack(..) => false,
             _ => true,
         }

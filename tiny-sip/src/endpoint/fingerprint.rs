@@ -26,7 +26,7 @@ impl Fingerprinter {
         Self(rng.u64(), rng.u64())
     }
 
-    /// Each part is hashed with its length, so that shifting a border changes the result.
+    /// Each part is hashed behind its length, so that shifting a border changes the result.
     pub(crate) fn of(&self, parts: &[&str]) -> Fingerprint {
         let mut s = State([
             self.0 ^ 0x736f_6d65_7073_6575,
@@ -35,14 +35,17 @@ impl Fingerprinter {
             self.1 ^ 0x7465_6462_7974_6573,
         ]);
         for part in parts {
+            s.absorb(part.len() as u64);
             let mut chunks = part.as_bytes().chunks_exact(8);
             for chunk in &mut chunks {
                 s.absorb(u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
             }
             let rest = chunks.remainder();
-            let mut last = [0u8; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            s.absorb(u64::from_le_bytes(last) | (part.len() as u64) << 56);
+            if !rest.is_empty() {
+                let mut last = [0u8; 8];
+                last[..rest.len()].copy_from_slice(rest);
+                s.absorb(u64::from_le_bytes(last));
+            }
         }
         s.0[2] ^= 0xee;
         let low = s.squeeze();

@@ -130,9 +130,7 @@ impl Endpoint {
         let default = if hop.secure { Transport::Tls } else { Transport::Udp };
         let transport = hop.transport.unwrap_or(default);
         let (_, local) = self.bound.iter().find(|(t, local)| {
-            *t == transport
-                && !local.ip().is_unspecified()
-                && local.is_ipv4() == ip.is_ipv4()
+            *t == transport && !local.ip().is_unspecified() && local.is_ipv4() == ip.is_ipv4()
         })?;
         let addr = (ip, hop.port.unwrap_or(transport.default_port())).into();
         Some(Target { transport, addr, local: *local })
@@ -150,6 +148,7 @@ impl Endpoint {
             _ => id::branch(&mut self.rng),
         };
         request.branch = Some(branch);
+        request.fallback = None;
         self.authorize(&mut request, &target);
         let mut bytes = self.compose(&request, &target, &target, &branch);
         // §18.1.1: large requests need congestion control. A CANCEL follows its INVITE.
@@ -173,7 +172,8 @@ impl Endpoint {
             }
         };
         if let Some(dialog) = request.dialog.and_then(|key| self.dialogs.get_mut(key)) {
-            dialog.hop = Some(target);
+            // The switch to TCP is this request's alone.
+            dialog.hop = Some(request.fallback.unwrap_or(target));
         }
         let flow = Flow { transport: target.transport, local: target.local, remote: target.addr };
         if request.method == Method::Ack {
@@ -273,10 +273,9 @@ impl Endpoint {
             let uri = self.contact_uri(account, None, reachable.transport, reachable.local);
             let params = account.map_or("", |account| account.contact_params.as_str());
             w = match request.contact {
-                Contact::Binding(expires) => w.header(
-                    HeaderName::Contact,
-                    format_args!("<{uri}>{params};expires={expires}"),
-                ),
+                Contact::Binding(expires) => {
+                    w.header(HeaderName::Contact, format_args!("<{uri}>{params};expires={expires}"))
+                }
                 _ => w.header(HeaderName::Contact, format_args!("<{uri}>{params}")),
             };
         }
@@ -424,7 +423,8 @@ impl Endpoint {
         // The way that the INVITE went serves again when the ACK has the same next hop.
         let same_hop = self.clients.get(invite).and_then(|c| c.hop.as_deref())
             == Some(dialog::next_hop(&ack.uri, &ack.routes));
-        if same_hop && ack.dialog.is_some_and(|k| self.dialogs.get(k).is_some_and(|d| d.hop.is_none()))
+        if same_hop
+            && ack.dialog.is_some_and(|k| self.dialogs.get(k).is_some_and(|d| d.hop.is_none()))
         {
             ack.targets.push(Target {
                 transport: flow.transport,

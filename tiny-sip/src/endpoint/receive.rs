@@ -80,10 +80,9 @@ impl Endpoint {
     pub(crate) fn on_closed(&mut self, now: Instant, flow: Flow) {
         self.streams.remove(&flow);
         self.broken_streams.remove(&flow);
-        let same = |other: &Flow| {
-            other.transport == flow.transport && other.remote == flow.remote
-        };
-        let lost: Vec<_> = self.clients.iter().filter(|(_, c)| same(&c.flow)).map(|c| c.0).collect();
+        let same = |other: &Flow| other.transport == flow.transport && other.remote == flow.remote;
+        let lost: Vec<_> =
+            self.clients.iter().filter(|(_, c)| same(&c.flow)).map(|c| c.0).collect();
         let answers: Vec<_> =
             self.servers.iter().filter(|(_, s)| s.flow == flow).map(|s| s.0).collect();
         for key in answers {
@@ -115,6 +114,7 @@ impl Endpoint {
         for key in lost {
             self.client_event(now, key, ClientEvent::TransportError, None);
         }
+        self.flow_lost(now, flow);
     }
 
     fn on_message(&mut self, now: Instant, flow: Flow, data: Bytes) {
@@ -133,7 +133,9 @@ impl Endpoint {
     /// needs: a Via to follow and a Call-ID, From, To and CSeq to copy.
     fn reject_malformed(&mut self, flow: Flow, request: &Message, what: crate::message::Defect) {
         let answerable = request.top_via().is_ok()
-            && [H::From, H::To, H::CallId, H::CSeq].iter().all(|name| request.header(*name).is_some());
+            && [H::From, H::To, H::CallId, H::CSeq]
+                .iter()
+                .all(|name| request.header(*name).is_some());
         if !answerable || request.method() == Some(&Method::Ack) {
             self.counters.dropped_garbage += 1;
             return;
@@ -233,7 +235,12 @@ impl Endpoint {
     }
 
     /// §8.2.2.3
-    pub(crate) fn accept_extensions(&mut self, now: Instant, key: ServerKey, request: &Message) -> bool {
+    pub(crate) fn accept_extensions(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: &Message,
+    ) -> bool {
         let unknown: Vec<&str> = request
             .list(H::Require)
             .filter(|tag| !self.config.supported.iter().any(|s| s.eq_ignore_ascii_case(tag)))
@@ -261,9 +268,8 @@ impl Endpoint {
         }
         if refused.is_none() && invite && request.header(H::Accept).is_some() {
             let sdp = crate::header::MediaType::parse("application/sdp");
-            let takes = sdp.is_ok_and(|sdp| {
-                request.accepts().flatten().any(|range| range.accepts(&sdp))
-            });
+            let takes =
+                sdp.is_ok_and(|sdp| request.accepts().flatten().any(|range| range.accepts(&sdp)));
             if !takes {
                 refused = Some((406, H::Accept, &accept));
             }
@@ -278,9 +284,10 @@ impl Endpoint {
 
     fn is_accepted(&self, request: &Message) -> bool {
         let Some(Ok(kind)) = request.content_type() else { return false };
-        self.config.accept.iter().any(|accepted| {
-            accepted.split_once('/').is_some_and(|(main, sub)| kind.is(main, sub))
-        })
+        self.config
+            .accept
+            .iter()
+            .any(|accepted| accepted.split_once('/').is_some_and(|(main, sub)| kind.is(main, sub)))
     }
 
     /// §11.2
@@ -333,7 +340,12 @@ impl Endpoint {
         self.event(Event::Request { key, call, request, flow });
     }
 
-    pub(crate) fn dialog_print(&self, call_id: &str, local_tag: &str, remote_tag: &str) -> Fingerprint {
+    pub(crate) fn dialog_print(
+        &self,
+        call_id: &str,
+        local_tag: &str,
+        remote_tag: &str,
+    ) -> Fingerprint {
         self.prints.of(&["d", call_id, local_tag, remote_tag])
     }
 }

@@ -33,7 +33,8 @@ impl Value for ViaEcho<'_> {
             port.write(out);
         }
         for param in via.params.iter() {
-            if param.name.eq_ignore_ascii_case("received") || param.name.eq_ignore_ascii_case("rport")
+            if param.name.eq_ignore_ascii_case("received")
+                || param.name.eq_ignore_ascii_case("rport")
             {
                 continue;
             }
@@ -114,7 +115,8 @@ impl Endpoint {
         }
         let Some(status) = StatusCode::new(status) else { return };
         let id = request.header(HeaderName::CallId).unwrap_or_default();
-        let (a, _) = self.prints.of(&["t", id, request.header(HeaderName::From).unwrap_or("")]).bits();
+        let (a, _) =
+            self.prints.of(&["t", id, request.header(HeaderName::From).unwrap_or("")]).bits();
         let mut w = self.response(request, flow.remote, status, reason, &format!("{a:016x}"));
         for (name, value) in headers {
             w = w.header(*name, *value);
@@ -164,10 +166,8 @@ impl Endpoint {
         if let Some(body) = body {
             w = w.body(&body.content_type, body.data.clone());
         }
-        w.finish().map_err(|error| super::Error::Header {
-            name: String::new(),
-            why: error.to_string(),
-        })
+        w.finish()
+            .map_err(|error| super::Error::Header { name: String::new(), why: error.to_string() })
     }
 }
 

@@ -125,8 +125,10 @@ impl Endpoint {
     pub(crate) fn guard_server(&mut self, now: Instant, key: ServerKey) {
         let at = now + self.config.timers.patience();
         let timer = self.timers.insert(at, Due::Abandon(key));
-        if let Some(server) = self.servers.get_mut(key) {
-            server.timers[TimerSlot::State as usize] = Some(timer);
+        if let Some(server) = self.servers.get_mut(key)
+            && let Some(old) = server.timers[TimerSlot::State as usize].replace(timer)
+        {
+            self.timers.cancel(old);
         }
     }
 
@@ -215,6 +217,7 @@ impl Endpoint {
     }
 
     /// Composes and gives a response.
+    #[allow(clippy::too_many_arguments)] // The parts of a response.
     pub(crate) fn respond_with(
         &mut self,
         now: Instant,

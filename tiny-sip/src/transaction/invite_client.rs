@@ -88,11 +88,7 @@ impl InviteClient {
                 S::Accepted
             }
             (S::Calling | S::Proceeding, E::Failure) => {
-                actions.extend([
-                    Action::Stop(TimerSlot::Repeat),
-                    Action::SendAck,
-                    Action::Deliver,
-                ]);
+                actions.extend([Action::Stop(TimerSlot::Repeat), Action::SendAck, Action::Deliver]);
                 match linger(&mut actions, Timer::D, timers.d, self.reliable) {
                     true => S::Terminated,
                     false => S::Completed,

@@ -205,9 +205,7 @@ fn a_transport_error_ends_an_invite_client_and_is_reported_before_the_final_resp
 fn timer_e_doubles_up_to_t2_until_timer_f_ends_it_at_64_t1() {
     let mut t = client(false);
     t.until(60 * S);
-    let sent = [
-        0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500,
-    ];
+    let sent = [0, 500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
     assert_eq!(t.times(Action::Send), sent);
     assert_eq!(t.times(Action::Timeout), [32 * S]);
 }

@@ -3,8 +3,8 @@
 use super::reinvite::Modification;
 use crate::dialog::DialogKey;
 use crate::endpoint::{
-    AccountKey, Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg, Owner,
-    ServerKey, check,
+    AccountKey, Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg,
+    Owner, ServerKey, check,
 };
 use crate::header::HeaderName;
 use crate::message::Message;
@@ -296,7 +296,12 @@ impl Endpoint {
     }
 
     /// An ACK that belongs to a dialog.
-    pub(crate) fn on_ack(&mut self, now: Instant, print: crate::endpoint::Fingerprint, ack: &Message) {
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Instant,
+        print: crate::endpoint::Fingerprint,
+        ack: &Message,
+    ) {
         let call = self
             .dialog_index
             .get(&print)

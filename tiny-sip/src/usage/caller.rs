@@ -333,7 +333,13 @@ impl Endpoint {
     }
 
     /// A call's INVITE has no final response.
-    pub(crate) fn invite_failed(&mut self, now: Instant, call: CallKey, cause: Cause, reason: &str) {
+    pub(crate) fn invite_failed(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        cause: Cause,
+        reason: &str,
+    ) {
         let status = if cause == Cause::Timeout { 408 } else { 503 };
         self.end_call(now, call, EndedBy::Network, Some(status), reason, None);
     }

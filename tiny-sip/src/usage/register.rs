@@ -88,7 +88,8 @@ impl Endpoint {
     /// A stale account, or one that is not registered.
     pub fn unregister(&mut self, now: Instant, account: AccountKey) -> Result<(), Error> {
         let state = self.accounts.get_mut(account).ok_or(Error::Stale("account"))?;
-        let binding = state.binding.as_mut().ok_or(Error::State("the account is not registered"))?;
+        let binding =
+            state.binding.as_mut().ok_or(Error::State("the account is not registered"))?;
         binding.wanted = false;
         binding.brief = 0;
         self.send_register(now, account)

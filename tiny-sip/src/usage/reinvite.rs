@@ -2,8 +2,8 @@
 
 use super::call::Phase;
 use crate::endpoint::{
-    Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg, Owner,
-    Purpose, Request, ServerKey, check,
+    Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg, Owner, Purpose,
+    Request, ServerKey, check,
 };
 use crate::header::HeaderName as H;
 use crate::message::Message;

@@ -331,9 +331,7 @@ pub fn header<'a>(text: &'a str, name: &str) -> &'a str {
 }
 
 pub fn has(text: &str, name: &str) -> bool {
-    text.lines().any(|line| {
-        line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name))
-    })
+    text.lines().any(|line| line.split_once(':').is_some_and(|(n, _)| n.eq_ignore_ascii_case(name)))
 }
 
 /// A response to a request that was caught, with a To tag and further header lines.
