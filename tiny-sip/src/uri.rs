@@ -61,24 +61,34 @@ impl<'a> Uri<'a> {
     fn sip(text: &'a str, scheme: Scheme, start: usize) -> Result<Self, Flaw> {
         let bytes = text.as_bytes();
         let (mut user_end, mut host, mut has_user) = (start, start, false);
-        if let Some(at) = memchr::memchr(b'@', &bytes[start..]) {
-            let user = &bytes[start..start + at];
-            if user.is_empty() || user[0] == b':' || !chars::all_escaped(user, chars::USER) {
+        // A user part that needs a closer look stops this run short of its `@`.
+        let run = start + chars::span_short(&bytes[start..], chars::USER);
+        let at = match bytes.get(run) {
+            None => None,
+            Some(b'@') => Some(run),
+            Some(_) => memchr::memchr(b'@', &bytes[run..]).map(|n| run + n),
+        };
+        if let Some(at) = at {
+            if at == start
+                || bytes[start] == b':'
+                || (at > run && !chars::all_escaped(&bytes[run..at], chars::USER))
+            {
                 return Err(Flaw::User);
             }
-            (user_end, host, has_user) = (start + at, start + at + 1, true);
+            (user_end, host, has_user) = (at, at + 1, true);
         }
         let host_end = host + host_len(&bytes[host..]).ok_or(Flaw::Host)?;
         let mut params = host_end;
         let mut port = None;
         if bytes.get(host_end) == Some(&b':') {
-            params = host_end + 1 + chars::span(&bytes[host_end + 1..], chars::HOST);
+            params = host_end + 1 + chars::span_short(&bytes[host_end + 1..], chars::HOST);
             port = Some(self::port(&bytes[host_end + 1..params]).ok_or(Flaw::Port)?);
         }
         let mut headers = params;
         match bytes.get(params) {
             None => {}
             Some(b';') => {
+                headers += chars::span(&bytes[headers..], chars::URI_PARAM);
                 while let Some(&b) = bytes.get(headers) {
                     if chars::is(b, chars::URI_PARAM) {
                         headers += 1;
@@ -315,14 +325,16 @@ impl fmt::Display for Uri<'_> {
 /// The length of the host at the beginning of `bytes`, if there is one.
 #[inline]
 pub(crate) fn host_len(bytes: &[u8]) -> Option<usize> {
-    if bytes.first() == Some(&b'[') {
-        let end = memchr::memchr(b']', bytes)?;
-        let address = std::str::from_utf8(&bytes[1..end]).ok()?;
-        address.parse::<Ipv6Addr>().ok()?;
-        return Some(end + 1);
-    }
     let len = chars::span(bytes, chars::HOST);
-    (len > 0).then_some(len)
+    if len == 0 { ipv6_len(bytes) } else { Some(len) }
+}
+
+#[cold]
+fn ipv6_len(bytes: &[u8]) -> Option<usize> {
+    let end = memchr::memchr(b']', bytes.strip_prefix(b"[")?)?;
+    let address = std::str::from_utf8(&bytes[1..=end]).ok()?;
+    address.parse::<Ipv6Addr>().ok()?;
+    Some(end + 2)
 }
 
 /// A port: 1 to 5 digits (leading zeros aside), at most 65535.

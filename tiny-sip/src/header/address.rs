@@ -17,19 +17,59 @@ pub struct NameAddr<'a> {
     /// The parameters after the URI.
     pub params: Params<'a>,
     tag: Option<&'a str>,
+    // What it was read from, and how much of that it is.
     text: &'a str,
+    len: usize,
 }
 
 impl<'a> NameAddr<'a> {
     /// Reads one address and nothing after it.
+    #[inline]
     pub fn parse(text: &'a str) -> Result<Self, Flaw> {
+        if let Some(address) = Self::usual(text) {
+            return Ok(address);
+        }
+        Self::parse_any(text)
+    }
+
+    #[inline(never)]
+    fn parse_any(text: &'a str) -> Result<Self, Flaw> {
         let mut cursor = Cursor::new(text);
         let address = Self::read(&mut cursor)?;
         cursor.end()?;
         Ok(address)
     }
 
+    /// The first address of a line, where it is the only one and of the usual form: a display name
+    /// in quotes or none, a URI in brackets, no parameter but a tag. `None` tells nothing.
     #[inline]
+    fn usual(text: &'a str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let open = bytes.iter().position(|b| *b == b'<')?;
+        let display = match &bytes[..open] {
+            [] => "",
+            [b'"', inside @ .., b'"'] | [b'"', inside @ .., b'"', b' ']
+                if chars::all(inside, chars::DISPLAY) =>
+            {
+                text.get(1..1 + inside.len())?
+            }
+            _ => return None,
+        };
+        let close = open + memchr::memchr(b'>', &bytes[open..])?;
+        let (tag, params) = match &bytes[close + 1..] {
+            [] => (None, ""),
+            [b';', b't', b'a', b'g', b'=', tag @ ..]
+                if !tag.is_empty() && chars::all(tag, chars::TOKEN) =>
+            {
+                (text.get(close + 6..), text.get(close + 1..)?)
+            }
+            _ => return None,
+        };
+        let uri = Uri::parse(text.get(open + 1..close)?).ok()?;
+        let params = Params::checked(params);
+        Some(Self { display, uri, params, tag, text, len: text.len() })
+    }
+
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Flaw> {
         cursor.blanks();
         let whole = cursor.rest();
@@ -88,14 +128,9 @@ impl<'a> NameAddr<'a> {
         display: &'a str,
         uri: Uri<'a>,
     ) -> Result<Self, Flaw> {
-        let mut tag = None;
-        let params = cursor.params(|name, value| {
-            if name.len() == 3 && name.eq_ignore_ascii_case("tag") && tag.is_none() {
-                tag = value;
-            }
-        })?;
-        let text = whole.get(..whole.len() - cursor.rest().len()).unwrap_or_default();
-        Ok(Self { display, uri, params, tag, text: text.trim_end_matches([' ', '\t']) })
+        let (params, tag) = cursor.params("tag")?;
+        let len = whole.len() - cursor.bytes().len();
+        Ok(Self { display, uri, params, tag, text: whole, len })
     }
 
     /// The `tag` parameter.
@@ -115,13 +150,14 @@ impl<'a> NameAddr<'a> {
 
     /// The whole address as written.
     pub fn as_str(&self) -> &'a str {
-        self.text
+        let text = self.text.get(..self.len).unwrap_or_default();
+        text.trim_end_matches([' ', '\t'])
     }
 }
 
 impl fmt::Display for NameAddr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
+        f.write_str(self.as_str())
     }
 }
 
@@ -139,14 +175,30 @@ impl<'a> NameAddrs<'a> {
 impl<'a> Iterator for NameAddrs<'a> {
     type Item = Result<NameAddr<'a>, Flaw>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let mut cursor = self.0.take()?;
-        let item = NameAddr::read(&mut cursor)
-            .and_then(|address| cursor.end_of_element().map(|()| address));
-        if item.is_ok() && !cursor.bytes().is_empty() {
+        let cursor = self.0.take()?;
+        if let Some(address) = NameAddr::usual(cursor.rest()) {
+            return Some(Ok(address));
+        }
+        self.any(cursor)
+    }
+}
+
+impl<'a> NameAddrs<'a> {
+    #[inline(never)]
+    fn any(&mut self, mut cursor: Cursor<'a>) -> Option<Result<NameAddr<'a>, Flaw>> {
+        let address = match NameAddr::read(&mut cursor) {
+            Ok(address) => address,
+            Err(flaw) => return Some(Err(flaw)),
+        };
+        if let Err(flaw) = cursor.end_of_element() {
+            return Some(Err(flaw));
+        }
+        if !cursor.bytes().is_empty() {
             self.0 = Some(cursor);
         }
-        Some(item)
+        Some(Ok(address))
     }
 }
 

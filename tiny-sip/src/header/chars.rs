@@ -74,14 +74,44 @@ pub(crate) fn is(b: u8, class: u8) -> bool {
     CLASS[b as usize] & class != 0
 }
 
+/// Whether all of `s` is of `class`. It does not stop at the first that is not: what is looked at
+/// here nearly always is.
 #[inline]
 pub(crate) fn all(s: &[u8], class: u8) -> bool {
-    s.iter().all(|&b| is(b, class))
+    let (chunks, rest) = s.as_chunks::<8>();
+    let mut common = class;
+    for chunk in chunks {
+        common &= of_chunk(chunk);
+    }
+    for b in rest {
+        common &= CLASS[*b as usize];
+    }
+    common == class
+}
+
+// The classes that all eight have in common.
+#[inline]
+fn of_chunk(chunk: &[u8; 8]) -> u8 {
+    chunk.iter().fold(u8::MAX, |common, b| common & CLASS[*b as usize])
 }
 
 /// The length of the leading run of `class`.
 #[inline]
 pub(crate) fn span(s: &[u8], class: u8) -> usize {
+    let (chunks, _) = s.as_chunks::<8>();
+    let mut i = 0;
+    for chunk in chunks {
+        if of_chunk(chunk) & class == 0 {
+            break;
+        }
+        i += 8;
+    }
+    i + span_short(s.get(i..).unwrap_or_default(), class)
+}
+
+/// [`span`] for runs of a few octets.
+#[inline]
+pub(crate) fn span_short(s: &[u8], class: u8) -> usize {
     let mut i = 0;
     while i < s.len() && is(s[i], class) {
         i += 1;
@@ -92,6 +122,9 @@ pub(crate) fn span(s: &[u8], class: u8) -> usize {
 /// Like [`all`], where `%` must begin an escape of two hexadecimal digits.
 #[inline]
 pub(crate) fn all_escaped(s: &[u8], class: u8) -> bool {
+    if all(s, class) {
+        return true;
+    }
     let mut i = 0;
     while i < s.len() {
         if is(s[i], class) {

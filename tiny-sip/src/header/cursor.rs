@@ -65,8 +65,14 @@ impl<'a> Cursor<'a> {
         self.take(chars::span(self.bytes(), class))
     }
 
+    /// [`Cursor::run`] for a few characters.
+    #[inline]
+    pub(crate) fn run_short(&mut self, class: u8) -> &'a str {
+        self.take(chars::span_short(self.bytes(), class))
+    }
+
     pub(crate) fn token(&mut self) -> Result<&'a str, Flaw> {
-        let token = self.run(chars::TOKEN);
+        let token = self.run_short(chars::TOKEN);
         if token.is_empty() { Err(Flaw::Token) } else { Ok(token) }
     }
 
@@ -89,49 +95,65 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `*( SEMI generic-param )`, checked; `see` is told of each name and raw value.
+    /// `*( SEMI generic-param )`, checked, and the value of the first parameter named `wanted`.
     #[inline]
-    pub(crate) fn params(
-        &mut self,
-        mut see: impl FnMut(&'a str, Option<&'a str>),
-    ) -> Result<Params<'a>, Flaw> {
-        let start = self.pos;
-        let mut end = start;
+    pub(crate) fn params(&mut self, wanted: &str) -> Result<(Params<'a>, Option<&'a str>), Flaw> {
+        let bytes = self.text.as_bytes();
+        let (start, mut pos, mut end, mut found) = (self.pos, self.pos, self.pos, None);
+        let at = |pos: usize| bytes.get(pos).copied();
+        let blanks = |mut pos: usize| {
+            while at(pos).is_some_and(chars::is_blank) {
+                pos += 1;
+            }
+            pos
+        };
         loop {
-            self.blanks();
-            if !self.eat(b';') {
+            pos = blanks(pos);
+            if at(pos) != Some(b';') {
                 break;
             }
-            self.blanks();
+            pos = blanks(pos + 1);
             // An empty parameter (`;;` or a `;` at the end) is common enough to be let through.
-            if matches!(self.peek(), None | Some(b';' | b',')) {
-                end = self.pos;
+            if matches!(at(pos), None | Some(b';' | b',')) {
+                end = pos;
                 continue;
             }
-            let name = self.run(chars::TOKEN);
-            if name.is_empty() {
+            let name = pos;
+            while at(pos).is_some_and(|b| chars::is(b, chars::TOKEN)) {
+                pos += 1;
+            }
+            if pos == name {
                 return Err(Flaw::Param);
             }
-            end = self.pos;
-            self.blanks();
-            if self.eat(b'=') {
-                self.blanks();
-                let value = if self.peek() == Some(b'"') {
-                    self.quoted()?
-                } else {
-                    let value = self.run(chars::VALUE);
-                    if value.is_empty() {
-                        return Err(Flaw::Param);
-                    }
-                    value
-                };
-                end = self.pos;
-                see(name, Some(value));
-            } else {
-                see(name, None);
+            end = pos;
+            let is_wanted = pos - name == wanted.len()
+                && found.is_none()
+                && bytes[name..pos].eq_ignore_ascii_case(wanted.as_bytes());
+            pos = blanks(pos);
+            if at(pos) != Some(b'=') {
+                continue;
             }
+            pos = blanks(pos + 1);
+            let value;
+            if at(pos) == Some(b'"') {
+                let mut cursor = Self { text: self.text, pos };
+                let inside = cursor.quoted()?.len();
+                value = pos + 1..pos + 1 + inside;
+                pos = cursor.pos;
+            } else {
+                value = pos..pos + chars::span(&bytes[pos..], chars::VALUE);
+                if value.is_empty() {
+                    return Err(Flaw::Param);
+                }
+                pos = value.end;
+            }
+            if is_wanted {
+                found = self.text.get(value);
+            }
+            end = pos;
         }
-        Ok(Params::checked(self.text.get(start..end).unwrap_or_default()))
+        self.pos = pos;
+        Ok((Params::checked(self.text.get(start..end).unwrap_or_default()), found))
     }
 
     /// Blanks, then the end of the value.

@@ -25,7 +25,7 @@ impl<'a> MediaType<'a> {
             return Err(Flaw::Token);
         }
         let subtype = cursor.token()?;
-        let params = cursor.params(|_, _| ())?;
+        let (params, _) = cursor.params("")?;
         cursor.end()?;
         Ok(Self { kind, subtype, params })
     }
@@ -73,7 +73,7 @@ impl<'a> Item<'a> {
         if value.is_empty() {
             return Err(Flaw::Token);
         }
-        let params = cursor.params(|_, _| ())?;
+        let (params, _) = cursor.params("")?;
         cursor.end()?;
         Ok(Self { value, params })
     }

@@ -24,7 +24,7 @@ impl<'a> Params<'a> {
     /// Reads `;a=b;c` with nothing before or after.
     pub fn parse(text: &'a str) -> Result<Self, Flaw> {
         let mut cursor = Cursor::new(text);
-        let params = cursor.params(|_, _| ())?;
+        let (params, _) = cursor.params("")?;
         cursor.end()?;
         Ok(params)
     }

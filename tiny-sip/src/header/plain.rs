@@ -19,7 +19,7 @@ impl<'a> CSeq<'a> {
     pub fn parse(text: &'a str) -> Result<Self, Flaw> {
         let mut cursor = Cursor::new(text);
         cursor.blanks();
-        let number = cursor.run(chars::TOKEN);
+        let number = cursor.run_short(chars::TOKEN);
         let number: u32 = self::number(number)?;
         if number >= 1 << 31 {
             return Err(Flaw::Range);
@@ -85,7 +85,7 @@ impl<'a> RetryAfter<'a> {
         let seconds = parse_seconds(cursor.run(chars::TOKEN))?;
         cursor.blanks();
         let comment = if cursor.peek() == Some(b'(') { Some(comment(&mut cursor)?) } else { None };
-        let params = cursor.params(|_, _| ())?;
+        let (params, _) = cursor.params("")?;
         cursor.end()?;
         Ok(Self { seconds, comment, params })
     }
@@ -207,7 +207,7 @@ impl<'a> InfoUri<'a> {
         let end = memchr::memchr(b'>', cursor.bytes()).ok_or(Flaw::Brackets)?;
         let uri = cursor.take(end);
         cursor.eat(b'>');
-        let params = cursor.params(|_, _| ())?;
+        let (params, _) = cursor.params("")?;
         cursor.end()?;
         Ok(Self { uri, params })
     }

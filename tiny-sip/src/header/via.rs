@@ -17,7 +17,9 @@ pub struct Via<'a> {
     /// The parameters.
     pub params: Params<'a>,
     branch: Option<&'a str>,
+    // What it was read from, and how much of that it is.
     text: &'a str,
+    len: usize,
 }
 
 impl<'a> Via<'a> {
@@ -47,27 +49,31 @@ impl<'a> Via<'a> {
                 return Err(Flaw::Token);
             }
         }
-        let transport = cursor.token()?;
+        let transport = cursor.run_short(chars::TOKEN);
+        if transport.is_empty() {
+            return Err(Flaw::Token);
+        }
         if !cursor.peek().is_some_and(chars::is_blank) {
             return Err(Flaw::Host);
         }
         cursor.blanks();
         let host = read_host(cursor)?;
         let port = if cursor.eat_spaced(b':') {
-            let digits = cursor.run(chars::TOKEN);
-            Some(read_port(digits)?)
+            Some(read_port(cursor.run_short(chars::HOST))?)
         } else {
             None
         };
-        let mut branch = None;
-        let params = cursor.params(|name, value| {
-            if name.len() == 6 && name.eq_ignore_ascii_case("branch") && branch.is_none() {
-                branch = value;
-            }
-        })?;
-        let text = whole.get(..whole.len() - cursor.rest().len()).unwrap_or_default();
-        let text = text.trim_end_matches([' ', '\t']);
-        Ok(Self { transport, host, port, params, branch, text })
+        let (params, branch) = cursor.params("branch")?;
+        let len = whole.len() - cursor.bytes().len();
+        Ok(Self { transport, host, port, params, branch, text: whole, len })
+    }
+
+    /// Reads the first element of a line; others may follow.
+    pub(crate) fn first(line: &'a str) -> Result<Self, Flaw> {
+        let mut cursor = Cursor::new(line);
+        let via = Self::read(&mut cursor)?;
+        cursor.end_of_element()?;
+        Ok(via)
     }
 
     /// The branch parameter, which identifies the transaction.
@@ -128,13 +134,14 @@ impl<'a> Via<'a> {
 
     /// The whole element as written.
     pub fn as_str(&self) -> &'a str {
-        self.text
+        let text = self.text.get(..self.len).unwrap_or_default();
+        text.trim_end_matches([' ', '\t'])
     }
 }
 
 impl fmt::Display for Via<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text)
+        f.write_str(self.as_str())
     }
 }
 
@@ -163,11 +170,17 @@ impl<'a> Iterator for Vias<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut cursor = self.0.take()?;
-        let item = Via::read(&mut cursor).and_then(|via| cursor.end_of_element().map(|()| via));
-        if item.is_ok() && !cursor.bytes().is_empty() {
+        let via = match Via::read(&mut cursor) {
+            Ok(via) => via,
+            Err(flaw) => return Some(Err(flaw)),
+        };
+        if let Err(flaw) = cursor.end_of_element() {
+            return Some(Err(flaw));
+        }
+        if !cursor.bytes().is_empty() {
             self.0 = Some(cursor);
         }
-        Some(item)
+        Some(Ok(via))
     }
 }
 

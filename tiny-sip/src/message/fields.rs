@@ -14,6 +14,38 @@ fn malformed(name: HeaderName) -> impl Fn(Flaw) -> HeaderError + Copy {
     move |flaw| HeaderError::Malformed { name, flaw }
 }
 
+/// The addresses of all lines of one name.
+struct Addresses<'a> {
+    message: &'a Message,
+    name: HeaderName,
+    line: usize,
+    rest: Option<NameAddrs<'a>>,
+}
+
+impl<'a> Iterator for Addresses<'a> {
+    type Item = Fallible<NameAddr<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(rest) = &mut self.rest {
+                if let Some(address) = rest.next() {
+                    return Some(address.map_err(malformed(self.name)));
+                }
+                self.rest = None;
+            }
+            let lines = self.message.lines.get(self.line..)?;
+            let found = lines.iter().position(|line| line.name == self.name)?;
+            self.line += found + 1;
+            let value = self.message.value(&lines[found]);
+            // `*` is no address (§10.2.2).
+            if value != "*" {
+                self.rest = Some(NameAddrs::new(value));
+            }
+        }
+    }
+}
+
 impl Message {
     /// Every Via element, topmost first.
     pub fn vias(&self) -> impl Iterator<Item = Fallible<Via<'_>>> {
@@ -24,7 +56,7 @@ impl Message {
     #[inline]
     pub fn top_via(&self) -> Fallible<Via<'_>> {
         let value = self.header(H::Via).ok_or(HeaderError::Missing(H::Via))?;
-        Vias::new(value).next().unwrap_or(Err(Flaw::Empty)).map_err(malformed(H::Via))
+        Via::first(value).map_err(malformed(H::Via))
     }
 
     /// From.
@@ -43,7 +75,8 @@ impl Message {
             if value.is_empty() {
                 return Err(Flaw::Empty);
             }
-            if value.bytes().any(|b| b <= b' ') { Err(Flaw::Token) } else { Ok(value) }
+            let blank = value.bytes().fold(false, |blank, b| blank | (b <= b' '));
+            if blank { Err(Flaw::Token) } else { Ok(value) }
         })
     }
 
@@ -54,10 +87,7 @@ impl Message {
 
     /// Every Contact address. `*` is none: see [`Message::is_contact_star`].
     pub fn contacts(&self) -> impl Iterator<Item = Fallible<NameAddr<'_>>> {
-        self.headers(H::Contact)
-            .filter(|value| *value != "*")
-            .flat_map(NameAddrs::new)
-            .map(|address| address.map_err(malformed(H::Contact)))
+        self.addresses(H::Contact)
     }
 
     /// Whether the only Contact is `*` (§10.2.2).
@@ -79,9 +109,7 @@ impl Message {
     /// The addresses of any header field that is a list of them: Path, Service-Route,
     /// P-Asserted-Identity, P-Associated-URI, Reply-To, Refer-To …
     pub fn addresses(&self, name: HeaderName) -> impl Iterator<Item = Fallible<NameAddr<'_>>> {
-        self.headers(name)
-            .flat_map(NameAddrs::new)
-            .map(move |address| address.map_err(malformed(name)))
+        Addresses { message: self, name, line: 0, rest: None }
     }
 
     /// The one address of a header field such as Reply-To, Refer-To or Referred-By.

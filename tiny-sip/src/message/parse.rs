@@ -19,23 +19,22 @@ pub(super) fn parse(mut data: Bytes, limits: &Limits) -> Result<Message, ParseEr
     if let Some(leading @ 1..) = leading {
         data = data.slice(leading..);
     }
-    let Some(eol) = memchr::memchr(b'\n', &data) else { return unknown(Defect::NotSip) };
-    let line_end = eol - usize::from(eol > 0 && data[eol - 1] == b'\r');
+    let mut ends = LineEnds::new(&data);
+    let Some((line_end, next)) = ends.next() else { return unknown(Defect::NotSip) };
     let Some((start, start_defect)) = start_line(&data[..line_end]) else {
         return unknown(Defect::NotSip);
     };
 
     let mut lines = Lines::new();
-    let mut head = Head::default();
-    index(&data, eol + 1, limits, &mut lines, &mut head);
+    let head = index(&data, next, ends, limits, &mut lines);
     let mut defect = start_defect.or(head.defect);
 
-    match check_text(&data[..head.end]) {
-        Ok(()) => {}
-        Err(what) => {
-            defect = defect.or(Some(what));
-            data = blank_out(&data, head.end);
-        }
+    // Nearly every head is printable ASCII and line breaks.
+    if head.odd
+        && let Err(what) = check_text(&data[..head.end])
+    {
+        defect = defect.or(Some(what));
+        data = blank_out(&data, head.end);
     }
     if head.folded {
         data = unfold(&data, &lines);
@@ -63,8 +62,18 @@ pub(super) fn parse(mut data: Bytes, limits: &Limits) -> Result<Message, ParseEr
 struct Head {
     end: usize,
     folded: bool,
+    // Whether there is anything else in it than printable ASCII and line breaks.
+    odd: bool,
     length: Length,
     defect: Option<Defect>,
+}
+
+impl Head {
+    /// Keeps the first defect.
+    #[cold]
+    fn set(&mut self, defect: Defect) {
+        self.defect = self.defect.or(Some(defect));
+    }
 }
 
 #[derive(Default, Clone, Copy)]
@@ -142,84 +151,204 @@ fn status_line(line: &[u8]) -> (Start, Option<Defect>) {
 
 /// Walks the header lines from `pos` on. After a bad line it goes on, so that an answer can be
 /// built from the rest.
-fn index(data: &[u8], mut pos: usize, limits: &Limits, lines: &mut Lines, head: &mut Head) {
+// Neither this nor what is unusual in it is inlined: it keeps what it needs in registers.
+#[inline(never)]
+fn index(
+    data: &[u8],
+    mut pos: usize,
+    mut ends: LineEnds<'_>,
+    limits: &Limits,
+    lines: &mut Lines,
+) -> Head {
+    let mut head = Head::default();
+    let mut count = 0;
     loop {
-        match data.get(pos) {
-            Some(b'\r') if data.get(pos + 1) == Some(&b'\n') => {
-                head.end = pos + 2;
-                break;
-            }
-            Some(b'\n') => {
-                head.end = pos + 1;
-                break;
-            }
-            None => {
-                head.end = data.len();
-                head.defect = head.defect.or(Some(Defect::Unfinished));
-                break;
-            }
-            Some(_) => {}
+        let Some((mut end, mut next)) = ends.next() else {
+            head.end = data.len();
+            head.set(Defect::Unfinished);
+            break;
+        };
+        if end == pos {
+            head.end = next;
+            break;
         }
-        let name_len = chars::span(&data[pos..], chars::TOKEN);
-        let mut colon = pos + name_len;
-        while data.get(colon).is_some_and(|b| chars::is_blank(*b)) {
-            colon += 1;
-        }
-        // The end of the line; a line that begins with a blank continues it (§7.3.1).
-        let (mut next, mut complete) = (colon, true);
-        loop {
-            match memchr::memchr(b'\n', data.get(next..).unwrap_or_default()) {
-                Some(n) => next += n + 1,
-                None => {
-                    (next, complete) = (data.len(), false);
-                    break;
-                }
-            }
-            if !data.get(next).is_some_and(|b| chars::is_blank(*b)) {
-                break;
-            }
+        // §7.3.1: a line that begins with a blank continues the one before.
+        if data.get(next).is_some_and(|b| chars::is_blank(*b)) {
+            (end, next) = end_of_folds(data, &mut ends, end, next);
             head.folded = true;
         }
-        let good = name_len > 0 && data.get(colon) == Some(&b':') && complete;
-        if good {
-            let (mut from, mut to) = (colon + 1, next - 1);
-            while from < to && is_space(data[from]) {
-                from += 1;
-            }
-            while to > from && is_space(data[to - 1]) {
-                to -= 1;
-            }
-            let name = HeaderName::from_token(&data[pos..pos + name_len]);
-            if name == HeaderName::ContentLength {
-                head.length = content_length(&data[from..to], head.length);
-            }
-            if next - pos > limits.max_line || name_len > usize::from(u16::MAX) {
-                head.defect = head.defect.or(Some(Defect::LineTooLong));
-            } else if lines.len() >= limits.max_headers {
-                head.defect = head.defect.or(Some(Defect::TooManyHeaders));
-            } else {
-                lines.push(Line {
-                    name_at: pos as u32,
-                    value_at: from as u32,
-                    value_len: (to - from) as u32,
-                    name_len: name_len as u16,
-                    name,
-                });
-            }
+        // The usual case, a known name and its colon, is told in one step.
+        let known = data.get(pos..).and_then(HeaderName::before_colon);
+        let Some((name, name_len, colon)) = known.or_else(|| any_name(data, pos, end)) else {
+            head.set(Defect::HeaderLine);
+            pos = next;
+            continue;
+        };
+        if next - pos > limits.max_line {
+            head.set(Defect::LineTooLong);
+        } else if count >= limits.max_headers {
+            head.set(Defect::TooManyHeaders);
         } else {
-            let what = if complete { Defect::HeaderLine } else { Defect::Unfinished };
-            head.defect = head.defect.or(Some(what));
+            let (value_at, value_len) = trim(data, pos + colon + 1, end);
+            if name == HeaderName::ContentLength {
+                let value = &data[value_at..value_at + value_len];
+                head.length = content_length(value, head.length);
+            }
+            count += 1;
+            lines.push(Line {
+                name_at: pos as u32,
+                value_at: value_at as u32,
+                value_len: value_len as u32,
+                name_len: name_len as u16,
+                name,
+            });
         }
         pos = next;
     }
     if head.end > limits.max_head {
-        head.defect = head.defect.or(Some(Defect::HeadTooLarge));
+        head.set(Defect::HeadTooLarge);
+    }
+    head.odd = ends.odd;
+    head
+}
+
+#[cold]
+fn end_of_folds(
+    data: &[u8],
+    ends: &mut LineEnds<'_>,
+    mut end: usize,
+    mut next: usize,
+) -> (usize, usize) {
+    while data.get(next).is_some_and(|b| chars::is_blank(*b)) {
+        let Some(eol) = ends.next() else { break };
+        (end, next) = eol;
+    }
+    (end, next)
+}
+
+/// A name of any sort: what it is, its length, and how far away the colon is.
+#[cold]
+fn any_name(data: &[u8], pos: usize, end: usize) -> Option<(HeaderName, usize, usize)> {
+    let line = &data[pos..end];
+    let len = chars::span_short(line, chars::TOKEN);
+    let colon = len + line[len..].iter().take_while(|b| chars::is_blank(**b)).count();
+    let valid = len > 0 && len <= usize::from(u16::MAX) && line.get(colon) == Some(&b':');
+    valid.then(|| (HeaderName::from_token(&line[..len]), len, colon))
+}
+
+/// Beginning and length of a value without the blanks, and line breaks of folds, around it.
+#[inline]
+fn trim(data: &[u8], from: usize, end: usize) -> (usize, usize) {
+    let value = &data[from..end];
+    if let [b' ', first, .., last] = value
+        && *first > b' '
+        && *last > b' '
+    {
+        return (from + 1, value.len() - 1);
+    }
+    let leading = value.iter().take_while(|b| **b <= b' ').count();
+    let value = &value[leading..];
+    let trailing = value.iter().rev().take_while(|b| **b <= b' ').count();
+    (from + leading, value.len() - trailing)
+}
+
+/// The ends of lines, found a block at a time: where the next lines end is known before the
+/// present one has been looked at. What is neither printable ASCII nor a line break is noted.
+struct LineEnds<'a> {
+    text: &'a [u8],
+    block: usize,
+    // Bit n: the octet at `block` + n is not printable ASCII. Those looked at are cleared.
+    mask: u64,
+    // Whether the next block begins with the LF of a CR that ended this one.
+    split: bool,
+    // Whether there was anything else than line breaks so far.
+    odd: bool,
+}
+
+impl<'a> LineEnds<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { text, block: 0, mask: Self::mask(text), split: false, odd: false }
+    }
+
+    #[inline]
+    fn mask(text: &[u8]) -> u64 {
+        const BLOCK: usize = 64;
+        let padded;
+        let block = match text.first_chunk::<BLOCK>() {
+            Some(block) => block,
+            None => {
+                let mut copy = [b' '; BLOCK];
+                copy[..text.len()].copy_from_slice(text);
+                padded = copy;
+                &padded
+            }
+        };
+        let mut bits = [0u8; 8];
+        columns(block, &mut bits);
+        transpose(u64::from_le_bytes(bits))
+    }
+
+    /// The end of the next line, before its CR LF or LF, and the beginning of the one after it.
+    #[inline]
+    fn next(&mut self) -> Option<(usize, usize)> {
+        loop {
+            if self.mask == 0 {
+                self.load()?;
+                continue;
+            }
+            let at = self.block + self.mask.trailing_zeros() as usize;
+            self.mask &= self.mask - 1;
+            match self.text.get(at..)? {
+                [b'\r', b'\n', ..] => {
+                    // The LF's bit is the next one, here or in the next block.
+                    self.split = self.mask == 0;
+                    self.mask &= self.mask.wrapping_sub(1);
+                    return Some((at, at + 2));
+                }
+                [b'\n', ..] => return Some((at, at + 1)),
+                _ => self.odd = true,
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn load(&mut self) -> Option<()> {
+        self.block += 64;
+        let rest = self.text.get(self.block..).filter(|rest| !rest.is_empty())?;
+        self.mask = Self::mask(rest) & !u64::from(self.split);
+        self.split = false;
+        Some(())
     }
 }
 
+/// Bit k of octet i tells whether the octet 8k + i of the block is other than printable ASCII.
+// Loops that become vector instructions, as long as they are not inlined into anything else.
+#[inline(never)]
+fn columns(block: &[u8; 64], columns: &mut [u8; 8]) {
+    let hit = |b: u8| u8::from(b.wrapping_sub(b' ') > b'~' - b' ');
+    let mut half = [0u8; 32];
+    for i in 0..32 {
+        half[i] = hit(block[i]) | hit(block[i + 32]) << 4;
+    }
+    let mut quarter = [0u8; 16];
+    for i in 0..16 {
+        quarter[i] = half[i] | half[i + 16] << 2;
+    }
+    for i in 0..8 {
+        columns[i] = quarter[i] | quarter[i + 8] << 1;
+    }
+}
+
+/// Turns 8 octets of 8 bits about their diagonal.
 #[inline]
-fn is_space(b: u8) -> bool {
-    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+fn transpose(mut bits: u64) -> u64 {
+    for (distance, places) in
+        [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
+    {
+        let differ = (bits ^ (bits >> distance)) & places;
+        bits ^= differ ^ (differ << distance);
+    }
+    bits
 }
 
 // §20.14: one number; a second one is an error even if it is the same.
@@ -237,25 +366,17 @@ fn content_length(value: &[u8], before: Length) -> Length {
     octets.map_or(Length::Bad, Length::Octets)
 }
 
-/// UTF-8, no control characters but HTAB, and CR only before LF. Plain loops over bytes, which the
-/// compiler turns into vector instructions.
+/// UTF-8, no control characters but HTAB, and CR only before LF.
 fn check_text(head: &[u8]) -> Result<(), Defect> {
-    let mut seen = 0u8;
-    for &b in head {
-        let control = (b < 0x20) & (b != b'\t') & (b != b'\r') & (b != b'\n');
-        seen |= (b & 0x80) | u8::from(control | (b == 0x7f));
-    }
-    let mut lone = false;
-    for (&a, &b) in head.iter().zip(head.get(1..).unwrap_or_default()) {
-        lone |= (a == b'\r') & (b != b'\n');
-    }
-    if seen & 1 != 0 || lone || head.last() == Some(&b'\r') {
+    let control = |(i, &b): (usize, &u8)| match b {
+        b'\t' | b'\n' => false,
+        b'\r' => head.get(i + 1) != Some(&b'\n'),
+        _ => b < 0x20 || b == 0x7f,
+    };
+    if head.iter().enumerate().any(control) {
         return Err(Defect::Control);
     }
-    if seen & 0x80 != 0 && std::str::from_utf8(head).is_err() {
-        return Err(Defect::Encoding);
-    }
-    Ok(())
+    if std::str::from_utf8(head).is_err() { Err(Defect::Encoding) } else { Ok(()) }
 }
 
 /// A copy in which what [`check_text`] objects to is replaced, so that the rest can be read.
