@@ -2,7 +2,7 @@
 
 mod endpoint_net;
 
-use endpoint_net::{Net, SDP, answer, has, header, parse, sdp};
+use endpoint_net::{Net, SDP, answer, header, sdp};
 use std::time::Duration;
 use tiny_sip::{Body, Config, EndedBy, Error, Event, Method, Outgoing};
 
@@ -616,5 +616,84 @@ fn header_injection_and_the_endpoints_own_fields_are_refused() {
         assert!(matches!(refused, Err(Error::Uri { .. })), "{to} {refused:?}");
     }
     net.assert_empty();
-    assert!(!has(&parse("ACK sip:x SIP/2.0\r\n\r\n").request_uri().to_owned(), "X"));
+}
+
+#[test]
+fn established_calls_keep_neither_transactions_nor_timers() {
+    let mut net = Net::pair(27);
+    net.logging = false;
+    let calls: Vec<_> = (0..200).map(|_| net.call()).collect();
+    // The machines linger for 32 s; then only dialogs and calls are left, without any timer.
+    net.run(33_000);
+    for peer in 0..2 {
+        let stats = net.endpoint(peer).stats();
+        assert_eq!((stats.calls, stats.dialogs, stats.timers), (200, 200, 0));
+        assert_eq!((stats.client_transactions, stats.server_transactions), (0, 0));
+    }
+    let now = net.now;
+    for (n, (alice, bob)) in calls.into_iter().enumerate() {
+        match n % 2 {
+            0 => net.endpoint(0).hangup(now, alice, vec![]).unwrap(),
+            _ => net.endpoint(1).hangup(now, bob, vec![]).unwrap(),
+        }
+    }
+    net.settle();
+    net.assert_empty();
+}
+
+#[test]
+fn a_bye_for_an_early_dialog_ends_that_branch_only() {
+    let mut net = Net::new(28);
+    net.add("10.0.0.1:5060", "alice", Config::default());
+    net.invite(0, "sip:bob@10.0.0.9");
+    let invite = net.caught();
+    for tag in ["one", "two"] {
+        let extra = format!("Contact: <sip:{tag}@10.0.0.8>\r\n");
+        net.inject("10.0.0.9:5060", "10.0.0.1:5060", &answer(&invite, "180 Ringing", tag, &extra));
+        assert!(matches!(net.event(0), Event::Progress { .. }));
+    }
+    let bye = format!(
+        "BYE sip:alice@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKb\r\n\
+         From: {};tag=one\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\nMax-Forwards: 70\r\n\
+         Content-Length: 0\r\n\r\n",
+        header(&invite, "To"),
+        header(&invite, "From"),
+        header(&invite, "Call-ID"),
+    );
+    net.inject("10.0.0.8:5060", "10.0.0.1:5060", &bye);
+    assert!(net.caught().starts_with("SIP/2.0 200 OK"));
+    net.no_event(0);
+    let stats = net.endpoint(0).stats();
+    assert_eq!((stats.dialogs, stats.calls), (1, 1));
+}
+
+#[test]
+fn a_caller_who_hangs_up_while_the_callee_hangs_up_ends_on_both_sides() {
+    let mut net = Net::pair(29);
+    let (alice, bob) = net.call();
+    let now = net.now;
+    net.endpoint(0).hangup(now, alice, vec![]).unwrap();
+    net.endpoint(1).hangup(now, bob, vec![]).unwrap();
+    for peer in 0..2 {
+        assert!(matches!(net.event(peer), Event::Ended { by: EndedBy::Local, .. }));
+    }
+    net.settle();
+    // Each BYE finds no dialog any more.
+    assert_eq!(net.count("SIP/2.0 481"), 2);
+    net.assert_empty();
+}
+
+#[test]
+fn a_bye_during_a_re_invite_gets_487_for_it() {
+    let mut net = Net::pair(30);
+    let (alice, _) = net.call();
+    let now = net.now;
+    net.endpoint(0).reinvite(now, alice, vec![], sdp()).unwrap();
+    assert!(matches!(net.event(1), Event::Reinvite { .. }));
+    let now = net.now;
+    net.endpoint(0).hangup(now, alice, vec![]).unwrap();
+    assert!(matches!(net.event(1), Event::Ended { by: EndedBy::Remote, .. }));
+    net.settle();
+    assert_eq!(header(&net.sent("SIP/2.0 487"), "CSeq"), "2 INVITE");
+    net.assert_empty();
 }

@@ -43,12 +43,12 @@ fn mutate(mut bytes: Vec<u8>, edits: &[(u16, u8, u8)]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn mutated_messages_never_panic(
         steps in prop::collection::vec(
-            (0usize..12, prop::collection::vec((any::<u16>(), any::<u8>(), any::<u8>()), 0..4), any::<bool>()),
+            (0usize..12, prop::collection::vec((any::<u16>(), any::<u8>(), any::<u8>()), 0..2), any::<bool>()),
             1..24,
         ),
         seed in any::<u64>(),
