@@ -92,7 +92,9 @@ pub struct EventPayload {
 /// Everything that a stream must know. Make one with [`StreamConfig::new`] and fill in the rest.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
-    /// Which way media flows. Default both.
+    /// Which way media flows. Default both. While nothing is sent, a source at the timer's pace
+    /// waits and a device is emptied unheard; while nothing is received, what arrives is not
+    /// played.
     pub direction: Direction,
     /// Where to send RTP; `None` sends nothing. A symmetric peer that proves itself elsewhere
     /// replaces it until the next reconfiguration with another value.

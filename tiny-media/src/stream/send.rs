@@ -187,6 +187,9 @@ impl Sender {
             self.last_data = now;
             self.waiting.clear();
         }
+        if !enabled {
+            self.level.reset();
+        }
         self.enabled = enabled;
         self.dtx = config.dtx;
         self.max_catch_up = config.max_catch_up.max(1);
