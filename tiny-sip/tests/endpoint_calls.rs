@@ -150,9 +150,13 @@ fn a_call_that_rings_too_long_is_cancelled() {
     let now = net.now;
     net.endpoint(1).provisional(now, bob, 180, None, vec![], None).unwrap();
     assert!(matches!(net.event(0), Event::Progress { .. }));
-    let Event::Ended { by: EndedBy::Network, status: Some(408), .. } = net.event(0) else {
-        panic!()
+    let ended = loop {
+        match net.event(0) {
+            Event::Progress { .. } => {}
+            other => break other,
+        }
     };
+    assert!(matches!(ended, Event::Ended { by: EndedBy::Network, status: Some(408), .. }));
     assert!((180_000..181_000).contains(&net.elapsed()));
     assert_eq!(net.count("CANCEL"), 1);
     assert!(matches!(net.event(1), Event::Ended { by: EndedBy::Remote, status: Some(487), .. }));
@@ -696,4 +700,24 @@ fn a_bye_during_a_re_invite_gets_487_for_it() {
     net.settle();
     assert_eq!(header(&net.sent("SIP/2.0 487"), "CSeq"), "2 INVITE");
     net.assert_empty();
+}
+
+#[test]
+fn a_ringing_callee_shows_life_every_minute() {
+    let mut net = Net::new(31);
+    let mut patient = Config::default();
+    patient.ring_timeout = None;
+    net.add("10.0.0.1:5060", "alice", patient);
+    net.add("10.0.0.2:5060", "bob", Config::default());
+    net.invite(0, "sip:bob@10.0.0.2");
+    let Event::Incoming { call: bob, .. } = net.event(1) else { panic!() };
+    let now = net.now;
+    net.endpoint(1).provisional(now, bob, 183, None, vec![], sdp()).unwrap();
+    net.run(400_000);
+    assert_eq!(net.count("SIP/2.0 183"), 7);
+    assert_eq!((net.count("CANCEL"), net.endpoint(0).stats().calls), (0, 1));
+    let now = net.now;
+    net.endpoint(1).accept(now, bob, vec![], sdp()).unwrap();
+    net.run(100_000);
+    assert_eq!(net.count("SIP/2.0 183"), 7);
 }

@@ -53,8 +53,8 @@ pub struct Config {
     /// nonce).
     pub max_auth_attempts: u8,
 
-    /// How long a caller lets a call ring after the last provisional response; then it is
-    /// cancelled (the spirit of Timer C, §16.6). `None`: for ever. Default: 3 min.
+    /// How long a caller lets a call ring after the first provisional response other than 100; then
+    /// it is cancelled. `None`: for ever. Default: 3 min, like a proxy's Timer C (§16.6).
     pub ring_timeout: Option<Duration>,
     /// Path MTU of datagrams. A request within 200 bytes of it, or over 1300 bytes when `None`,
     /// goes over TCP if a TCP address is bound (§18.1.1). Default: `None`.

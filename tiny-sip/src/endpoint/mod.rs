@@ -102,6 +102,8 @@ pub(crate) enum Due {
     Server(ServerKey, Timer),
     /// A request nobody answered.
     Abandon(ServerKey),
+    /// Repeat the provisional response of a call.
+    Ringing(CallKey),
     /// Repeat the 2xx of a call, or give up.
     Answer(CallKey),
     /// A caller's patience with ringing, or with a cancelled call.
@@ -195,6 +197,7 @@ impl Endpoint {
             }
             Due::Server(key, timer) => self.server_event(now, key, ServerEvent::Timer(timer)),
             Due::Abandon(key) => self.remove_server(key),
+            Due::Ringing(call) => self.repeat_ringing(now, call),
             Due::Answer(call) => self.repeat_answer(now, call),
             Due::Patience(call) => self.patience_over(now, call),
             Due::Glare(call) => self.glare_over(now, call),

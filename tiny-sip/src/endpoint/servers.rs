@@ -260,6 +260,14 @@ impl Endpoint {
         })
     }
 
+    /// Sends the latest provisional response again.
+    pub(crate) fn repeat_provisional(&mut self, key: ServerKey) {
+        let Some(server) = self.servers.get(key) else { return };
+        let (flow, bytes) = (server.flow, server.response.clone());
+        self.counters.retransmitted += 1;
+        self.transmit(flow, bytes);
+    }
+
     /// Whether an INVITE was answered 2xx.
     pub(crate) fn is_accepted_invite(&self, key: ServerKey) -> bool {
         matches!(

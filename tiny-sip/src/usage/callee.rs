@@ -3,13 +3,15 @@
 use super::call::{Call, Phase};
 use crate::dialog::{self, Dialog, Parts};
 use crate::endpoint::{
-    Body, CallKey, EndedBy, Endpoint, Error, Event, Headers, Purpose, ServerKey, check,
+    Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Purpose, ServerKey, check,
 };
 use crate::header::HeaderName as H;
 use crate::message::Message;
 use crate::status::StatusCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tiny_sak::Flow;
+
+const REPEAT_RINGING: Duration = Duration::from_secs(60);
 
 impl Endpoint {
     /// A new call comes in.
@@ -88,7 +90,18 @@ impl Endpoint {
         let reason = reason.unwrap_or_default();
         let bytes = self.call_response(call, invite, code, reason, &headers, body.as_ref())?;
         self.respond_bytes(now, invite, code, bytes);
+        // Proxies forget a call that shows no life for three minutes (§13.3.1.1).
+        self.set_call_timer(call, now + REPEAT_RINGING, Due::Ringing(call));
         Ok(())
+    }
+
+    /// "SHOULD send a non-100 provisional response at every minute, to handle the possibility of
+    /// lost provisional responses" (§13.3.1.1).
+    pub(crate) fn repeat_ringing(&mut self, now: Instant, call: CallKey) {
+        if let Ok(invite) = self.ringing(call) {
+            self.repeat_provisional(invite);
+            self.set_call_timer(call, now + REPEAT_RINGING, Due::Ringing(call));
+        }
     }
 
     /// Answers with 200, repeated until the ACK comes (`Confirmed`).

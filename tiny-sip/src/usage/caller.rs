@@ -91,9 +91,10 @@ impl Endpoint {
                 self.early_dialog(call, key, message);
                 self.event(Event::Progress { call, response: message.clone() });
             }
-            // Each sign of life renews the patience.
+            // Once it runs it is not renewed: a callee repeats its 180 for ever.
+            let waits = self.calls.get(call).is_some_and(|state| state.timer.is_some());
             if let Some(patience) = self.config.ring_timeout
-                && !self.is_cancelled(call)
+                && !waits
             {
                 self.set_call_timer(call, now + patience, Due::Patience(call));
             }
@@ -101,13 +102,6 @@ impl Endpoint {
         if self.calls.get(call).is_some_and(Call::is_hanging_up) {
             self.cancel(now, call);
         }
-    }
-
-    fn is_cancelled(&self, call: CallKey) -> bool {
-        matches!(
-            self.calls.get(call).map(|call| call.phase),
-            Some(Phase::Calling { cancelled: true, .. })
-        )
     }
 
     /// §13.2.2.1: each To tag of a provisional response makes an early dialog.
