@@ -13,12 +13,16 @@ Examples:
   softphone --aor sip:1001@example.com --registrar sip:example.com --input silence --output null answer
   softphone --json --listen 127.0.0.1:5070 --for 60 answer --after 2
 
+Not in this build: --ice --ice-lite --stun --turn --webrtc --ca --cert --key --insecure
+  --video --video-input --video-output
+
 Exit status: 0 done; 1 the call or request failed; 2 a wrong option or setting; 130 interrupted.
 Options may stand before or after the command. On a terminal, no command starts the interactive phone.";
 
 /// A telephone for the command line.
 #[derive(Debug, Parser)]
-#[command(name = "softphone", version, about, after_help = EXAMPLES, max_term_width = 110)]
+#[command(name = "softphone", version, about, after_help = EXAMPLES, max_term_width = 110,
+          args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -308,6 +312,13 @@ mod tests {
         assert_eq!(a.options, b.options);
         assert_eq!(a.options.for_seconds, Some(2.5));
         assert_eq!(a.command, Some(Command::Call { uri: "sip:bob@example.com".into() }));
+    }
+
+    #[test]
+    fn the_last_of_two_equal_options_wins() {
+        let cli = parse("--for 1 --for 2 --input silence --input tone:440 answer").unwrap();
+        assert_eq!(cli.options.for_seconds, Some(2.0));
+        assert_eq!(cli.options.input.as_deref(), Some("tone:440"));
     }
 
     #[test]

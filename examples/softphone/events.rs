@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -125,6 +126,19 @@ struct State {
     live: String,
 }
 
+/// Whether the live line has the first row of the screen for itself, so that it does not run into
+/// what is typed.
+static PINNED: AtomicBool = AtomicBool::new(false);
+
+/// Gives the whole screen back to scrolling text.
+pub(crate) fn unpin() {
+    if PINNED.swap(false, Ordering::Relaxed) {
+        // Saving the cursor around it: setting the region moves it.
+        let _ = write!(io::stdout(), "\x1b7\x1b[1;1H\x1b[2K\x1b[r\x1b8");
+        let _ = io::stdout().flush();
+    }
+}
+
 impl Reporter {
     pub(crate) fn new(json: bool) -> Self {
         let terminal = !json && io::stdout().is_terminal();
@@ -193,12 +207,28 @@ impl Reporter {
         let _ = writeln!(io::stderr().lock(), "softphone: {text}");
     }
 
+    /// Keeps the live line on the first row of the terminal, until [`unpin`].
+    pub(crate) fn pin(&self) {
+        if self.inner.terminal && !PINNED.swap(true, Ordering::Relaxed) {
+            let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = write!(state.out, "\x1b[2J\x1b[2r\x1b[2;1H");
+            let _ = state.out.flush();
+        }
+    }
+
     /// Replaces the live line; an empty one removes it.
     pub(crate) fn live(&self, text: &str) {
         if !self.inner.terminal {
             return;
         }
         let mut state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if PINNED.load(Ordering::Relaxed) {
+            // Reverse video on the first row; the cursor stays where somebody types.
+            let row = format!("\x1b7\x1b[1;1H\x1b[2K\x1b[?7l\x1b[7m{text}\x1b[0m\x1b[?7h\x1b8");
+            let _ = state.out.write_all(row.as_bytes());
+            let _ = state.out.flush();
+            return;
+        }
         if state.live.is_empty() && text.is_empty() {
             return;
         }

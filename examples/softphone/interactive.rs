@@ -2,7 +2,7 @@
 
 use crate::calls::{Follow, Notes, act, follow};
 use crate::commands::{at, check_report, finish, notes_for};
-use crate::events::{Event, Reporter};
+use crate::events::{Event, Reporter, unpin};
 use crate::phone::{Desk, Failure, Phone, Stop, check_audio};
 use crate::script::{Action, check_digits};
 use crate::settings::{Settings, uri_of};
@@ -91,6 +91,7 @@ pub(crate) async fn run(settings: Settings, reporter: Reporter, stop: Stop) -> R
         reporter.complain(&problem.0);
         reporter.say("no call can have sound until this is mended; see --input and --output");
     }
+    reporter.pin();
     reporter.say(&format!("I am {}; help lists the commands", desk.phone.account.aor()));
     let mut typed = keyboard();
     let mut stop = stop;
@@ -126,6 +127,7 @@ pub(crate) async fn run(settings: Settings, reporter: Reporter, stop: Stop) -> R
     desk.phone.ua.shutdown().await;
     while session.following.join_next().await.is_some() {}
     drop(session);
+    unpin();
     finish(desk, notes, "Calls").await
 }
 

@@ -1,7 +1,7 @@
 //! One telephone: the user agent, its account, and what becomes of its events.
 
 use crate::cli::Command;
-use crate::events::{Event, Reporter};
+use crate::events::{Event, Reporter, unpin};
 use crate::recorder::{Ladder, Recorder};
 use crate::settings::{Problem, Settings};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -78,6 +78,7 @@ impl Stop {
                 #[cfg(not(unix))]
                 let _ = tokio::signal::ctrl_c().await;
                 if *tell.borrow() {
+                    unpin();
                     std::process::exit(130);
                 }
                 let _ = tell.send(true);
