@@ -16,8 +16,8 @@ pub struct CodecImpairment {
 impl CodecImpairment {
     /// For a codec by its name in SDP. An unknown one is taken for a G.729.
     pub fn of(name: &str) -> Self {
-        // G.113 (11/2007) Appendix I, tables I.2 and I.4, where it has the codec; Opus and G.722
-        // are estimates on the narrow-band scale (see docs/quality.md).
+        // G.113 Appendix I where it has the codec; which figures are estimates says
+        // docs/quality.md.
         const TABLE: [(&str, f64, f64); 13] = [
             ("PCMU", 0.0, 25.1),
             ("PCMA", 0.0, 25.1),

@@ -1,5 +1,5 @@
 //! Tones: measuring them (Goertzel's algorithm) and making those of DTMF (ITU-T Q.23, Q.24).
-//! Nothing here detects DTMF in sound; see `docs/GAPS.md`.
+//! Nothing here detects DTMF in sound; see `docs/quality.md`.
 
 use crate::plugin::AudioFormat;
 use std::f64::consts::TAU;

@@ -24,7 +24,6 @@ pub(super) struct Concealer {
 
 impl Concealer {
     /// Whether sound is being made up.
-    #[cfg(test)]
     pub(super) fn is_active(&self) -> bool {
         self.active
     }

@@ -281,7 +281,7 @@ impl JitterBuffer {
     pub fn stats(&self) -> JitterStats {
         let ns = |v: i64| Duration::from_nanos(v.max(0) as u64);
         JitterStats {
-            target: ns(self.delay.target()),
+            target: ns(self.target()),
             delay: ns(self.playout.mean_wait()),
             waiting: self.store.len(),
             loss: self.pattern.loss(),

@@ -28,6 +28,12 @@ const PATIENCE: i64 = SECOND_NS;
 const SLACKS: usize = 32;
 /// Sound kept behind the reading point, in ms, for concealment and stretching.
 const HISTORY_MS: f32 = 50.0;
+/// Every so many single losses it is tried whether the next packet holds the lost one.
+const PROBE_EVERY: u32 = 4;
+/// Weight of one packet in that share.
+const LINE_MEMORY: f64 = 0.002;
+/// The share of packets lost from which it is worth waiting for the next one.
+const WORTH_WAITING: f64 = 0.01;
 /// Runs of loss told to the loss pattern are no longer than this.
 const MAX_RUN: i64 = 50;
 
@@ -57,6 +63,11 @@ pub(super) struct Playout {
     since_stretch: i64,
     wanting: i64,
     mean_wait: i64,
+    // The decoder has rebuilt a packet from the next one.
+    redundancy: bool,
+    probes: u32,
+    // Share of packets that the line has lost lately, rebuilt or not.
+    line_loss: f64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -195,7 +206,7 @@ impl JitterBuffer {
         };
         let (sequence, time, length) = (head.sequence, head.time, head.length);
         let slack = now - self.delay.base().unwrap_or(now - time) - time;
-        let target = self.delay.target();
+        let target = self.target();
         if !self.playout.running {
             if slack < target {
                 self.starve(need);
@@ -217,20 +228,20 @@ impl JitterBuffer {
             return Step::More;
         }
         if gap > TOLERANCE {
-            return self.bridge(slack, target, lost, gap, need);
+            return self.bridge(slack, target, lost, gap);
         }
         self.play(now, slack, lost)
     }
 
     // There is a gap before the next packet.
-    fn bridge(&mut self, slack: i64, target: i64, lost: i64, gap: i64, need: usize) -> Step {
+    fn bridge(&mut self, slack: i64, target: i64, lost: i64, gap: i64) -> Step {
         let head_time = self.playout.play_time + gap;
         if lost <= 0 {
             // A pause of the sender (RFC 3551 §4.1): the delay may change freely.
             if slack >= target {
                 self.playout.play_time = head_time;
             } else {
-                self.make_up(self.need_ns(need).min(STARVED_STEP), true);
+                self.make_up(STARVED_STEP, true);
             }
             self.playout.starved = 0;
             return Step::More;
@@ -250,7 +261,9 @@ impl JitterBuffer {
             p.play_time = head_time;
             return Step::More;
         }
-        if gap <= p.length + p.length / 2 && self.recover(gap) {
+        let one_packet = (p.length * 3 / 4..=p.length * 3 / 2).contains(&gap);
+        if one_packet && self.recover(gap) {
+            self.playout.redundancy = true;
             self.playout.play_time = head_time;
             self.playout.rebuilt += 1;
             self.stats.recovered += 1;
@@ -286,7 +299,7 @@ impl JitterBuffer {
             self.concealer.stop();
             return Step::OtherFormat;
         }
-        let full = self.delay.target().max(self.max_delay_ns()) + 2 * head.length;
+        let full = self.target().max(self.max_delay_ns()) + 2 * head.length;
         if slack > full && self.store.len() > 1 {
             self.stats.discarded += 1;
             // Prepare a fade into what follows.
@@ -294,10 +307,15 @@ impl JitterBuffer {
             self.drop_front_played();
             return Step::More;
         }
+        if lost == 1 {
+            self.probe_redundancy();
+        }
         let Some(packet) = self.store.pop() else { return Step::More };
         let from = self.playout.pcm.len();
         let decoded = self.decoders[index].decoder.decode(&packet.payload, &mut self.playout.pcm);
-        self.playout.payload_type = Some(packet.payload_type);
+        if self.playout.payload_type.replace(packet.payload_type) != Some(packet.payload_type) {
+            self.playout.redundancy = false;
+        }
         if decoded.is_ok() {
             self.stats.played += 1;
             let (channels, rate) = (usize::from(format.channels.max(1)), format.rate);
@@ -327,6 +345,10 @@ impl JitterBuffer {
         let p = &mut self.playout;
         let gone = lost.max(0);
         self.stats.missing += gone as u64;
+        if gone > 0 {
+            p.line_loss += (1.0 - p.line_loss) * LINE_MEMORY;
+        }
+        p.line_loss -= p.line_loss * LINE_MEMORY;
         // A packet that came too late to be played without a hole has hurt like a lost one.
         let late = p.starved >= length / 2;
         self.stats.concealed += Duration::from_nanos(p.starved.max(0) as u64);
@@ -339,10 +361,10 @@ impl JitterBuffer {
 
     // Brings the slack to the target by one period, where the sound allows.
     fn adapt(&mut self, format: AudioFormat) {
+        let target = self.target();
         let p = &mut self.playout;
         p.since_stretch += p.length;
         let Some(slack) = p.least_slack() else { return };
-        let target = self.delay.target();
         let too_high = slack > target + (target / 4).max(HIGH_MARGIN);
         let too_low = slack < target / 2;
         if !too_high && !too_low {
@@ -375,9 +397,9 @@ impl JitterBuffer {
     // Nothing is there, or it is too early to begin.
     fn starve(&mut self, need: usize) {
         if self.playout.running {
-            let part = self.need_ns(need).min(STARVED_STEP);
-            self.make_up(part, false);
-            self.playout.starved += part;
+            // A whole step even if less is needed: decoders conceal in such units.
+            self.make_up(STARVED_STEP, false);
+            self.playout.starved += STARVED_STEP;
         } else {
             let Some((channels, rate)) = self.shape() else { return };
             self.concealer.quiet(&mut self.playout.pcm, channels, rate, need);
@@ -430,6 +452,32 @@ impl JitterBuffer {
         true
     }
 
+    // Losses were bridged because the next packet, which may hold the lost one, was not yet there.
+    // Now and then, look whether it does: then it is worth waiting for.
+    fn probe_redundancy(&mut self) {
+        let p = &mut self.playout;
+        p.probes += 1;
+        if p.redundancy || p.rebuilt > 0 || !p.probes.is_multiple_of(PROBE_EVERY) {
+            return;
+        }
+        let (from, length) = (p.pcm.len(), p.length);
+        let active = self.concealer.is_active();
+        if !active && self.recover(length) {
+            self.playout.redundancy = true;
+            self.playout.pcm.truncate(from);
+        }
+    }
+
+    // What the path needs, and one packet more where the next one is worth waiting for.
+    pub(super) fn target(&self) -> i64 {
+        let target = self.delay.target();
+        if self.playout.redundancy && self.playout.line_loss > WORTH_WAITING {
+            (target + self.playout.length).min(self.max_delay_ns()).max(target)
+        } else {
+            target
+        }
+    }
+
     fn current_decoder(&self) -> Option<usize> {
         let pt = self.playout.payload_type?;
         let index = self.decoders.iter().position(|d| d.payload_type == pt)?;
@@ -438,11 +486,6 @@ impl JitterBuffer {
 
     fn shape(&self) -> Option<(usize, u32)> {
         self.playout.format.map(|f| (usize::from(f.channels.max(1)), f.rate))
-    }
-
-    fn need_ns(&self, frames: usize) -> i64 {
-        let rate = self.playout.format.map_or(1, |f| i64::from(f.rate.max(1)));
-        frames as i64 * SECOND_NS / rate
     }
 
     fn max_delay_ns(&self) -> i64 {

@@ -425,6 +425,33 @@ fn redundancy_in_the_next_packet_and_the_decoders_own_concealment_are_used() {
 }
 
 #[test]
+fn it_waits_for_redundancy_where_packets_are_lost_and_only_there() {
+    let t0 = Instant::now();
+    let clever = || Decoder {
+        payload_type: 96,
+        clock_rate: RATE,
+        format: AudioFormat::new(RATE, 1),
+        decoder: Box::new(Clever { inner: LinearCoder::mono() }),
+    };
+    let run = |loss: f64| {
+        let mut rng = Rng::from_seed(11);
+        let mut b = JitterBuffer::new(JitterConfig::default(), vec![clever()]);
+        play(&mut b, t0, 0..3000, |b, now, tick| {
+            if !rng.chance(loss) {
+                feed(b, now, tick as u16, tick as u32 * 160, &octets(&[100; 160]));
+            }
+        });
+        b.stats()
+    };
+    let (clean, lossy) = (run(0.0), run(0.05));
+    assert!(clean.delay < Duration::from_millis(30), "{clean:?}");
+    assert!(lossy.delay < Duration::from_millis(55), "{lossy:?}");
+    assert!((120..180).contains(&lossy.missing), "{lossy:?}");
+    // All but the first few, and those that come in twos.
+    assert!(lossy.recovered * 10 > lossy.missing * 8, "{lossy:?}");
+}
+
+#[test]
 fn the_buffer_is_bounded_and_refuses_what_makes_no_sense() {
     let t0 = Instant::now();
     let config = JitterConfig { max_packets: 50, ..JitterConfig::default() };
