@@ -11,8 +11,8 @@ use std::fmt::{self, Write as _};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// A header field's value has CR, LF, NUL or another control character in it.
-    #[error("the value of {name} holds a control character")]
+    /// A header field's value has CR, LF or NUL in it.
+    #[error("the value of {name} holds a line break or NUL")]
     Value {
         /// Which header field.
         name: String,
@@ -88,6 +88,21 @@ impl Writer {
             writer.error = Some(WriteError::StartLine);
         }
         writer.out.put_slice(reason.as_bytes());
+        writer.out.put_slice(b"\r\n");
+        writer
+    }
+
+    /// Begins with the start line of another message, as it came.
+    pub fn start_line_of(message: &Message) -> Self {
+        let mut writer = Self::start();
+        if let Some(method) = message.method() {
+            return Self::request(method, message.request_uri());
+        }
+        writer.out.put_slice(b"SIP/2.0 ");
+        let status = message.status().map_or(0, StatusCode::code);
+        put_number(&mut writer.out, status.into());
+        writer.out.put_u8(b' ');
+        writer.out.put_slice(message.reason().as_bytes());
         writer.out.put_slice(b"\r\n");
         writer
     }
@@ -194,13 +209,20 @@ impl Writer {
     }
 }
 
-/// No control character but HTAB.
+/// No CR and no LF, and NUL only where a backslash quotes it (RFC 3261 §25.1 `quoted-pair`), as a
+/// display name copied from a peer may have it.
 fn is_safe(value: &[u8]) -> bool {
-    let mut bad = false;
+    let mut odd = false;
     for &b in value {
-        bad |= ((b < 0x20) & (b != b'\t')) | (b == 0x7f);
+        odd |= (b < 0x20) & (b != b'\t');
     }
-    !bad
+    let before = [b' '].iter().chain(value);
+    let breaks = |(b, before): (&u8, &u8)| match b {
+        b'\r' | b'\n' => true,
+        0 => *before != b'\\',
+        _ => false,
+    };
+    !odd || !value.iter().zip(before).any(breaks)
 }
 
 fn put_number(out: &mut BytesMut, mut number: u64) {

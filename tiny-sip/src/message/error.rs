@@ -38,8 +38,8 @@ pub enum Defect {
     /// A header line without a name or a colon.
     #[error("malformed header line")]
     HeaderLine,
-    /// A control character, or a CR that ends no line.
-    #[error("a control character in the head")]
+    /// A CR that ends no line.
+    #[error("a CR without LF in the head")]
     Control,
     /// A head that is not UTF-8.
     #[error("the head is not UTF-8")]

@@ -366,14 +366,11 @@ fn content_length(value: &[u8], before: Length) -> Length {
     octets.map_or(Length::Bad, Length::Octets)
 }
 
-/// UTF-8, no control characters but HTAB, and CR only before LF.
+/// UTF-8, and CR only before LF. Other control characters may be in a quoted string (§25.1
+/// `quoted-pair`).
 fn check_text(head: &[u8]) -> Result<(), Defect> {
-    let control = |(i, &b): (usize, &u8)| match b {
-        b'\t' | b'\n' => false,
-        b'\r' => head.get(i + 1) != Some(&b'\n'),
-        _ => b < 0x20 || b == 0x7f,
-    };
-    if head.iter().enumerate().any(control) {
+    let next = head.iter().skip(1).chain([&b'\0']);
+    if head.iter().zip(next).any(|(&b, &next)| b == b'\r' && next != b'\n') {
         return Err(Defect::Control);
     }
     if std::str::from_utf8(head).is_err() { Err(Defect::Encoding) } else { Ok(()) }
@@ -381,13 +378,12 @@ fn check_text(head: &[u8]) -> Result<(), Defect> {
 
 /// A copy in which what [`check_text`] objects to is replaced, so that the rest can be read.
 fn blank_out(data: &[u8], end: usize) -> Bytes {
-    let ascii = std::str::from_utf8(&data[..end]).is_ok();
+    let utf8 = std::str::from_utf8(&data[..end]).is_ok();
     let mut copy = BytesMut::from(data);
     for i in 0..end {
         let b = copy[i];
-        let control = b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n') || b == 0x7f;
         let lone = b == b'\r' && copy.get(i + 1) != Some(&b'\n');
-        if control || lone || (b >= 0x80 && !ascii) {
+        if lone || (b >= 0x80 && !utf8) {
             copy[i] = b'?';
         }
     }

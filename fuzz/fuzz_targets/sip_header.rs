@@ -1,0 +1,35 @@
+//! The value of one header field, read as each type there is.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tiny_sip::header::{
+    AuthParams, Challenge, Credentials, Date, InfoUri, Item, MediaType, NameAddrs, RetryAfter,
+    Timestamp, Vias, Warning, quote, split_commas, unquote,
+};
+use tiny_sip::{CSeq, NameAddr, Params, Via};
+
+fuzz_target!(|text: &str| {
+    if let Ok(a) = NameAddr::parse(text) {
+        let again = NameAddr::parse(a.as_str()).expect("its own text parses");
+        assert_eq!((again.tag(), again.uri.as_str()), (a.tag(), a.uri.as_str()));
+        let _ = (a.display_name(), a.params.iter().count());
+    }
+    if let Ok(a) = Via::parse(text) {
+        let again = Via::parse(a.as_str()).expect("its own text parses");
+        assert_eq!((again.host, again.branch()), (a.host, a.branch()));
+        let _ = (a.received(), a.rport(), a.maddr(), a.ip());
+    }
+    let quoted = quote(text);
+    assert_eq!(unquote(&quoted[1..quoted.len() - 1]).len(), {
+        text.chars().filter(|c| !c.is_ascii_control()).map(char::len_utf8).sum::<usize>()
+    });
+    if let Ok(date) = Date::parse(text) {
+        let _ = (date.unix(), date.to_string());
+    }
+    let _ = (CSeq::parse(text), RetryAfter::parse(text), Timestamp::parse(text));
+    let _ = (Warning::parse(text), InfoUri::parse(text), Item::parse(text).map(|i| i.quality()));
+    let _ = (MediaType::parse(text), Challenge::parse(text), Credentials::parse(text));
+    let _ = AuthParams::parse(text).map(|params| params.iter().count());
+    let _ = Params::parse(text).map(|params| params.iter().count());
+    let _ = (NameAddrs::new(text).count(), Vias::new(text).count(), split_commas(text).count());
+});
