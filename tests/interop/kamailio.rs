@@ -6,6 +6,9 @@ use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Neither microphone nor loudspeaker.
+const QUIET: [&str; 4] = ["--input", "silence", "--output", "null"];
+
 pub(crate) struct Kamailio {
     _process: Process,
     pub(crate) port: u16,
@@ -97,7 +100,7 @@ fn registers(transport: &str) {
 
     // Unregistered: a call to it finds nobody.
     let caller = self::account(kamailio.port, "1002", transport);
-    let mut caller = self::phone("1002", &caller, &["call", "sip:1001@sip.test"]);
+    let mut caller = self::phone("1002", &caller, &[&QUIET[..], &["call", "sip:1001@sip.test"]].concat());
     let end = caller.expect("ended");
     assert_eq!(end["status"], 404, "{end}");
     assert_eq!(caller.finish(), 1);
@@ -182,7 +185,7 @@ fn an_unknown_user_and_a_busy_one_are_told_apart() {
     for (user, status) in [("1077", 404), ("reply-486", 486), ("reply-603", 603)] {
         let account = account(kamailio.port, "1001", "udp");
         let to = format!("sip:{user}@sip.test");
-        let mut alice = phone("alice", &account, &["call", &to]);
+        let mut alice = phone("alice", &account, &[&QUIET[..], &["call", &to]].concat());
         let end = alice.expect("ended");
         assert_eq!(end["status"], status, "{end}");
         assert_eq!(end["by"], "remote");
@@ -203,15 +206,14 @@ fn one_of_three_forks_wins_and_the_others_are_cancelled() {
             let account = account(kamailio.port, user, "udp");
             // The second answers after a second, the others would only after twenty.
             let after = if *user == "1002" { "1" } else { "20" };
-            let rest = ["--input", "silence", "--output", "null", "answer", "--after", after];
+            let rest = [&QUIET[..], &["answer", "--after", after]].concat();
             let mut phone = phone(user, &account, &rest);
             phone.expect("registered");
             phone
         })
         .collect();
     let caller = account(kamailio.port, "1010", "udp");
-    let rest =
-        ["--input", "silence", "--output", "null", "--for", "2", "call", "sip:fork@sip.test"];
+    let rest = [&QUIET[..], &["--for", "2", "call", "sip:fork@sip.test"]].concat();
     let mut caller = phone("caller", &caller, &rest);
     caller.expect("answered");
     phones[1].expect("answered");

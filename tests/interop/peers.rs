@@ -101,7 +101,7 @@ pub(crate) fn softphone_binary() -> &'static Path {
 
 /// A softphone with `--json`, and the events it has told so far.
 pub(crate) struct Softphone {
-    process: Process,
+    pub(crate) process: Process,
     lines: mpsc::Receiver<Value>,
     pub(crate) seen: Vec<Value>,
     name: String,
