@@ -258,3 +258,60 @@ fn a_configuration_file_serves_and_the_command_line_wins() {
     assert_eq!(status, 0);
     assert!(out.contains("\"event\":\"listening\""), "{out}");
 }
+
+#[test]
+fn keys_travel_by_info_too() {
+    let mut bob = answering(&["--input", "silence", "--output", "null", "--for", "15"]);
+    let uri = uri_of(&mut bob);
+    let options = ["--input", "silence", "--output", "null", "--dtmf", "9*", "--dtmf-mode", "info"];
+    let mut alice = start("alice", &[&options[..], &["--for", "1.5", "call", &uri]].concat());
+    for digit in ["9", "*"] {
+        let key = bob.expect("dtmf");
+        assert_eq!((&key["digit"], &key["via"]), (&digit.into(), &"info".into()));
+    }
+    assert_eq!(alice.finish(), 0);
+}
+
+#[test]
+fn a_killed_phone_leaves_readable_files() {
+    let folder = scratch("killed");
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (trace, heard) = (file("x.pcapng"), file("heard.wav"));
+    let mut bob = answering(&["--input", "tone:500", "--output", "null", "--for", "15"]);
+    let uri = uri_of(&mut bob);
+    let mut alice = start(
+        "alice",
+        &["--input", "silence", "--output", &heard, "--trace", &trace, "call", &uri],
+    );
+    alice.expect("media");
+    alice.expect("media");
+    alice.process.0.kill().unwrap();
+    alice.process.0.wait().unwrap();
+    let wav = tiny_dav::WavFile::load(heard.as_ref()).unwrap();
+    assert!(wav.samples().len() > wav.format().rate as usize, "more than a second was kept");
+    let capture = std::fs::read(&trace).unwrap();
+    let mut at = 0;
+    while at < capture.len() {
+        let length = u32::from_le_bytes(capture[at + 4..at + 8].try_into().unwrap()) as usize;
+        assert!(length >= 12 && at + length <= capture.len(), "a torn block at {at}");
+        at += length;
+    }
+}
+
+#[test]
+fn the_demo_hears_what_it_says() {
+    let folder = scratch("demo");
+    let output =
+        Command::new(softphone_binary()).arg("demo").current_dir(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("what was heard is what was said"), "{said}");
+    assert!(
+        said.contains("opus") && said.contains("MOS"),
+        "the line with figures is shown: {said}"
+    );
+    for name in ["alice-heard.wav", "bob-heard.wav", "call.pcapng", "report.html"] {
+        assert!(folder.join("target/demo").join(name).exists(), "{name}");
+    }
+}

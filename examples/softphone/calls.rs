@@ -150,7 +150,11 @@ impl Following<'_> {
                     self.say(&Event::Ringing { call });
                 }
             }
-            CallEvent::Answered { codec, .. } => {
+            CallEvent::Answered { mut codec, .. } => {
+                // One spelling everywhere: that of `softphone codecs` and `--codecs`.
+                if let Some(codec) = &mut codec {
+                    codec.name.make_ascii_lowercase();
+                }
                 self.up_since = Some(Instant::now());
                 self.codec = codec.as_ref().map_or("no sound".into(), |c| c.name.clone());
                 self.note(|notes, _| {

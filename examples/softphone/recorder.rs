@@ -39,7 +39,7 @@ struct Packet {
     outgoing: bool,
     kind: TraceKind,
     flow: Flow,
-    /// Empty for media when there is no capture to write.
+    /// For media without a capture to write: the first two bytes, which tell RTP from RTCP.
     data: Bytes,
     column: usize,
 }
@@ -123,7 +123,8 @@ struct Tap {
 impl Trace for Tap {
     fn packet(&self, packet: TracePacket<'_>) {
         let keep = self.capture || packet.kind == TraceKind::Sip;
-        let data = if keep { Bytes::copy_from_slice(packet.data) } else { Bytes::new() };
+        let length = if keep { packet.data.len() } else { packet.data.len().min(2) };
+        let data = Bytes::copy_from_slice(&packet.data[..length]);
         let TracePacket { at, outgoing, kind, flow, .. } = packet;
         let item = Packet { at, outgoing, kind, flow, data, column: self.column };
         if let Err(TrySendError::Full(_)) = self.queue.try_send(Item::Packet(item)) {
@@ -201,7 +202,7 @@ impl Scribe {
             if packet.outgoing { (packet.column, remote) } else { (remote, packet.column) };
         match packet.kind {
             TraceKind::Sip => self.sip(packet, t, from, to),
-            TraceKind::Rtp => self.rtp(packet, t, from, to),
+            TraceKind::Rtp if !is_rtcp(&packet.data) => self.rtp(packet, t, from, to),
             _ => {}
         }
     }
@@ -329,6 +330,11 @@ fn path(packet: &Packet) -> String {
     let Flow { transport, local, remote } = packet.flow;
     let (a, b) = if packet.outgoing { (local, remote) } else { (remote, local) };
     format!("{transport} {a} → {b}")
+}
+
+/// RTCP on RTP's port: packet types 192 to 223 (RFC 5761 §4).
+fn is_rtcp(data: &[u8]) -> bool {
+    data.get(1).is_some_and(|kind| (192..=223).contains(kind))
 }
 
 /// Where the session description of a message wants media: that is whose address it is.
@@ -461,6 +467,8 @@ mod tests {
             put(2, 0.0, true, TraceKind::Rtcp, back, "");
             put(0, 0.1, true, TraceKind::Sip, there, INVITE);
             put(2, 0.1, false, TraceKind::Sip, back, INVITE);
+            // Its second byte, 0xC3, is an RTCP packet type: no part of the stream.
+            put(0, 0.5, true, TraceKind::Rtp, there, "a\u{c8}");
             for n in 0..5 {
                 put(0, 1.0 + f64::from(n), true, TraceKind::Rtp, there, "");
                 put(2, 1.0 + f64::from(n), false, TraceKind::Rtp, back, "");
