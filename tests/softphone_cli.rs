@@ -1,5 +1,6 @@
 //! The softphone as scripts see it: exit statuses, one-line errors, JSON events, real calls between
 //! two processes over loopback.
+#![allow(clippy::print_stdout)]
 
 #[allow(dead_code)]
 #[path = "interop/peers.rs"]

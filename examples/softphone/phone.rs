@@ -1,6 +1,7 @@
 //! One telephone: the user agent, its account, and what becomes of its events.
 
 use crate::cli::Command;
+use crate::commands;
 use crate::events::{Event, Reporter, unpin};
 use crate::recorder::{Ladder, Recorder};
 use crate::settings::{Problem, Settings};
@@ -178,7 +179,8 @@ impl Desk {
         if desk.phone.settings.registrar.is_some()
             && let Err(e) = desk.phone.register().await
         {
-            desk.phone.ua.shutdown().await;
+            // What went over the wire is most wanted when it failed.
+            commands::finish(desk, None, "Registration").await?;
             return Err(e);
         }
         Ok(desk)
