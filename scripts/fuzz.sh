@@ -1,10 +1,102 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for FUZZ_SECONDS (60) on one core. Needs a nightly toolchain and cargo-fuzz.
+# Runs each fuzz target, or those named, for FUZZ_SECONDS (60) on one core, from seeds that are made
+# of tests/vectors. Needs a nightly toolchain and cargo-fuzz. See docs/FUZZING.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz
+
+vectors=tests/vectors
+corpus=${FUZZ_CORPUS:-fuzz/corpus}
+
+# seed TARGET NAME: standard input becomes a seed.
+seed() {
+    mkdir -p "$corpus/$1"
+    cat >"$corpus/$1/seed-$2"
+}
+
+# step WHAT FILE: one step of sip_endpoint and ua_testkit, an octet and a length before the message.
+step() {
+    local size
+    size=$(wc -c <"$2")
+    printf "\\x$(printf %02x "$1")\\x$(printf %02x $((size / 256)))\\x$(printf %02x $((size % 256)))"
+    cat "$2"
+}
+
+# lines TARGET: each line of standard input becomes a seed.
+lines() {
+    mkdir -p "$corpus/$1"
+    sort -u | split -l 1 -a 4 - "$corpus/$1/seed-"
+}
+
+seeds() {
+    local file name kind whole target
+    for file in "$vectors"/sip-torture/rfc4475/*.dat "$vectors"/callflows/rfc3665/*.sip; do
+        name=$(basename "$file")
+        seed sip_message "$name" <"$file"
+        { printf '\7'; cat "$file" "$file"; } | seed sip_stream "$name"
+        for target in sip_endpoint ua_testkit; do
+            # Two octets of commands: a datagram, then the same on a stream.
+            { step 0 "$file"; step 1 "$file"; } | seed "$target" "$name"
+        done
+    done
+    # Whole call flows, six messages at a time.
+    for kind in 0 1 2 3 4 5 6 7 8 9; do
+        for target in sip_endpoint ua_testkit; do
+            for file in "$vectors"/callflows/rfc3665/?"$kind"*.sip; do
+                step 0 "$file"
+            done | head -c 16000 | seed "$target" "flow-$kind"
+        done
+    done
+    whole=$(cat "$vectors"/sip-torture/rfc4475/*.dat "$vectors"/callflows/rfc3665/*.sip |
+        tr -d '\0\r' | LC_ALL=C grep -a '^[A-Za-z-]*[ 	]*: ' || true)
+    printf '%s\n' "$whole" | LC_ALL=C sed 's/^[^:]*:[ 	]*//' | lines sip_header
+    printf '%s\n' "$whole" | LC_ALL=C grep -aoE '(sips?|tel):[^>, "]+' | lines sip_uri
+    printf '%s\n' "$whole" | LC_ALL=C grep -aoE 'Digest .*' | lines sip_digest
+    printf 'multipart/mixed;boundary=b\n--b\r\nContent-Type: a/b\r\n\r\nx\r\n--b--' |
+        seed sip_multipart two
+    for file in "$vectors"/sdp/*/*.sdp; do
+        name=$(basename "$file")
+        seed sdp_description "$name" <"$file"
+        { printf '\0'; cat "$file"; printf '\0\1'; cat "$file"; } | seed sdp_negotiation "$name"
+    done
+    # RTP (version 2, PCMU), a sender report with a CNAME and a BYE, and a key press.
+    printf '\x80\x00\x00\x01\x00\x00\x00\xa0\x01\x02\x03\x04abcd' | seed rtp_packet pcmu
+    {
+        printf '\x80\xc8\x00\x06\x01\x02\x03\x04AAAABBBB\x00\x00\x00\xa0\x00\x00\x00\x01\x00\x00\x00\xa0'
+        printf '\x81\xca\x00\x03\x01\x02\x03\x04\x01\x01a\x00\x00\x00\x00\x00'
+        printf '\x81\xcb\x00\x01\x01\x02\x03\x04'
+    } | tee >(seed rtp_rtcp compound) >(seed media_stream compound) | { printf '\x01\x02\x01\x34'; cat; } |
+        seed rtp_session compound
+    printf '\x00\x00\x00\x00\x01\x05\x0a\x00\xa0\x05\x8a\x01\x40' | seed rtp_event press
+    printf 'RIFF\x28\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00\x01\x02\x03\x04' |
+        seed dav_wav mono
+    printf '# c\n2.0 hold\n4 resume\n5 dtmf 1#a\n9\thangup\n' | seed softphone_script all
+}
+
+# What the targets say and how long an input is worth trying.
+longest() {
+    case $1 in
+        sip_endpoint | sip_stream | ua_testkit) echo 16384 ;;
+        *) echo 4096 ;;
+    esac
+}
+
+dictionary() {
+    case $1 in
+        sip_dialog) ;;
+        sip_* | ua_*) echo -dict=fuzz/dictionaries/sip.dict ;;
+        sdp_*) echo -dict=fuzz/dictionaries/sdp.dict ;;
+    esac
+}
+
+seeds
+[ "${1:-}" = --seeds-only ] && exit
 targets=${*:-$(cargo +nightly fuzz list)}
 for target in $targets; do
     echo "== $target"
-    cargo +nightly fuzz run "$target" -- -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=4096 -max_len=4096 -print_final_stats=1
+    mkdir -p "$corpus/$target"
+    # shellcheck disable=SC2046 # no dictionary is no argument
+    cargo +nightly fuzz run "$target" "$corpus/$target" -- -max_total_time="${FUZZ_SECONDS:-60}" \
+        -max_len="$(longest "$target")" $(dictionary "$target") \
+        -timeout=10 -report_slow_units=1 -rss_limit_mb=2048 -print_final_stats=1
 done

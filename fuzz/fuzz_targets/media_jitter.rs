@@ -26,8 +26,7 @@ fuzz_target!(|data: &[u8]| {
         decoder: Box::new(Linear),
     };
     let config = JitterConfig { max_packets: 32, ..JitterConfig::default() };
-    let mut buffer =
-        JitterBuffer::new(config, vec![decoder(0, 8_000, 1), decoder(1, 48_000, 2)]);
+    let mut buffer = JitterBuffer::new(config, vec![decoder(0, 8_000, 1), decoder(1, 48_000, 2)]);
     let mut now = Instant::now();
     let mut out = Vec::new();
     // Ten octets a step: time, what, sequence, timestamp, length, frames.
