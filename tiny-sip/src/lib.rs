@@ -29,8 +29,9 @@ mod usage;
 mod writer;
 
 pub use endpoint::{
-    Account, AccountKey, Body, CallKey, Cause, Config, Credentials, EndedBy, Endpoint, Error, Event,
-    Headers, Input, Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target, Transmit,
+    Account, AccountKey, Body, CallKey, Cause, Config, Credentials, EndedBy, Endpoint, Error,
+    Event, Headers, Input, Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target,
+    Transmit,
 };
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};

@@ -57,7 +57,7 @@ impl<'a> Uri<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn sip(text: &'a str, scheme: Scheme, start: usize) -> Result<Self, Flaw> {
         let bytes = text.as_bytes();
         let (mut user_end, mut host, mut has_user) = (start, start, false);
@@ -81,8 +81,8 @@ impl<'a> Uri<'a> {
         let mut params = host_end;
         let mut port = None;
         if bytes.get(host_end) == Some(&b':') {
-            params = host_end + 1 + chars::span_short(&bytes[host_end + 1..], chars::HOST);
-            port = Some(self::port(&bytes[host_end + 1..params]).ok_or(Flaw::Port)?);
+            let (number, len) = leading_port(&bytes[host_end + 1..]).ok_or(Flaw::Port)?;
+            (port, params) = (Some(number), host_end + 1 + len);
         }
         let mut headers = params;
         match bytes.get(params) {
@@ -121,6 +121,7 @@ impl<'a> Uri<'a> {
     }
 
     // RFC 3966 §3: the number takes the place of the user part.
+    #[inline(never)]
     fn tel(text: &'a str, len: u32) -> Result<Self, Flaw> {
         let bytes = text.as_bytes();
         let end = 4 + memchr::memchr(b';', &bytes[4..]).unwrap_or(bytes.len() - 4);
@@ -154,6 +155,7 @@ impl<'a> Uri<'a> {
         })
     }
 
+    #[inline(never)]
     fn other(text: &'a str, len: u32) -> Result<Self, Flaw> {
         let bytes = text.as_bytes();
         let colon = chars::span(bytes, chars::SCHEME);
@@ -337,19 +339,20 @@ fn ipv6_len(bytes: &[u8]) -> Option<usize> {
     Some(end + 2)
 }
 
-/// A port: 1 to 5 digits (leading zeros aside), at most 65535.
+/// The port at the beginning of `bytes` and how many digits it has: at least one, and no letter or
+/// the like after them.
 #[inline]
-pub(crate) fn port(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u16, |port, b| {
-        let digit = b.wrapping_sub(b'0');
-        if digit > 9 {
+pub(crate) fn leading_port(bytes: &[u8]) -> Option<(u16, usize)> {
+    let (mut port, mut len) = (0u32, 0);
+    while let Some(digit @ b'0'..=b'9') = bytes.get(len) {
+        port = port * 10 + u32::from(digit - b'0');
+        if port > u32::from(u16::MAX) {
             return None;
         }
-        port.checked_mul(10)?.checked_add(digit.into())
-    })
+        len += 1;
+    }
+    let more = bytes.get(len).is_some_and(|b| chars::is(*b, chars::HOST));
+    (len > 0 && !more).then_some((port as u16, len))
 }
 
 /// An IP literal, IPv6 with or without brackets.

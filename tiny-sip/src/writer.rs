@@ -62,7 +62,7 @@ impl Writer {
     pub fn request(method: &Method, uri: &str) -> Self {
         let mut writer = Self::start();
         // The URI may come from an application: a blank in it would forge the request line.
-        if uri.is_empty() || uri.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        if uri.is_empty() || uri.bytes().any(|b| b <= b' ') {
             writer.error = Some(WriteError::StartLine);
         }
         if let Method::Other(text) = method

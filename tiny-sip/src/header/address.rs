@@ -1,7 +1,7 @@
 //! `name-addr` and `addr-spec` with their parameters: From, To, Contact, Route, Record-Route,
 //! Reply-To, Refer-To, Path … (RFC 3261 §20.10, §25.1).
 
-use super::{Cursor, Flaw, Params, chars, unquote};
+use super::{Cursor, Flaw, HeaderError, HeaderName, Params, chars, unquote};
 use crate::Uri;
 use std::borrow::Cow;
 use std::fmt;
@@ -24,12 +24,31 @@ pub struct NameAddr<'a> {
 
 impl<'a> NameAddr<'a> {
     /// Reads one address and nothing after it.
-    #[inline]
     pub fn parse(text: &'a str) -> Result<Self, Flaw> {
         if let Some(address) = Self::usual(text) {
             return Ok(address);
         }
         Self::parse_any(text)
+    }
+
+    /// [`NameAddr::parse`] for a header field of that name. (The result is built where it is
+    /// wanted: moving it about costs as much as reading it.)
+    #[inline(never)]
+    pub(crate) fn parse_as(text: &'a str, name: HeaderName) -> Result<Self, HeaderError> {
+        if let Some(address) = Self::usual(text) {
+            return Ok(address);
+        }
+        Self::parse_any(text).map_err(|flaw| HeaderError::Malformed { name, flaw })
+    }
+
+    /// The first address of a line; others may follow.
+    #[inline(never)]
+    pub(crate) fn first_as(line: &'a str, name: HeaderName) -> Result<Self, HeaderError> {
+        if let Some(address) = Self::usual(line) {
+            return Ok(address);
+        }
+        let first = NameAddrs::new(line).next().unwrap_or(Err(Flaw::Empty));
+        first.map_err(|flaw| HeaderError::Malformed { name, flaw })
     }
 
     #[inline(never)]
@@ -42,8 +61,8 @@ impl<'a> NameAddr<'a> {
 
     /// The first address of a line, where it is the only one and of the usual form: a display name
     /// in quotes or none, a URI in brackets, no parameter but a tag. `None` tells nothing.
-    #[inline]
-    fn usual(text: &'a str) -> Option<Self> {
+    #[inline(always)]
+    pub(crate) fn usual(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
         let open = bytes.iter().position(|b| *b == b'<')?;
         let display = match &bytes[..open] {
@@ -175,19 +194,8 @@ impl<'a> NameAddrs<'a> {
 impl<'a> Iterator for NameAddrs<'a> {
     type Item = Result<NameAddr<'a>, Flaw>;
 
-    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let cursor = self.0.take()?;
-        if let Some(address) = NameAddr::usual(cursor.rest()) {
-            return Some(Ok(address));
-        }
-        self.any(cursor)
-    }
-}
-
-impl<'a> NameAddrs<'a> {
-    #[inline(never)]
-    fn any(&mut self, mut cursor: Cursor<'a>) -> Option<Result<NameAddr<'a>, Flaw>> {
+        let mut cursor = self.0.take()?;
         let address = match NameAddr::read(&mut cursor) {
             Ok(address) => address,
             Err(flaw) => return Some(Err(flaw)),

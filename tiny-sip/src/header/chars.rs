@@ -89,24 +89,32 @@ pub(crate) fn all(s: &[u8], class: u8) -> bool {
     common == class
 }
 
-// The classes that all eight have in common.
+// The classes that all have in common.
 #[inline]
-fn of_chunk(chunk: &[u8; 8]) -> u8 {
+fn of_chunk<const N: usize>(chunk: &[u8; N]) -> u8 {
     chunk.iter().fold(u8::MAX, |common, b| common & CLASS[*b as usize])
 }
 
 /// The length of the leading run of `class`.
 #[inline]
 pub(crate) fn span(s: &[u8], class: u8) -> usize {
-    let (chunks, _) = s.as_chunks::<8>();
-    let mut i = 0;
-    for chunk in chunks {
-        if of_chunk(chunk) & class == 0 {
-            break;
-        }
-        i += 8;
+    let mut rest = s;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>()
+        && of_chunk(chunk) & class != 0
+    {
+        rest = after;
     }
-    i + span_short(s.get(i..).unwrap_or_default(), class)
+    if let Some((chunk, after)) = rest.split_first_chunk::<4>()
+        && of_chunk(chunk) & class != 0
+    {
+        rest = after;
+    }
+    while let [first, after @ ..] = rest
+        && is(*first, class)
+    {
+        rest = after;
+    }
+    s.len() - rest.len()
 }
 
 /// [`span`] for runs of a few octets.

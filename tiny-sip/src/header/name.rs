@@ -190,15 +190,13 @@ impl HeaderName {
 
     /// Classifies a name whose bytes are all token characters.
     pub(crate) fn from_token(name: &[u8]) -> Self {
-        let mut words = [0u8; 16];
-        match words.get_mut(..name.len()) {
-            Some(part) => {
+        let mut line = [b':'; 16];
+        match line.get_mut(..name.len()) {
+            Some(part) if name.len() < 16 => {
                 part.copy_from_slice(name);
-                let (halves, _) = words.as_chunks::<8>();
-                let (low, high) = (u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]));
-                Self::from_words(low, high, name.len())
+                Self::before_colon(&line).map_or(Self::Other, |(name, _)| name)
             }
-            None => LONG
+            _ => LONG
                 .iter()
                 .copied()
                 .find(|long| long.as_str().as_bytes().eq_ignore_ascii_case(name))
@@ -207,120 +205,122 @@ impl HeaderName {
     }
 
     /// Reads a known name that ends at a colon within the first 16 octets, without looking at them
-    /// one by one. `None` tells nothing; the length is that of the name. A CR in the place of a
-    /// hyphen goes unnoticed: the caller sees to it that there is none.
-    /// (Twice: the caller wants the distance of the colon too.)
+    /// one by one, and its length. `None` tells nothing. A CR in the place of a hyphen goes
+    /// unnoticed: the caller sees to it that there is none.
     #[inline]
-    pub(crate) fn before_colon(text: &[u8]) -> Option<(Self, usize, usize)> {
-        let (words, _) = text.first_chunk::<16>()?.as_chunks::<8>();
-        let (low, mut high) = (u64::from_le_bytes(words[0]), 0);
-        let mut colon = first_colon(low);
-        let low = if colon < 8 {
-            low & !(u64::MAX << (8 * colon))
-        } else {
-            high = u64::from_le_bytes(words[1]);
-            let rest = first_colon(high);
-            if rest == 8 {
-                return None;
-            }
-            high &= !(u64::MAX << (8 * rest));
-            colon += rest;
-            low
-        };
-        let name = Self::from_words(low, high, colon);
-        (name != Self::Other).then_some((name, colon, colon))
-    }
-
-    /// The name whose octets are in two words from the lowest on, with zeros behind.
-    #[inline]
-    fn from_words(low: u64, high: u64, len: usize) -> Self {
-        if len == 1 {
-            return SHORT[(low as u8 | 0x20) as usize];
+    pub(crate) fn before_colon(line: &[u8]) -> Option<(Self, usize)> {
+        let (words, _) = line.first_chunk::<16>()?.as_chunks::<8>();
+        let (low, high) = (u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]));
+        if line[1] == b':' {
+            let name = SHORT[usize::from(line[0] | 0x20)];
+            return (name != Self::Other).then_some((name, 1));
         }
-        let mut at = hash(low, high);
+        let mut pattern = PATTERNS.get(usize::from(FIRST[hash(low)]))?;
         loop {
-            let Some(known) = WORDS.get(usize::from(SLOTS[at])) else { return Self::Other };
-            // Bit 5 folds letters; among token characters it maps nothing else onto a letter or a
-            // hyphen.
-            if ((low ^ known.low) | (high ^ known.high)) & !FOLD == 0 && len == known.len {
-                return known.name;
+            let differ =
+                (low ^ pattern.low) & pattern.low_mask | (high ^ pattern.high) & pattern.high_mask;
+            if differ == 0 {
+                return Some((pattern.name, usize::from(pattern.len)));
             }
-            at = (at + 1) & (SLOTS.len() - 1);
+            pattern = PATTERNS.get(usize::from(pattern.next))?;
         }
     }
 }
 
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-const FOLD: u64 = ONES << 5;
-
-/// Which octet, from the lowest on, is the first colon; 8 when none is. (The lowest octet that is
-/// zero after XOR with colons; exact for the lowest one.)
-#[inline]
-fn first_colon(word: u64) -> usize {
-    let zero = word ^ u64::from_ne_bytes([b':'; 8]);
-    ((zero.wrapping_sub(ONES) & !zero & (ONES << 7)).trailing_zeros() / 8) as usize
-}
-
-const fn hash(low: u64, high: u64) -> usize {
-    let mixed = (low | FOLD) ^ (high | FOLD).rotate_left(23);
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize
-}
-
-// A name of up to 16 octets.
+/// A name of 2 to 15 octets and its colon, as two words from the lowest octet on.
 #[derive(Clone, Copy)]
-struct Words {
+struct Pattern {
     low: u64,
     high: u64,
-    len: usize,
+    // Which bits have to agree: all of hyphens and the colon, all but bit 5 of letters, which makes
+    // the case; among token characters no other than a letter differs from one in that bit alone.
+    low_mask: u64,
+    high_mask: u64,
     name: HeaderName,
+    len: u8,
+    // The index of another one with the same hash; 255 for none.
+    next: u8,
 }
 
-// In the order of ALL; those of more than 16 octets are left out.
-static WORDS: [Words; ALL.len()] = {
-    let mut words = [Words { low: 0, high: 0, len: 0, name: HeaderName::Other }; ALL.len()];
+/// A hash of the first three octets in any case.
+#[inline]
+const fn hash(low: u64) -> usize {
+    let folded = (low & 0x00ff_ffff) | 0x0020_2020;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize
+}
+
+// In the order of ALL. What is more frequent comes first among those of one hash.
+static PATTERNS: [Pattern; ALL.len()] = TABLES.0;
+
+// By hash, the index of the first pattern; 255 for none.
+static FIRST: [u8; 256] = TABLES.1;
+
+const FREQUENT: &[HeaderName] =
+    &[HeaderName::ContentLength, HeaderName::ContentType, HeaderName::Contact];
+
+const TABLES: ([Pattern; ALL.len()], [u8; 256]) = {
+    const NONE: Pattern = Pattern {
+        low: 0,
+        high: 0,
+        low_mask: u64::MAX,
+        high_mask: u64::MAX,
+        name: HeaderName::Other,
+        len: 0,
+        next: u8::MAX,
+    };
+    let (mut patterns, mut first) = ([NONE; ALL.len()], [u8::MAX; 256]);
+    // Each is put before those that are there: the frequent ones last.
     let mut i = 0;
-    while i < ALL.len() {
-        let text = ALL[i].1.as_bytes();
-        words[i].name = ALL[i].0;
-        words[i].len = text.len();
+    while i < ALL.len() + FREQUENT.len() {
+        let (index, again) =
+            if i < ALL.len() { (i, false) } else { (FREQUENT[i - ALL.len()] as usize, true) };
+        let text = ALL[index].1.as_bytes();
+        i += 1;
+        let mut rare = true;
         let mut n = 0;
-        while text.len() <= 16 && n < text.len() {
+        while n < FREQUENT.len() {
+            rare &= FREQUENT[n] as usize != index;
+            n += 1;
+        }
+        if text.len() < 2 || text.len() > 15 || rare == again {
+            continue;
+        }
+        let mut pattern = NONE;
+        (pattern.low_mask, pattern.high_mask) = (0, 0);
+        let mut n = 0;
+        while n <= text.len() {
+            let octet = if n < text.len() { text[n] } else { b':' };
+            let mask: u64 = if octet.is_ascii_alphabetic() { 0xdf } else { 0xff };
+            let (octet, shift) = (octet as u64, 8 * (n % 8));
             if n < 8 {
-                words[i].low |= (text[n] as u64) << (8 * n);
+                pattern.low |= octet << shift;
+                pattern.low_mask |= mask << shift;
             } else {
-                words[i].high |= (text[n] as u64) << (8 * (n - 8));
+                pattern.high |= octet << shift;
+                pattern.high_mask |= mask << shift;
             }
             n += 1;
         }
-        i += 1;
+        pattern.name = ALL[index].0;
+        pattern.len = text.len() as u8;
+        let slot = hash(pattern.low);
+        pattern.next = first[slot];
+        first[slot] = index as u8;
+        patterns[index] = pattern;
     }
-    words
+    (patterns, first)
 };
 
-// Indices into WORDS by hash, with linear probing; 255 ends a search.
-static SLOTS: [u8; 512] = {
-    let mut slots = [u8::MAX; 512];
-    let mut i = 0;
-    while i < WORDS.len() {
-        if WORDS[i].low != 0 {
-            let mut at = hash(WORDS[i].low, WORDS[i].high);
-            while slots[at] != u8::MAX {
-                at = (at + 1) & 511;
-            }
-            slots[at] = i as u8;
-        }
-        i += 1;
-    }
-    slots
-};
-
-// The names that do not fit into two words.
+// The names that do not fit into a pattern.
 const LONG: &[HeaderName] = &[
     HeaderName::AuthenticationInfo,
     HeaderName::ContentDisposition,
+    HeaderName::ContentEncoding,
+    HeaderName::ContentLanguage,
     HeaderName::ContentTransferEncoding,
     HeaderName::PAccessNetworkInfo,
     HeaderName::PAssertedIdentity,
+    HeaderName::PAssociatedUri,
     HeaderName::PCalledPartyId,
     HeaderName::PPreferredIdentity,
     HeaderName::ProxyAuthenticate,
@@ -328,6 +328,7 @@ const LONG: &[HeaderName] = &[
     HeaderName::RequestDisposition,
     HeaderName::ResourcePriority,
     HeaderName::SubscriptionState,
+    HeaderName::WwwAuthenticate,
 ];
 
 static SHORT: [HeaderName; 256] = {
@@ -362,10 +363,7 @@ mod tests {
             assert_eq!(HeaderName::parse(&text.to_lowercase()), name);
             let line = format!("{text}: a value that is long enough");
             if text.len() < 16 {
-                assert_eq!(
-                    HeaderName::before_colon(line.as_bytes()),
-                    Some((name, text.len(), text.len()))
-                );
+                assert_eq!(HeaderName::before_colon(line.as_bytes()), Some((name, text.len())));
             }
             if let Some(c) = name.compact() {
                 assert_eq!(HeaderName::parse(&c.to_string()), name);

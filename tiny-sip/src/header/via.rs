@@ -59,7 +59,9 @@ impl<'a> Via<'a> {
         cursor.blanks();
         let host = read_host(cursor)?;
         let port = if cursor.eat_spaced(b':') {
-            Some(read_port(cursor.run_short(chars::HOST))?)
+            let (port, len) = crate::uri::leading_port(cursor.bytes()).ok_or(Flaw::Port)?;
+            cursor.take(len);
+            Some(port)
         } else {
             None
         };
@@ -69,11 +71,57 @@ impl<'a> Via<'a> {
     }
 
     /// Reads the first element of a line; others may follow.
+    #[inline]
     pub(crate) fn first(line: &'a str) -> Result<Self, Flaw> {
+        match Self::usual(line) {
+            Some(via) => Ok(via),
+            None => Self::first_of_any(line),
+        }
+    }
+
+    #[inline(never)]
+    fn first_of_any(line: &'a str) -> Result<Self, Flaw> {
         let mut cursor = Cursor::new(line);
         let via = Self::read(&mut cursor)?;
         cursor.end_of_element()?;
         Ok(via)
+    }
+
+    /// The only element of a line, if it is of the usual form: a known transport, a host, perhaps
+    /// a port, then a branch and perhaps an empty rport. `None` tells nothing.
+    #[inline]
+    fn usual(text: &'a str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let rest = bytes.strip_prefix(b"SIP/2.0/")?;
+        let ([b'U', b'D', b'P', b' ', sent_by @ ..]
+        | [b'T', b'C', b'P', b' ', sent_by @ ..]
+        | [b'T', b'L', b'S', b' ', sent_by @ ..]) = rest
+        else {
+            return None;
+        };
+        let mut at = chars::span(sent_by, chars::HOST);
+        let host = text.get(12..12 + at).filter(|host| !host.is_empty())?;
+        let mut port = None;
+        if sent_by.get(at) == Some(&b':') {
+            let (number, len) = crate::uri::leading_port(&sent_by[at + 1..])?;
+            port = Some(number);
+            at += 1 + len;
+        }
+        let params = text.get(12 + at..)?;
+        let value = params.as_bytes().strip_prefix(b";branch=")?;
+        let len = chars::span(value, chars::TOKEN);
+        if len == 0 || !matches!(&value[len..], b"" | b";rport") {
+            return None;
+        }
+        Some(Self {
+            transport: text.get(8..11)?,
+            host,
+            port,
+            params: Params::checked(params),
+            branch: params.get(8..8 + len),
+            text,
+            len: text.len(),
+        })
     }
 
     /// The branch parameter, which identifies the transaction.
@@ -148,10 +196,6 @@ impl fmt::Display for Via<'_> {
 fn read_host<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Flaw> {
     let len = crate::uri::host_len(cursor.bytes()).ok_or(Flaw::Host)?;
     Ok(cursor.take(len))
-}
-
-fn read_port(digits: &str) -> Result<u16, Flaw> {
-    crate::uri::port(digits.as_bytes()).ok_or(Flaw::Port)
 }
 
 /// The elements of one line, separated by commas. It ends after the first malformed one.

@@ -38,8 +38,8 @@ pub enum Defect {
     /// A header line without a name or a colon.
     #[error("malformed header line")]
     HeaderLine,
-    /// A CR that ends no line.
-    #[error("a CR without LF in the head")]
+    /// A CR that ends no line, or a NUL that is not quoted.
+    #[error("a CR or NUL in the head where it may not be")]
     Control,
     /// A head that is not UTF-8.
     #[error("the head is not UTF-8")]

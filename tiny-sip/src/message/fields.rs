@@ -38,6 +38,9 @@ impl<'a> Iterator for Addresses<'a> {
             let found = lines.iter().position(|line| line.name == self.name)?;
             self.line += found + 1;
             let value = self.message.value(&lines[found]);
+            if let Some(address) = NameAddr::usual(value) {
+                return Some(Ok(address));
+            }
             // `*` is no address (§10.2.2).
             if value != "*" {
                 self.rest = Some(NameAddrs::new(value));
@@ -61,12 +64,14 @@ impl Message {
 
     /// From.
     pub fn from(&self) -> Fallible<NameAddr<'_>> {
-        self.required(H::From, NameAddr::parse)
+        let value = self.header(H::From).ok_or(HeaderError::Missing(H::From))?;
+        NameAddr::parse_as(value, H::From)
     }
 
     /// To.
     pub fn to(&self) -> Fallible<NameAddr<'_>> {
-        self.required(H::To, NameAddr::parse)
+        let value = self.header(H::To).ok_or(HeaderError::Missing(H::To))?;
+        NameAddr::parse_as(value, H::To)
     }
 
     /// Call-ID: one word without blanks.
@@ -83,6 +88,15 @@ impl Message {
     /// CSeq.
     pub fn cseq(&self) -> Fallible<CSeq<'_>> {
         self.required(H::CSeq, CSeq::parse)
+    }
+
+    /// The first Contact address: the remote target of a dialog (§12.1). `*` is none.
+    pub fn contact(&self) -> Fallible<NameAddr<'_>> {
+        let value = self.header(H::Contact).ok_or(HeaderError::Missing(H::Contact))?;
+        if value == "*" {
+            return Err(HeaderError::Missing(H::Contact));
+        }
+        NameAddr::first_as(value, H::Contact)
     }
 
     /// Every Contact address. `*` is none: see [`Message::is_contact_star`].

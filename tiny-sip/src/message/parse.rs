@@ -179,6 +179,7 @@ fn index(
         }
         // The usual case, a known name and its colon, is told in one step.
         let known = data.get(pos..).and_then(HeaderName::before_colon);
+        let known = known.map(|(name, len)| (name, len, len));
         let Some((name, name_len, colon)) = known.or_else(|| any_name(data, pos, end)) else {
             head.set(Defect::HeaderLine);
             pos = next;
@@ -366,14 +367,21 @@ fn content_length(value: &[u8], before: Length) -> Length {
     octets.map_or(Length::Bad, Length::Octets)
 }
 
-/// UTF-8, and CR only before LF. Other control characters may be in a quoted string (§25.1
-/// `quoted-pair`).
+/// UTF-8, CR only before LF, NUL only after a backslash. Other control characters, too, have their
+/// place in quoted strings alone (§25.1 `quoted-pair`), but do no harm elsewhere.
 fn check_text(head: &[u8]) -> Result<(), Defect> {
-    let next = head.iter().skip(1).chain([&b'\0']);
-    if head.iter().zip(next).any(|(&b, &next)| b == b'\r' && next != b'\n') {
+    if (0..head.len()).any(|i| is_harmful(head, i)) {
         return Err(Defect::Control);
     }
     if std::str::from_utf8(head).is_err() { Err(Defect::Encoding) } else { Ok(()) }
+}
+
+fn is_harmful(head: &[u8], i: usize) -> bool {
+    match head[i] {
+        b'\r' => head.get(i + 1) != Some(&b'\n'),
+        0 => i == 0 || head[i - 1] != b'\\',
+        _ => false,
+    }
 }
 
 /// A copy in which what [`check_text`] objects to is replaced, so that the rest can be read.
@@ -381,9 +389,7 @@ fn blank_out(data: &[u8], end: usize) -> Bytes {
     let utf8 = std::str::from_utf8(&data[..end]).is_ok();
     let mut copy = BytesMut::from(data);
     for i in 0..end {
-        let b = copy[i];
-        let lone = b == b'\r' && copy.get(i + 1) != Some(&b'\n');
-        if lone || (b >= 0x80 && !utf8) {
+        if is_harmful(&copy, i) || (copy[i] >= 0x80 && !utf8) {
             copy[i] = b'?';
         }
     }

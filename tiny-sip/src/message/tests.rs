@@ -130,6 +130,7 @@ fn bad_lines_leave_the_others_readable() {
         (": no name", Defect::HeaderLine),
         ("b@d: name", Defect::HeaderLine),
         ("X: a\rb", Defect::Control),
+        ("X: a\0b", Defect::Control),
     ] {
         let text = format!("BYE sip:a SIP/2.0\r\nTo: x\r\n{bad}\r\nFrom: y\r\n\r\n");
         let Err(ParseError::Request { partial: Some(m), what: found }) = parse(&text) else {
@@ -264,5 +265,8 @@ fn every_typed_header_field() {
 fn a_contact_of_a_star_is_no_address() {
     let m = request("Contact: *\r\n");
     assert!(m.is_contact_star() && m.contacts().next().is_none());
+    assert_eq!(m.contact().map(|_| ()), Err(HeaderError::Missing(HeaderName::Contact)));
+    let m = request("m: a <sip:b>;q=1, <sip:c>\r\n");
+    assert_eq!(m.contact().unwrap().uri.as_str(), "sip:b");
     assert!(!request("Contact: *\r\nContact: <sip:a>\r\n").is_contact_star());
 }

@@ -27,7 +27,7 @@ mod ours {
         black_box(message.to().unwrap());
         black_box(message.call_id().unwrap());
         black_box(message.cseq().unwrap());
-        black_box(message.contacts().next().unwrap().unwrap());
+        black_box(message.contact().unwrap());
         black_box(&message);
     }
 
@@ -39,7 +39,7 @@ mod ours {
             to_host: message.to().unwrap().uri.host().into(),
             call_id: message.call_id().unwrap().into(),
             cseq: message.cseq().unwrap().number,
-            contact_user: message.contacts().next().unwrap().unwrap().uri.user().unwrap().into(),
+            contact_user: message.contact().unwrap().uri.user().unwrap().into(),
         }
     }
 }
