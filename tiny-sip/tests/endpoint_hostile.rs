@@ -125,3 +125,37 @@ proptest! {
         net.assert_empty();
     }
 }
+
+/// Found by fuzzing: the 420 could not be written, and its transaction had no timer to end it.
+#[test]
+fn a_request_whose_answer_cannot_be_written_leaves_nothing_behind() {
+    let options = SAMPLES[4];
+    let nul = options.replace("Require: a, b", "Require: a\0b");
+    let mut unwritable = Config::default();
+    unwritable.user_agent = Some("two\r\nlines".into());
+    for (config, text) in [(Config::default(), &*nul), (unwritable, options)] {
+        let mut net = Net::new(1);
+        net.add("10.0.0.2:5060", "bob", config);
+        net.inject("10.0.0.9:5060", "10.0.0.2:5060", text);
+        net.settle();
+        net.assert_empty();
+    }
+}
+
+/// Found by fuzzing: an empty Call-ID in a 2xx came back in our ACK.
+#[test]
+fn a_response_with_another_call_id_or_from_tag_is_dropped() {
+    for (from, to) in
+        [("Call-ID: ", "Call-ID: x"), ("Call-ID: ", "Call-ID:  \r\nX: "), (";tag=", ";tag=x")]
+    {
+        let mut net = Net::new(1);
+        net.add("10.0.0.1:5060", "alice", Config::default());
+        net.invite(0, "sip:bob@10.0.0.9");
+        let invite = net.caught();
+        let ok = endpoint_net::answer(&invite, "200 OK", "b", "Contact: <sip:b@10.0.0.9>\r\n");
+        net.inject("10.0.0.9:5060", "10.0.0.1:5060", &ok.replacen(from, to, 1));
+        assert_eq!((net.count("ACK"), net.endpoint(0).stats().dropped_responses), (0, 1), "{ok}");
+        net.inject("10.0.0.9:5060", "10.0.0.1:5060", &ok);
+        assert_eq!(net.count("ACK"), 1);
+    }
+}

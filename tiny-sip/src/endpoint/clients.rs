@@ -4,7 +4,7 @@
 use super::fingerprint::Fingerprint;
 use super::outgoing::Request;
 use super::{AccountKey, CallKey, Cause, Due, Endpoint, RequestKey};
-use crate::header::HeaderName;
+use crate::header::{HeaderName, NameAddr};
 use crate::message::Message;
 use crate::method::Method;
 use crate::transaction::{Action, Actions, Client, ClientEvent, InviteClient, Timer, TimerSlot};
@@ -61,6 +61,22 @@ pub(crate) struct ClientTx {
     pub(crate) winner: Option<Fingerprint>,
     /// The other dialogs of a fork that answered 2xx, with their ACKs.
     pub(crate) strays: Vec<(Fingerprint, Bytes, Flow)>,
+}
+
+impl ClientTx {
+    /// Whether a response of this branch and method can be meant: From tag and Call-ID are those of
+    /// the request (RFC 3261 §8.2.6.2), and To can be read. What it says goes into a dialog, and from
+    /// there into our ACK and BYE.
+    fn is_answered_by(&self, response: &Message) -> bool {
+        let (Ok(from), Ok(_), Ok(call_id)) = (response.from(), response.to(), response.call_id())
+        else {
+            return false;
+        };
+        self.request.as_ref().is_none_or(|request| {
+            *request.call_id == *call_id
+                && NameAddr::parse(&request.from).is_ok_and(|own| own.tag() == from.tag())
+        })
+    }
 }
 
 impl Endpoint {
@@ -121,6 +137,10 @@ impl Endpoint {
             self.counters.dropped_responses += 1;
             return;
         };
+        if !self.clients.get(key).is_some_and(|client| client.is_answered_by(&message)) {
+            self.counters.dropped_responses += 1;
+            return;
+        }
         let status = message.status().map_or(0, |status| status.code());
         self.client_event(now, key, ClientEvent::of_status(status), Some(&message));
     }

@@ -240,7 +240,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// A response of the endpoint's own making.
+    /// A response of the endpoint's own making. A request that cannot be answered, because what the
+    /// response would repeat of it cannot be written, is forgotten: no timer would ever remove it.
     pub(crate) fn respond_core(
         &mut self,
         now: Instant,
@@ -248,8 +249,14 @@ impl Endpoint {
         status: u16,
         extra: &[(HeaderName, &str)],
     ) {
-        // It fails only for a transaction that has its final response.
-        let _ = self.respond_with(now, key, status, "", extra, &Headers::new(), None);
+        for extra in [extra, &[]] {
+            match self.respond_with(now, key, status, "", extra, &Headers::new(), None) {
+                Err(Error::Header { .. }) => {}
+                // Given, or there is a final response already.
+                _ => return,
+            }
+        }
+        self.remove_server(key);
     }
 
     /// Whether an INVITE still waits for its final response.
