@@ -53,7 +53,8 @@ impl Date {
             minute: number(20, 2) as u8,
             second: number(23, 2) as u8,
         };
-        let leap = date.year % 4 == 0 && (date.year % 100 != 0 || date.year % 400 == 0);
+        let divides = |n| date.year.is_multiple_of(n);
+        let leap = divides(4) && (!divides(100) || divides(400));
         let days = match date.month {
             2 => 28 + u8::from(leap),
             4 | 6 | 9 | 11 => 30,
