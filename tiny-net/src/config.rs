@@ -46,10 +46,28 @@ pub struct Config {
     pub rtp_receive_buffer: usize,
     /// `SO_SNDBUF` asked for a media socket, in bytes. Default 256 KiB.
     pub rtp_send_buffer: usize,
-    /// How long a name look-up may take. Default 5 s.
+    /// How long one name look-up may take; finding a server takes three in a row at most. Default
+    /// 5 s.
     pub resolve_timeout: Duration,
-    /// Addresses taken from one look-up. Default 16.
+    /// Servers and addresses tried for one next hop. Default 16.
     pub max_resolved: usize,
+    /// How long the addresses of one family wait for those of the other. Default 50 ms (RFC 8305
+    /// §3).
+    pub resolution_delay: Duration,
+    /// How long a server whose addresses are known waits for its peers' to be looked up; later
+    /// ones are left out. Default 1 s.
+    pub dns_patience: Duration,
+    /// Whether an IPv6 address is tried before an IPv4 address of the same server. Default true
+    /// (RFC 8305 §4); an address without a route comes last anyway.
+    pub prefer_ipv6: bool,
+    /// Answers kept, absent names included. Default 1,024.
+    pub dns_cache_entries: usize,
+    /// The longest that an answer is kept, whatever its TTL says. Default 1 day.
+    pub dns_max_ttl: Duration,
+    /// The longest that an absent name is kept. Default 5 min (RFC 2308 §5 warns beyond 3 h).
+    pub dns_negative_ttl: Duration,
+    /// Searches under way at once; a further one fails. Default 1,024.
+    pub dns_max_searches: usize,
 }
 
 impl Default for Config {
@@ -73,6 +91,13 @@ impl Default for Config {
             rtp_send_buffer: 256 << 10,
             resolve_timeout: Duration::from_secs(5),
             max_resolved: 16,
+            resolution_delay: Duration::from_millis(50),
+            dns_patience: Duration::from_secs(1),
+            prefer_ipv6: true,
+            dns_cache_entries: 1024,
+            dns_max_ttl: Duration::from_secs(86_400),
+            dns_negative_ttl: Duration::from_secs(300),
+            dns_max_searches: 1024,
         }
     }
 }

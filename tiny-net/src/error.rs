@@ -87,6 +87,35 @@ pub enum ResolveError {
         /// The name asked for.
         host: String,
     },
+    /// The name servers answered with a failure of their own.
+    #[error("the name servers cannot answer for host {host}")]
+    ServerFailure {
+        /// The name asked for.
+        host: String,
+    },
+    /// The domain says that it offers no SIP by any transport that we can use.
+    #[error("{host} does not offer SIP by any transport of this client")]
+    NotOffered {
+        /// The name asked for.
+        host: String,
+    },
+    /// The URI asks for a transport that we do not have, or that `sips` forbids.
+    #[error("no transport for {host}: {} is {}", wanted(*.transport, *.secure), why_not(*.transport, *.secure))]
+    NoTransport {
+        /// The name asked for.
+        host: String,
+        /// The transport asked for.
+        transport: Option<Transport>,
+        /// Whether the URI is a `sips` URI.
+        secure: bool,
+    },
+    /// Too many searches are under way, see
+    /// [`Config::dns_max_searches`](crate::Config::dns_max_searches).
+    #[error("too many searches are under way to look up host {host}")]
+    TooMany {
+        /// The name asked for.
+        host: String,
+    },
     /// The look-up itself failed.
     #[error("cannot look up host {host}: {source}")]
     Io {
@@ -95,4 +124,19 @@ pub enum ResolveError {
         /// The system's words.
         source: io::Error,
     },
+}
+
+fn wanted(transport: Option<Transport>, secure: bool) -> &'static str {
+    match transport {
+        Some(transport) => transport.via_name(),
+        None if secure => "a secure transport",
+        None => "any transport",
+    }
+}
+
+fn why_not(transport: Option<Transport>, secure: bool) -> &'static str {
+    match (transport, secure) {
+        (Some(Transport::Udp), true) => "not allowed for a sips URI",
+        _ => "not available here",
+    }
 }

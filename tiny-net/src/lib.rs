@@ -5,7 +5,8 @@
 //! - [`SipTransports`]: the datagram sockets and stream connections of one engine, one await point.
 //! - [`NetEvent`]: what the network tells a core.
 //! - [`rtp`]: pairs of media sockets for a media thread.
-//! - [`resolve`]: host names to targets, and our own address as a target sees it.
+//! - [`locate`]: the servers of a SIP domain (RFC 3263), as a machine in virtual time.
+//! - [`resolve`]: the same over real name servers, and our own address as a target sees it.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
 //! - [`pcapng`]: captures that Wireshark reads.
 //! - [`Config`]: every limit.
@@ -13,6 +14,7 @@
 mod config;
 mod error;
 mod event;
+pub mod locate;
 pub mod pcapng;
 pub mod resolve;
 pub mod rtp;

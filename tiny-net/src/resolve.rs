@@ -1,26 +1,26 @@
 //! From a host name to targets, and from a target to our own address.
 //!
-//! Today a name is looked up by the system (A and AAAA, the hosts file) and the transport is the one
-//! asked for, else TLS for `sips`, else UDP. NAPTR and SRV (RFC 3263 §4.1, §4.2) will come in
-//! behind [`targets`], which already has their shape: several targets, best first.
+//! A [`Resolver`] runs the machine of [`locate`](crate::locate) (all of RFC 3263) over a [`Dns`]:
+//! the system's name servers, others, or a simulation. It remembers answers for as long as their
+//! TTL says.
 
+mod dns;
+#[cfg(test)]
+mod tests;
+
+pub use crate::locate::Query;
+pub use dns::{Dns, SystemDns};
+
+use crate::locate::{Answer, Located, Locator, Outcome, SearchId};
 use crate::{Config, ResolveError};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use tiny_sak::Transport;
-
-/// A next hop as a URI or Via names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
-    /// A name or an IP literal, with or without brackets.
-    pub host: String,
-    /// The port, when the URI has one.
-    pub port: Option<u16>,
-    /// The transport, when the URI has one.
-    pub transport: Option<Transport>,
-    /// True for a `sips` URI.
-    pub secure: bool,
-}
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tiny_sak::{Output, Rng, Transport};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// One way to reach a next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,23 +33,186 @@ pub struct Target {
     pub local: IpAddr,
 }
 
-/// The ways to reach a next hop, best first, never empty.
+/// Finds next hops, and remembers what it was told. Clones share what is known.
+///
+/// ```
+/// # async fn demo() -> Result<(), tiny_net::ResolveError> {
+/// use tiny_net::{Config, resolve::{Query, Resolver}};
+///
+/// let resolver = Resolver::new(&Config::default());
+/// for target in resolver.targets(Query::new("example.com")).await? {
+///     println!("{} {}", target.transport, target.addr); // try these in order
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Resolver(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    dns: Arc<dyn Dns>,
+    // Forked for each task.
+    rng: Mutex<Option<Rng>>,
+    task: Mutex<Option<mpsc::UnboundedSender<Command>>>,
+}
+
+enum Command {
+    Locate(Query, oneshot::Sender<Result<Vec<Target>, ResolveError>>),
+    Forget,
+}
+
+impl Resolver {
+    /// Asks the system's name servers.
+    pub fn new(config: &Config) -> Self {
+        Self::with_dns(config, Arc::new(SystemDns::new(config)), None)
+    }
+
+    /// Asks something else. Without an [`Rng`] the choice among servers of equal priority is
+    /// seeded by the system.
+    pub fn with_dns(config: &Config, dns: Arc<dyn Dns>, rng: Option<Rng>) -> Self {
+        let (rng, task) = (Mutex::new(rng), Mutex::new(None));
+        Self(Arc::new(Shared { config: config.clone(), dns, rng, task }))
+    }
+
+    /// The ways to reach a next hop in the order to be tried (RFC 3263 §4.3), never empty. Those
+    /// that the system has no route to come last.
+    ///
+    /// # Errors
+    /// [`ResolveError`] names the host.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time enabled.
+    pub async fn targets(&self, query: Query) -> Result<Vec<Target>, ResolveError> {
+        let host = query.host.clone();
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Locate(query, reply));
+        // The task ends early only with its runtime.
+        answer.await.unwrap_or(Err(ResolveError::ServerFailure { host }))
+    }
+
+    /// Forgets every answer and reads the system's settings again: for a change of network.
+    pub fn forget(&self) {
+        self.0.dns.reload();
+        let task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = &*task {
+            let _ = task.send(Command::Forget);
+        }
+    }
+
+    fn tell(&self, command: Command) {
+        let mut task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = task.as_ref().filter(|sender| !sender.is_closed()) {
+            let _ = sender.send(command);
+            return;
+        }
+        let (sender, commands) = mpsc::unbounded_channel();
+        let rng = match &mut *self.0.rng.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(rng) => rng.fork(),
+            // Only a choice among equals depends on it.
+            None => Rng::from_os().unwrap_or_else(|_| Rng::from_seed(0)),
+        };
+        let driver = Driver {
+            locator: Locator::new(&self.0.config, rng),
+            dns: Arc::clone(&self.0.dns),
+            callers: HashMap::new(),
+            look_ups: JoinSet::new(),
+        };
+        tokio::spawn(driver.run(commands));
+        let _ = sender.send(command);
+        *task = Some(sender);
+    }
+}
+
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}
+
+/// Runs the machine; ends with the last [`Resolver`].
+struct Driver {
+    locator: Locator,
+    dns: Arc<dyn Dns>,
+    callers: HashMap<SearchId, oneshot::Sender<Result<Vec<Target>, ResolveError>>>,
+    look_ups: JoinSet<Answer>,
+}
+
+impl Driver {
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let far = Duration::from_secs(3600);
+        loop {
+            let deadline = self.drain().unwrap_or_else(|| Instant::now() + far);
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(Command::Forget) => self.locator.forget(),
+                    Some(Command::Locate(query, reply)) => {
+                        let id = self.locator.locate(Instant::now(), query);
+                        self.callers.insert(id, reply);
+                    }
+                },
+                Some(answer) = self.look_ups.join_next(), if !self.look_ups.is_empty() => {
+                    // A look-up that panicked times out.
+                    self.locator.handle(Instant::now(), answer.ok());
+                }
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    self.locator.handle(Instant::now(), None);
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Option<Instant> {
+        loop {
+            match self.locator.poll(Instant::now()) {
+                Output::Transmit(question) => {
+                    let dns = Arc::clone(&self.dns);
+                    self.look_ups.spawn(async move {
+                        let outcome: Outcome = dns.look_up(&question).await;
+                        Answer { question, outcome }
+                    });
+                }
+                Output::Event(Located { id, result }) => {
+                    if let Some(caller) = self.callers.remove(&id) {
+                        let _ = caller.send(result.map(with_routes));
+                    }
+                }
+                Output::Timeout(deadline) => {
+                    self.callers.retain(|id, caller| {
+                        let gone = caller.is_closed();
+                        if gone {
+                            self.locator.cancel(*id);
+                        }
+                        !gone
+                    });
+                    return deadline;
+                }
+            }
+        }
+    }
+}
+
+fn with_routes(hops: Vec<crate::locate::Hop>) -> Vec<Target> {
+    let target = |hop: crate::locate::Hop| {
+        let nowhere = match hop.addr {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = local_address_for(hop.addr).unwrap_or(nowhere);
+        Target { transport: hop.transport, addr: hop.addr, local }
+    };
+    let mut targets: Vec<Target> = hops.into_iter().map(target).collect();
+    // RFC 8305's order within what can be reached at all.
+    targets.sort_by_key(|t| t.local.is_unspecified());
+    targets
+}
+
+/// One search by a [`Resolver`] of its own, which forgets everything afterwards.
 ///
 /// # Errors
 /// [`ResolveError`] names the host.
 pub async fn targets(query: &Query, config: &Config) -> Result<Vec<Target>, ResolveError> {
-    let default = if query.secure { Transport::Tls } else { Transport::Udp };
-    let transport = query.transport.unwrap_or(default);
-    let port = query.port.unwrap_or(transport.default_port());
-    let found = resolve(&query.host, port, config).await?;
-    let target = |addr: SocketAddr| {
-        let nowhere = match addr {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        };
-        Target { transport, addr, local: local_address_for(addr).unwrap_or(nowhere) }
-    };
-    Ok(found.into_iter().map(target).collect())
+    Resolver::new(config).targets(query.clone()).await
 }
 
 /// The addresses of a host, in the system's order of preference, never empty.
@@ -102,51 +265,4 @@ pub fn local_address_for(remote: SocketAddr) -> io::Result<IpAddr> {
     let socket = std::net::UdpSocket::bind((any, 0))?;
     socket.connect(remote)?;
     Ok(socket.local_addr()?.ip())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn query(host: &str) -> Query {
-        Query { host: host.into(), port: None, transport: None, secure: false }
-    }
-
-    #[tokio::test]
-    async fn literals_need_no_look_up_and_ports_default_by_transport() {
-        let config = Config::default();
-        let all = targets(&query("127.0.0.1"), &config).await.unwrap();
-        assert_eq!(all.len(), 1);
-        assert_eq!(all[0].addr, "127.0.0.1:5060".parse().unwrap());
-        assert_eq!(all[0].transport, Transport::Udp);
-        assert_eq!(all[0].local, IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let secure = Query { secure: true, ..query("[::1]") };
-        let all = targets(&secure, &config).await.unwrap();
-        assert_eq!(
-            (all[0].transport, all[0].addr),
-            (Transport::Tls, "[::1]:5061".parse().unwrap())
-        );
-        let tcp = Query { port: Some(7), transport: Some(Transport::Tcp), ..query("10.1.2.3") };
-        let all = targets(&tcp, &config).await.unwrap();
-        assert_eq!(
-            (all[0].transport, all[0].addr),
-            (Transport::Tcp, "10.1.2.3:7".parse().unwrap())
-        );
-    }
-
-    #[tokio::test]
-    async fn localhost_is_found_through_the_system() {
-        let all = resolve("localhost", 5060, &Config::default()).await.unwrap();
-        assert!(all.iter().all(|a| a.ip().is_loopback() && a.port() == 5060), "{all:?}");
-    }
-
-    #[tokio::test]
-    async fn an_unknown_name_is_named_in_the_error() {
-        let config = Config { resolve_timeout: Duration::from_secs(2), ..Config::default() };
-        let error = resolve("no-such-host.invalid", 5060, &config).await.unwrap_err();
-        assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
-        let error = resolve("", 5060, &config).await.unwrap_err();
-        assert!(matches!(error, ResolveError::NotFound { .. }));
-    }
 }

@@ -15,6 +15,9 @@ use tiny_sak::{Flow, Transport};
 #[cfg(test)]
 mod tests;
 
+/// What this build can carry, in the order of preference where nobody has one.
+pub(crate) const DRIVERS: &[Transport] = &[Transport::Udp, Transport::Tcp];
+
 /// The datagram sockets, listeners and connections of one engine task.
 ///
 /// It belongs to a tokio runtime with I/O and time enabled. Nothing here waits but

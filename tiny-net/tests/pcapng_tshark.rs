@@ -53,7 +53,7 @@ fn wireshark_reads_sip_over_udp_and_tcp_and_finds_the_rtp() {
     let Some(sip) =
         tshark(&path, &["-Y", "sip.Method == INVITE", "-T", "fields", "-e", "sip.Call-ID"])
     else {
-        println!("skipped: tshark not installed");
+        eprintln!("skipped: tshark not installed");
         return;
     };
     assert_eq!(sip.lines().collect::<Vec<_>>(), ["c-UDP", "c-TCP"]);
