@@ -90,6 +90,10 @@ impl<P: MediaPlane> Core<P> {
             local
         });
         let mut media = LocalMedia::audio(ports.0, codecs.collect()).with_telephone_events();
+        // Many peers know events at 8000 Hz only, whatever the codec beside them.
+        if !media.codecs.iter().any(|c| c.is_telephone_event() && c.clock_rate == 8000) {
+            media.codecs.push(LocalCodec::telephone_event(8000));
+        }
         media.rtcp_port = (ports.1 != ports.0.wrapping_add(1)).then_some(ports.1);
         media.direction = way;
         media.ptime = self.config.ptime_ms;
