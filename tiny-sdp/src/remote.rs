@@ -106,7 +106,8 @@ impl<'a> RemoteMedia<'a> {
         match &self.host {
             None => true,
             Some(Host::Name(name)) => {
-                name.len() >= 8 && name.as_str()[name.len() - 8..].eq_ignore_ascii_case(".invalid")
+                let at = name.len().saturating_sub(".invalid".len());
+                name.as_str().get(at..).is_some_and(|end| end.eq_ignore_ascii_case(".invalid"))
             }
             Some(host) => host.is_unspecified(),
         }

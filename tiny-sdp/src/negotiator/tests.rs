@@ -190,6 +190,14 @@ fn hold_as_rfc2543_did_it_stops_our_sending() {
     assert_eq!(got.session.audio().unwrap().direction, Direction::SendRecv);
 }
 
+/// Found by fuzzing: the end of the name was sought in the middle of a character.
+#[test]
+fn a_host_name_that_is_not_ascii_is_no_hold() {
+    let text = offer("IP4 host.b\u{0493}xle.com", "m=audio 4000 RTP/AVP 0\r\n");
+    let got = negotiator(1).answer(text.as_bytes(), &bob_has()).unwrap();
+    assert!(!got.session.audio().unwrap().on_hold_by_peer);
+}
+
 #[test]
 fn directions_of_the_session_hold_for_its_streams() {
     let text = offer("IP4 192.0.2.9", "a=sendonly\r\nm=audio 4000 RTP/AVP 0\r\n");
