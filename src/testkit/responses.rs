@@ -63,8 +63,9 @@ impl Server {
         };
         b.state = BranchState::Answered(Box::new(response.clone()));
         if (200..300).contains(&status) {
-            if let Some(bytes) = edit::returned(&response, &[]) {
-                self.reply(now, id, status, bytes);
+            match edit::returned(&response, &[]) {
+                Some(bytes) => self.reply(now, id, status, bytes),
+                None => self.respond(now, id, 502, "", &[]),
             }
             // §16.7 step 10: the first success ends the search.
             self.cancel(now, id);
@@ -108,8 +109,9 @@ impl Server {
                         }
                     }
                 }
-                if let Some(bytes) = edit::returned(response, &extra) {
-                    self.reply(now, id, status, bytes);
+                match edit::returned(response, &extra) {
+                    Some(bytes) => self.reply(now, id, status, bytes),
+                    None => self.respond(now, id, 502, "", &[]),
                 }
             }
             BranchState::GivenUp(status) => self.respond(now, id, *status, "", &[]),

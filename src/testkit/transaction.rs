@@ -139,7 +139,8 @@ impl Server {
         }
     }
 
-    /// Answers a request with a response of the server's own.
+    /// Answers a request with a response of the server's own. A request that cannot be answered,
+    /// because what the response would repeat of it cannot be written, is forgotten.
     pub(super) fn respond(
         &mut self,
         now: Instant,
@@ -151,9 +152,20 @@ impl Server {
         let Some(t) = self.transactions.get(&id) else { return };
         let code = StatusCode::new(status).unwrap_or(StatusCode::BAD_REQUEST);
         let tag = &t.to_tag;
-        let bytes = edit::response(&t.request, t.flow.remote, code, reason, tag, headers);
-        if let Some(bytes) = bytes {
-            self.reply(now, id, code.code(), bytes);
+        let compose =
+            |headers| edit::response(&t.request, t.flow.remote, code, reason, tag, headers);
+        match compose(headers).or_else(|| compose(&[])) {
+            Some(bytes) => self.reply(now, id, code.code(), bytes),
+            None => self.forget(id),
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        if let Some(t) = self.transactions.remove(&id) {
+            self.by_key.remove(&t.key);
+            t.branches.iter().for_each(|b| {
+                self.by_branch.remove(&b.id);
+            });
         }
     }
 
@@ -203,14 +215,7 @@ impl Server {
                     self.timers.insert(now + next, Timer::Answer(id, next));
                 }
             }
-            Timer::End(id) => {
-                if let Some(t) = self.transactions.remove(&id) {
-                    self.by_key.remove(&t.key);
-                    t.branches.iter().for_each(|b| {
-                        self.by_branch.remove(&b.id);
-                    });
-                }
-            }
+            Timer::End(id) => self.forget(id),
             Timer::Request(id, i, interval) => self.send_again(now, id, i, interval),
             Timer::Unanswered(id, i) => self.unanswered(now, id, i),
             Timer::Ringing(id, i) => self.rings_too_long(now, id, i),

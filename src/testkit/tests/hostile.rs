@@ -79,3 +79,28 @@ fn mutated_messages_never_panic_and_leave_nothing_behind() {
     assert_eq!(server.transactions(), 0);
     assert!(now < start + Duration::from_secs(300));
 }
+
+/// Found by fuzzing: a response that could not be written left its transaction behind for ever.
+#[test]
+fn a_request_whose_answer_cannot_be_written_is_answered_without_it_or_forgotten() {
+    let options = SAMPLES[5].replace("MESSAGE", "OPTIONS");
+    let nul = options.replace("Max-Forwards", "Proxy-Require: a\0b\nMax-Forwards");
+    for (domain, text) in [("example.test", &nul), ("two\r\nlines", &SAMPLES[0].to_owned())] {
+        let mut now = Instant::now();
+        let mut server = Server::new(ServerConfig::new(domain), Rng::from_seed(1));
+        let (local, remote) = (SERVER.parse().unwrap(), "192.0.2.1:5060".parse().unwrap());
+        server.bind(Transport::Udp, local);
+        let flow = Flow { transport: Transport::Udp, local, remote };
+        let text = text.replace(", *", "");
+        server.handle(now, NetEvent::Datagram { flow, data: text.replace('\n', "\r\n").into() });
+        loop {
+            match server.poll(now) {
+                Output::Timeout(Some(next)) => now = next,
+                Output::Timeout(None) => break,
+                _ => continue,
+            }
+            server.handle_timeout(now);
+        }
+        assert_eq!(server.transactions(), 0);
+    }
+}
