@@ -151,6 +151,22 @@ fn malformed_requests_get_400_and_other_versions_505_but_acks_and_garbage_nothin
 }
 
 #[test]
+fn a_via_of_another_version_gets_505_where_it_came_from() {
+    // RFC 4475 §3.1.2.16.
+    let text = request("OPTIONS", "", "").replace("SIP/2.0", "SIP/7.0");
+    assert_eq!(status(&ask(&mut net(), &text)), "505 Version Not Supported");
+}
+
+#[test]
+fn an_invite_of_rfc_2543_without_contact_is_taken_to_be_at_its_from() {
+    // RFC 4475 §3.4.1; a branch of RFC 3261 makes the Contact mandatory.
+    let mut net = net();
+    let text = request("INVITE", "", "").replace("z9hG4bK", "old");
+    net.inject(PEER, US, &text);
+    assert!(matches!(net.event(0), Event::Incoming { .. }));
+}
+
+#[test]
 fn an_invite_without_contact_gets_400_and_a_bye_without_dialog_481() {
     assert_eq!(status(&ask(&mut net(), &request("INVITE", "", ""))), "400 Bad Request");
     assert_eq!(

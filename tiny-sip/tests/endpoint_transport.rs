@@ -124,6 +124,7 @@ fn messages_on_a_stream_may_be_cut_anywhere_and_pings_get_pongs() {
     net.inject_stream(PEER, US, &text.replace("Content-Length: 4\r\n", ""));
     net.inject_stream(PEER, US, text);
     assert_eq!(net.ladder(), ["400 Bad Request - Content-Length"]);
+    assert!(matches!(net.event(0), Event::StreamBroken { flow } if flow.remote == addr(PEER)));
 }
 
 #[test]

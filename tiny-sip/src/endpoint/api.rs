@@ -343,6 +343,12 @@ pub enum Event {
         /// What kind of failure.
         cause: Cause,
     },
+    /// What comes over this connection cannot be cut into messages any more (RFC 3261 §18.3): close
+    /// it as soon as what was handed out for it is written.
+    StreamBroken {
+        /// The connection.
+        flow: Flow,
+    },
     /// A flow over which an account is registered closed or failed; it is being registered anew.
     FlowFailed {
         /// Whose.

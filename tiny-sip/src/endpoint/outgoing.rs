@@ -116,8 +116,13 @@ impl Endpoint {
     pub(crate) fn resolved(&mut self, now: Instant, query: super::QueryKey, targets: Vec<Target>) {
         let Some(mut request) = self.pending.remove(query) else { return };
         if targets.is_empty() {
-            let reason = "the next hop cannot be found";
-            return self.request_failed(now, request, Cause::Network, reason);
+            let uri = dialog::next_hop(&request.uri, &request.routes);
+            let reason = match hop(uri, None) {
+                Some(Hop { host, ip: None, .. }) => format!("no address is known for host {host}"),
+                Some(Hop { host, .. }) => format!("no address of ours reaches {host}"),
+                None => "the next hop is no SIP URI".to_owned(),
+            };
+            return self.request_failed(now, request, Cause::Network, &reason);
         }
         // "bounded": nobody has more addresses than this.
         request.targets = targets.into_iter().take(16).collect();
@@ -269,7 +274,13 @@ impl Endpoint {
             .header(HeaderName::CallId, &*request.call_id)
             .cseq(request.cseq, &request.method);
         let account = request.account.and_then(|key| self.accounts.get(key));
-        if request.contact != Contact::None {
+        let outside = request.dialog.is_none() && request.method != Method::Cancel;
+        let common = account.filter(|_| outside).map_or(&[][..], |a| &a.account.headers);
+        // There is one of each of these: the owner's goes in place of ours.
+        let owners = |name: HeaderName| {
+            common.iter().chain(&request.headers).any(|(given, _)| HeaderName::parse(given) == name)
+        };
+        if request.contact != Contact::None && !owners(HeaderName::Contact) {
             let uri = self.contact_uri(account, None, reachable.transport, reachable.local);
             let params = account.map_or("", |account| account.contact_params.as_str());
             w = match request.contact {
@@ -288,18 +299,12 @@ impl Endpoint {
                 w = w.header(HeaderName::Supported, self.supported.as_str());
             }
         }
-        if let Some(agent) = &self.config.user_agent {
+        if let Some(agent) = &self.config.user_agent
+            && !owners(HeaderName::UserAgent)
+        {
             w = w.header(HeaderName::UserAgent, agent);
         }
-        if request.dialog.is_none()
-            && request.method != Method::Cancel
-            && let Some(account) = account
-        {
-            for (name, value) in &account.account.headers {
-                w = w.header_named(name, value);
-            }
-        }
-        for (name, value) in &request.headers {
+        for (name, value) in common.iter().chain(&request.headers) {
             w = w.header_named(name, value);
         }
         if let Some(body) = &request.body {

@@ -51,6 +51,7 @@ impl Endpoint {
                     self.counters.dropped_streams += 1;
                     if self.broken_streams.insert(flow) {
                         self.answer_frame_error(flow, error);
+                        self.event(Event::StreamBroken { flow });
                     }
                     return;
                 }
@@ -132,7 +133,9 @@ impl Endpoint {
     /// "as specific as possible" (§21.4.1); never for an ACK, and only when there is what an answer
     /// needs: a Via to follow and a Call-ID, From, To and CSeq to copy.
     fn reject_malformed(&mut self, flow: Flow, request: &Message, what: crate::message::Defect) {
-        let answerable = request.top_via().is_ok()
+        // A Via of another version is none to follow: the answer goes back where it came from.
+        let other_version = what == crate::message::Defect::Version;
+        let answerable = (other_version || request.top_via().is_ok())
             && [H::From, H::To, H::CallId, H::CSeq]
                 .iter()
                 .all(|name| request.header(*name).is_some());

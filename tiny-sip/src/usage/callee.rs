@@ -9,7 +9,7 @@ use crate::header::HeaderName as H;
 use crate::message::Message;
 use crate::status::StatusCode;
 use std::time::{Duration, Instant};
-use tiny_sak::Flow;
+use tiny_sak::{Flow, id};
 
 const REPEAT_RINGING: Duration = Duration::from_secs(60);
 
@@ -23,8 +23,15 @@ impl Endpoint {
         flow: Flow,
         tag: &str,
     ) {
-        // "Contact … MUST be present" (§8.1.1.8): without it the dialog would lead nowhere.
-        if !matches!(request.contacts().next(), Some(Ok(contact)) if contact.uri.is_sip()) {
+        // "Contact … MUST be present" (§8.1.1.8): without it the dialog would lead nowhere. A peer of
+        // RFC 2543, whose branches have no magic cookie, means the URI of From (RFC 4475 §3.4.1).
+        let old = request.header(H::Contact).is_none()
+            && !request
+                .top_via()
+                .is_ok_and(|via| via.branch().is_some_and(|b| b.starts_with(id::BRANCH_COOKIE)));
+        let from = request.from().ok().filter(|from| old && from.uri.is_sip());
+        let fallback = from.map_or("", |from| from.uri.as_str());
+        if dialog::target_of(&request, fallback).is_empty() {
             return self.respond_core(now, key, 400, &[]);
         }
         if self.calls.len() >= self.config.max_calls {
@@ -45,7 +52,7 @@ impl Endpoint {
                 call_id,
                 local: &local,
                 remote: request.header(H::From).unwrap_or_default(),
-                target: dialog::target_of(&request, ""),
+                target: dialog::target_of(&request, fallback),
                 routes: &routes,
             },
         );
