@@ -26,11 +26,11 @@ pub(super) fn parse(mut data: Bytes, limits: &Limits) -> Result<Message, ParseEr
     };
 
     let mut lines = Lines::new();
-    let head = index(&data, next, ends, limits, &mut lines);
+    let head = index(&data, next, &mut ends, limits, &mut lines);
     let mut defect = start_defect.or(head.defect);
 
     // Nearly every head is printable ASCII and line breaks.
-    if head.odd
+    if ends.odd
         && let Err(what) = check_text(&data[..head.end])
     {
         defect = defect.or(Some(what));
@@ -62,8 +62,6 @@ pub(super) fn parse(mut data: Bytes, limits: &Limits) -> Result<Message, ParseEr
 struct Head {
     end: usize,
     folded: bool,
-    // Whether there is anything else in it than printable ASCII and line breaks.
-    odd: bool,
     length: Length,
     defect: Option<Defect>,
 }
@@ -156,7 +154,7 @@ fn status_line(line: &[u8]) -> (Start, Option<Defect>) {
 fn index(
     data: &[u8],
     mut pos: usize,
-    mut ends: LineEnds<'_>,
+    ends: &mut LineEnds<'_>,
     limits: &Limits,
     lines: &mut Lines,
 ) -> Head {
@@ -174,7 +172,7 @@ fn index(
         }
         // §7.3.1: a line that begins with a blank continues the one before.
         if data.get(next).is_some_and(|b| chars::is_blank(*b)) {
-            (end, next) = end_of_folds(data, &mut ends, end, next);
+            (end, next) = end_of_folds(data, ends, end, next);
             head.folded = true;
         }
         // The usual case, a known name and its colon, is told in one step.
@@ -209,7 +207,6 @@ fn index(
     if head.end > limits.max_head {
         head.set(Defect::HeadTooLarge);
     }
-    head.odd = ends.odd;
     head
 }
 
@@ -267,6 +264,7 @@ struct LineEnds<'a> {
 }
 
 impl<'a> LineEnds<'a> {
+    #[inline]
     fn new(text: &'a [u8]) -> Self {
         Self { text, block: 0, mask: Self::mask(text), split: false, odd: false }
     }

@@ -95,18 +95,20 @@ impl Iterator for Units<'_> {
 /// whom it means, must be in both.
 fn params_agree(a: &Uri<'_>, b: &Uri<'_>) -> bool {
     const DECISIVE: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-    a.params().iter().all(|p| match find(b, p.name) {
-        Some(q) => same_escaped(
-            p.value.unwrap_or_default(),
-            q.value.unwrap_or_default(),
-            !p.name.eq_ignore_ascii_case("method"),
-        ),
-        None => !DECISIVE.iter().any(|name| p.name.eq_ignore_ascii_case(name)),
+    a.params().iter().all(|p| {
+        let mut named = all_named(b, p.name).peekable();
+        if named.peek().is_none() {
+            return !DECISIVE.iter().any(|name| p.name.eq_ignore_ascii_case(name));
+        }
+        // A name may not occur twice; where one does, any of its values will do.
+        let any_case = !p.name.eq_ignore_ascii_case("method");
+        let value = p.value.unwrap_or_default();
+        named.any(|q| same_escaped(value, q.value.unwrap_or_default(), any_case))
     })
 }
 
-fn find<'a>(uri: &Uri<'a>, name: &str) -> Option<Param<'a>> {
-    uri.params().iter().find(|p| same_escaped(p.name, name, true))
+fn all_named<'a>(uri: &Uri<'a>, name: &str) -> impl Iterator<Item = Param<'a>> {
+    uri.params().iter().filter(move |p| same_escaped(p.name, name, true))
 }
 
 /// Header parts are never ignored: each of `a` must be in `b` with the same value.
@@ -141,7 +143,7 @@ fn tel(a: &Uri<'_>, b: &Uri<'_>) -> bool {
                 };
                 plain(p.value.unwrap_or_default()) == plain(q.value.unwrap_or_default())
             };
-            find(b, p.name).is_some_and(same_value)
+            all_named(b, p.name).any(same_value)
         })
     };
     number(a) == number(b) && within(a, b) && within(b, a)

@@ -94,6 +94,8 @@ fn the_rfc_s_examples_of_equal_uris() {
         ("sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0::1]"),
         ("tel:+1-201-555-0123", "tel:+12015550123"),
         ("tel:1;phone-context=+1.2;ext=4-5", "tel:1;ext=45;phone-context=+12"),
+        ("sip:a;x=1;x=2", "sip:a;x=2;x=1"),
+        ("tel:1;x=1;x=2", "tel:1;x=1;x=2"),
         ("URN:a:B", "urn:a:B"),
     ] {
         assert!(uri(a).is_equivalent(&uri(b)) && uri(b).is_equivalent(&uri(a)), "{a} {b}");
