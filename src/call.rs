@@ -179,7 +179,15 @@ impl Call {
     /// # Errors
     /// [`Error::Peer`] when the peer refuses; [`Error::State`] when the call is not up.
     pub async fn hold(&self) -> Result<(), Error> {
-        self.ask(|call, reply| Command::Hold { call, on: true, reply }).await
+        self.hold_with(Vec::new()).await
+    }
+
+    /// Puts the peer on hold with header fields of one's own on the re-INVITE.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub async fn hold_with(&self, headers: Vec<(String, String)>) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Hold { call, on: true, headers, reply }).await
     }
 
     /// Ends a hold.
@@ -187,7 +195,15 @@ impl Call {
     /// # Errors
     /// As [`hold`](Self::hold).
     pub async fn resume(&self) -> Result<(), Error> {
-        self.ask(|call, reply| Command::Hold { call, on: false, reply }).await
+        self.resume_with(Vec::new()).await
+    }
+
+    /// Ends a hold with header fields of one's own on the re-INVITE.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub async fn resume_with(&self, headers: Vec<(String, String)>) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Hold { call, on: false, headers, reply }).await
     }
 
     /// Sends silence in place of the input, or stops doing so.
@@ -328,12 +344,7 @@ impl IncomingCall {
     }
 
     /// Declines with a reason phrase and header fields of one's own.
-    pub fn reject_with(
-        self,
-        status: u16,
-        reason: Option<String>,
-        headers: Vec<(String, String)>,
-    ) {
+    pub fn reject_with(self, status: u16, reason: Option<String>, headers: Vec<(String, String)>) {
         let status = if (300..700).contains(&status) { status } else { 480 };
         let call = self.call.inner.key;
         self.call.commands().tell(Command::Reject { call, status, reason, headers });

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Answer { call: CallKey, headers: Headers, audio: OpenAudio, reply: Reply<()> },
     Reject { call: CallKey, status: u16, reason: Option<String>, headers: Headers },
     Hangup { call: CallKey, headers: Headers },
-    Hold { call: CallKey, on: bool, reply: Reply<()> },
+    Hold { call: CallKey, on: bool, headers: Headers, reply: Reply<()> },
     Mute { call: CallKey, on: bool },
     Dtmf { call: CallKey, digits: String, mode: DtmfMode, reply: Reply<()> },
     Stats { call: CallKey, reply: Reply<CallStats> },
@@ -43,6 +43,8 @@ pub struct Registered {
     pub expires: u32,
     /// The contact URI that is registered.
     pub contact: String,
+    /// The registrar's 200, with all of its header fields.
+    pub response: SipMessage,
 }
 
 #[derive(Debug)]

@@ -68,6 +68,12 @@ pub enum CallEvent {
         /// Who resumed it.
         by: Party,
     },
+    /// The peer sent a request within the call: an INFO, or the INVITE that changes its media. It is
+    /// answered by the agent; here its header fields and body are to be read.
+    Request {
+        /// The request.
+        request: SipMessage,
+    },
     /// A key was pressed at the other end.
     Dtmf {
         /// `0`–`9`, `*`, `#`, `A`–`D`.

@@ -23,6 +23,11 @@
 //!
 //! Errors name the culprit: see [`Error`].
 
+// The program of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod account;
 mod agent;
 mod audio;

@@ -165,6 +165,7 @@ impl Driver {
                 Output::Event(Request::Resolve { query, host, port, transport, secure }) => {
                     self.resolve(query, host, port, transport, secure);
                 }
+                Output::Event(Request::Close { flow }) => self.net.close(flow),
                 Output::Event(Request::Locate { job, host }) => self.locate(job, host),
                 Output::Timeout(deadline) => return Some(deadline),
             }
@@ -222,7 +223,7 @@ impl Driver {
         self.jobs.spawn(async move {
             let found = tiny_net::resolve::resolve(&host, port, &config).await;
             if let Err(e) = &found {
-                tracing::warn!("{e}");
+                tracing::debug!("{e}");
             }
             let targets = found.unwrap_or_default().into_iter().filter_map(|addr| {
                 let local = local_towards(&addresses, transport, addr)?;

@@ -19,6 +19,10 @@ pub(super) struct AccountEntry {
 
 impl<P: MediaPlane> Core<P> {
     pub(super) fn add_account(&mut self, spec: AccountSpec, reply: Reply<AccountKey>) {
+        if self.shutdown.is_some() {
+            let _ = reply.send(Err(Error::Ended("the agent")));
+            return;
+        }
         let user = Uri::parse(&spec.aor).ok().and_then(|u| u.user().map(str::to_owned));
         let username = spec.auth_user.clone().or_else(|| user.clone());
         let credentials = match (&spec.password, username) {
@@ -56,11 +60,17 @@ impl<P: MediaPlane> Core<P> {
     }
 
     pub(super) fn register(&mut self, now: Instant, account: AccountKey, reply: Reply<Registered>) {
+        // What ends must not be registered again behind its own back.
+        if self.shutdown.is_some() {
+            let _ = reply.send(Err(Error::Ended("the agent")));
+            return;
+        }
         let Some(entry) = self.accounts.get_mut(&account) else {
             let _ = reply.send(Err(Error::Ended("the account")));
             return;
         };
-        let registrar = entry.spec.registrar.clone().unwrap_or_else(|| registrar_of(&entry.spec.aor));
+        let registrar =
+            entry.spec.registrar.clone().unwrap_or_else(|| registrar_of(&entry.spec.aor));
         let (expires, headers) = (entry.spec.expires, Vec::new());
         match self.endpoint.register(now, account, Registration { registrar, expires, headers }) {
             Ok(()) => entry.register.push(reply),
@@ -98,12 +108,13 @@ impl<P: MediaPlane> Core<P> {
         self.tolerate("remove account", removed);
     }
 
-    pub(super) fn registered(&mut self, account: AccountKey, expires: u32, contact: String) {
+    pub(super) fn registered(&mut self, account: AccountKey, granted: Registered) {
         let Some(entry) = self.accounts.get_mut(&account) else { return };
         entry.registered = true;
         for reply in entry.register.drain(..) {
-            let _ = reply.send(Ok(Registered { expires, contact: contact.clone() }));
+            let _ = reply.send(Ok(granted.clone()));
         }
+        let Registered { expires, contact, .. } = granted;
         self.tell(Event::Registered { account: AccountId(account), expires, contact });
     }
 
@@ -183,5 +194,24 @@ fn registrar_of(aor: &str) -> String {
             }
         }
         Err(_) => aor.to_owned(),
+    }
+}
+
+/// A target as it goes into a Request-URI. A number has no host: it becomes a user of the domain
+/// that the account is registered in (RFC 3261 §19.1.6), else the account's proxy takes it as it is.
+pub(super) fn dialable(account: &AccountEntry, to: String) -> Result<String, Error> {
+    let number = match Uri::parse(&to) {
+        Ok(uri) if uri.scheme() == tiny_sip::Scheme::Tel => &to[uri.scheme_str().len() + 1..],
+        _ => return Ok(to),
+    };
+    let domain = Uri::parse(&account.spec.aor).ok().filter(Uri::is_sip);
+    match domain.filter(|_| account.registered || account.spec.registrar.is_some()) {
+        Some(aor) => Ok(format!("sip:{number}@{};user=phone", aor.host_port())),
+        None if !account.spec.route.is_empty() => Ok(to),
+        None => {
+            let what =
+                format!("'{to}' has no host; a number needs a registrar or an outbound proxy");
+            Err(Error::config("call target", what))
+        }
     }
 }

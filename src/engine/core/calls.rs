@@ -1,5 +1,6 @@
 //! Calls that we place, and what both kinds of call have in common once they are up.
 
+use super::accounts::dialable;
 use super::entry::{CallEntry, HoldChange};
 use super::{Core, Request, session, sip_error};
 use crate::command::{Headers, PlaceCall, Reply};
@@ -9,12 +10,12 @@ use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tiny_media::StreamEvent;
-use tiny_sdp::{Direction};
+use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, Outgoing, Uri};
 
 impl<P: MediaPlane> Core<P> {
     /// Finds out which of our addresses faces the next hop, for the SDP; then places the call.
-    pub(super) fn locate(&mut self, now: Instant, call: PlaceCall, reply: Reply<Call>) {
+    pub(super) fn locate(&mut self, now: Instant, mut call: PlaceCall, reply: Reply<Call>) {
         if self.shutdown.is_some() {
             let _ = reply.send(Err(Error::Ended("the agent")));
             return;
@@ -27,6 +28,13 @@ impl<P: MediaPlane> Core<P> {
         let Some(account) = self.accounts.get(&call.account) else {
             let _ = reply.send(Err(Error::Ended("the account")));
             return;
+        };
+        call.to = match dialable(account, call.to) {
+            Ok(to) => to,
+            Err(e) => {
+                let _ = reply.send(Err(e));
+                return;
+            }
         };
         if let Some(address) = self.config.media_address {
             self.place(now, call, address, reply);
@@ -60,13 +68,7 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
-    fn place_towards(
-        &mut self,
-        now: Instant,
-        call: PlaceCall,
-        remote: IpAddr,
-        reply: Reply<Call>,
-    ) {
+    fn place_towards(&mut self, now: Instant, call: PlaceCall, remote: IpAddr, reply: Reply<Call>) {
         match self.plane.local_address_for(remote) {
             Some(local) => self.place(now, call, local, reply),
             None => {
@@ -84,7 +86,8 @@ impl<P: MediaPlane> Core<P> {
         let ports = self.plane.open(local)?;
         let mut negotiator = self.negotiator();
         let placed = self.offer(&mut negotiator, &ports, Direction::SendRecv).and_then(|body| {
-            let outgoing = Outgoing { to: call.to.clone(), headers: call.headers, body: Some(body) };
+            let outgoing =
+                Outgoing { to: call.to.clone(), headers: call.headers, body: Some(body) };
             self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
         });
         let key = match placed {
@@ -95,7 +98,8 @@ impl<P: MediaPlane> Core<P> {
             }
         };
         let max = self.config.max_pending_call_events;
-        let (mut entry, handle) = CallEntry::new(shared, key, call.to, negotiator, max, &mut self.rng);
+        let (mut entry, handle) =
+            CallEntry::new(shared, key, call.to, negotiator, max, &mut self.rng);
         entry.ports = Some(ports);
         entry.audio = Some(call.audio);
         self.media.insert(ports.id, key);
@@ -164,7 +168,8 @@ impl<P: MediaPlane> Core<P> {
         entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
     }
 
-    pub(super) fn hold(&mut self, now: Instant, key: CallKey, on: bool, reply: Reply<()>) {
+    pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
+        let reply = change.reply;
         let Some(entry) = self.calls.get_mut(&key).filter(|e| e.end.is_none()) else {
             let _ = reply.send(Err(Error::Ended("the call")));
             return;
@@ -173,7 +178,7 @@ impl<P: MediaPlane> Core<P> {
             let _ = reply.send(Err(Error::state("the call is not up yet")));
             return;
         }
-        entry.changes.push_back(HoldChange { on, reply });
+        entry.changes.push_back(HoldChange { reply, ..change });
         self.next_change(now, key);
     }
 
@@ -189,7 +194,7 @@ impl<P: MediaPlane> Core<P> {
             return self.next_change(now, key);
         }
         let direction = if change.on { Direction::SendOnly } else { Direction::SendRecv };
-        match self.send_offer(now, key, direction) {
+        match self.send_offer(now, key, direction, change.headers.clone()) {
             Ok(()) => {
                 if let Some(entry) = self.calls.get_mut(&key) {
                     entry.changing = Some(change);
@@ -202,12 +207,18 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
-    fn send_offer(&mut self, now: Instant, key: CallKey, way: Direction) -> Result<(), Error> {
+    fn send_offer(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        way: Direction,
+        headers: Headers,
+    ) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let mut negotiator = entry.negotiator.clone();
         let body = self.offer(&mut negotiator, &ports, way)?;
-        self.endpoint.reinvite(now, key, Vec::new(), Some(body)).map_err(sip_error)?;
+        self.endpoint.reinvite(now, key, headers, Some(body)).map_err(sip_error)?;
         if let Some(entry) = self.calls.get_mut(&key) {
             entry.negotiator = negotiator;
         }

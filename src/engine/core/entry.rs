@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::{Rng, id};
-use tiny_sdp::{Negotiator, NegotiatedSession};
+use tiny_sdp::{NegotiatedSession, Negotiator};
 use tiny_sip::CallKey;
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 #[derive(Debug)]
 pub(super) struct HoldChange {
     pub(super) on: bool,
+    pub(super) headers: crate::command::Headers,
     pub(super) reply: Reply<()>,
 }
 

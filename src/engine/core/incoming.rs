@@ -9,17 +9,11 @@ use crate::media::MediaPlane;
 use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::Flow;
-use tiny_sdp::{Direction};
+use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, ServerKey};
 
 impl<P: MediaPlane> Core<P> {
-    pub(super) fn incoming(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        request: SipMessage,
-        flow: Flow,
-    ) {
+    pub(super) fn incoming(&mut self, now: Instant, key: CallKey, request: SipMessage, flow: Flow) {
         if let Err((status, reason)) = self.try_incoming(key, request, flow) {
             self.calls.remove(&key);
             let result = self.endpoint.reject(now, key, status, reason, Vec::new());
@@ -33,7 +27,8 @@ impl<P: MediaPlane> Core<P> {
         request: SipMessage,
         flow: Flow,
     ) -> Result<(), (u16, Option<&'static str>)> {
-        let shared = self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or((480, None))?;
+        let shared =
+            self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or((480, None))?;
         if self.calls.len() >= self.config.max_calls {
             return Err((486, None));
         }
@@ -46,7 +41,11 @@ impl<P: MediaPlane> Core<P> {
             if let Err(e) = negotiator.clone().answer(offer, &trial) {
                 tracing::info!("call declined: {e}");
                 let malformed = matches!(e, tiny_sdp::Error::Parse(_));
-                return Err(if malformed { (400, Some("Bad Session Description")) } else { (488, None) });
+                return Err(if malformed {
+                    (400, Some("Bad Session Description"))
+                } else {
+                    (488, None)
+                });
             }
         }
         let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
@@ -77,9 +76,9 @@ impl<P: MediaPlane> Core<P> {
         let ports = self.plane.open(local)?;
         let answered = match &offer {
             Some(offer) => self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv),
-            None => self
-                .offer(&mut negotiator, &ports, Direction::SendRecv)
-                .map(|body| (body, None)),
+            None => {
+                self.offer(&mut negotiator, &ports, Direction::SendRecv).map(|body| (body, None))
+            }
         };
         let sent = answered.and_then(|(body, session)| {
             self.endpoint.accept(now, key, headers, Some(body)).map_err(sip_error)?;
@@ -133,6 +132,9 @@ impl<P: MediaPlane> Core<P> {
     }
 
     pub(super) fn reinvited(&mut self, now: Instant, key: CallKey, request: SipMessage) {
+        if let Some(entry) = self.calls.get(&key) {
+            entry.tell(CallEvent::Request { request: request.clone() });
+        }
         let result = self.try_reinvited(now, key, &request);
         if let Err((status, reason)) = result {
             let result = self.endpoint.reject_reinvite(now, key, status, Some(&reason), Vec::new());
@@ -157,9 +159,9 @@ impl<P: MediaPlane> Core<P> {
         let direction = if entry.held { Direction::SendOnly } else { Direction::SendRecv };
         let mut negotiator = entry.negotiator.clone();
         let (body, session) = match session::sdp_of(request) {
-            Some(offer) => self
-                .answer_offer(&mut negotiator, &offer, &ports, direction)
-                .map_err(refuse)?,
+            Some(offer) => {
+                self.answer_offer(&mut negotiator, &offer, &ports, direction).map_err(refuse)?
+            }
             None => {
                 let body = self.offer(&mut negotiator, &ports, direction).map_err(refuse)?;
                 (body, None)
@@ -226,6 +228,7 @@ impl<P: MediaPlane> Core<P> {
     /// INFO within a call: keys, or an empty probe. Anything else has no meaning here (RFC 6086).
     fn info(&mut self, call: Option<CallKey>, request: &SipMessage) -> u16 {
         let Some(entry) = call.and_then(|key| self.calls.get(&key)) else { return 481 };
+        entry.tell(CallEvent::Request { request: request.clone() });
         if request.body().is_empty() {
             return 200;
         }

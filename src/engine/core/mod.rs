@@ -14,18 +14,18 @@ mod teardown;
 mod tests;
 
 use crate::agent::Shared;
-use crate::command::{Command, PlaceCall, Reply, Sender};
+use crate::command::{Command, PlaceCall, Registered, Reply, Sender};
 use crate::config::Config;
 use crate::media::{MediaId, MediaNotice, MediaPlane, MediaReport};
 use crate::{Error, Event, SipMessage};
-use accounts::AccountEntry;
-use entry::CallEntry;
+use accounts::{AccountEntry, dialable};
+use entry::{CallEntry, HoldChange};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tiny_media::Registry;
-use tiny_sak::{Output, Rng, Transport};
+use tiny_sak::{Flow, Output, Rng, Transport};
 use tiny_sip::{AccountKey, CallKey, Endpoint, QueryKey, RequestKey, Target, Transmit};
 use tokio::sync::{mpsc, oneshot};
 
@@ -56,6 +56,8 @@ pub(crate) enum Request {
     },
     /// Find an address of a host, to learn which of our own faces it.
     Locate { job: u64, host: String },
+    /// Close a connection, once what was sent over it is written.
+    Close { flow: Flow },
     /// Everything has ended.
     Done,
 }
@@ -163,12 +165,13 @@ impl<P: MediaPlane> Core<P> {
                 let _ = reply.send(self.answer(now, call, headers, audio));
             }
             Command::Reject { call, status, reason, headers } => {
-                let result =
-                    self.endpoint.reject(now, call, status, reason.as_deref(), headers);
+                let result = self.endpoint.reject(now, call, status, reason.as_deref(), headers);
                 self.tolerate("reject", result);
             }
             Command::Hangup { call, headers } => self.hangup(now, call, headers),
-            Command::Hold { call, on, reply } => self.hold(now, call, on, reply),
+            Command::Hold { call, on, headers, reply } => {
+                self.hold(now, call, HoldChange { on, headers, reply });
+            }
             Command::Mute { call, on } => self.mute(call, on),
             Command::Dtmf { call, digits, mode, reply } => {
                 self.dtmf(now, call, digits, mode, reply);
@@ -193,11 +196,17 @@ impl<P: MediaPlane> Core<P> {
         let (method, headers) = (request.method, request.headers);
         let sent = match request.from {
             Sender::Account { account, to } => {
+                let to = match self.accounts.get(&account).map(|entry| dialable(entry, to)) {
+                    Some(Ok(to)) => to,
+                    refused => {
+                        let stale = Error::Ended("the account");
+                        let _ = reply.send(Err(refused.and_then(Result::err).unwrap_or(stale)));
+                        return;
+                    }
+                };
                 self.endpoint.request(now, account, method, &to, headers, body)
             }
-            Sender::Call(call) => {
-                self.endpoint.request_in_call(now, call, method, headers, body)
-            }
+            Sender::Call(call) => self.endpoint.request_in_call(now, call, method, headers, body),
         };
         match sent {
             Ok(key) => {
@@ -215,8 +224,8 @@ impl<P: MediaPlane> Core<P> {
             E::Resolve { query, host, port, transport, secure } => {
                 self.asks.push_back(Request::Resolve { query, host, port, transport, secure });
             }
-            E::Registered { account, expires, contact, .. } => {
-                self.registered(account, expires, contact);
+            E::Registered { account, expires, contact, response } => {
+                self.registered(account, Registered { expires, contact, response });
             }
             E::Unregistered { account } => self.unregistered(account),
             E::RegistrationFailed { account, status, reason, cause, retry_in } => {
@@ -239,6 +248,7 @@ impl<P: MediaPlane> Core<P> {
             E::Ended { call, by, status, reason, message } => {
                 self.ended(now, call, by, status, reason, message);
             }
+            E::StreamBroken { flow } => self.asks.push_back(Request::Close { flow }),
             E::Request { key, call, request, .. } => self.requested(now, key, call, request),
             E::Response { key, response } => self.responded(key, response),
             E::RequestFailed { key, reason, cause } => {
@@ -287,6 +297,7 @@ fn sip_error(e: tiny_sip::Error) -> Error {
         E::Stale(what) => Error::Ended(what),
         E::Limit(what) => Error::Limit(what.to_string()),
         E::State(what) => Error::State(what.to_string()),
+        E::Header { .. } => Error::config("header", e),
         other => Error::config("request", other),
     }
 }

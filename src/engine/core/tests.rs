@@ -104,8 +104,7 @@ fn agent(n: u8, config: Config) -> Agent {
     let shared = Arc::new(Shared { commands, registry: registry.clone() });
     let (events_in, events) = mpsc::channel(config.max_pending_events);
     let rng = Rng::from_seed(u64::from(n));
-    let mut core =
-        Core::new(config, registry, rng, plane, events_in, Arc::downgrade(&shared));
+    let mut core = Core::new(config, registry, rng, plane, events_in, Arc::downgrade(&shared));
     core.bind(Transport::Udp, address);
     let (reply, mut key) = oneshot::channel();
     let spec = AccountSpec {
@@ -190,11 +189,8 @@ impl Pair {
             for (transmits, to) in [(a, &mut self.bob), (b, &mut self.alice)] {
                 for t in transmits {
                     assert_eq!(t.flow.remote, to.address);
-                    let flow = tiny_sak::Flow {
-                        local: t.flow.remote,
-                        remote: t.flow.local,
-                        ..t.flow
-                    };
+                    let flow =
+                        tiny_sak::Flow { local: t.flow.remote, remote: t.flow.local, ..t.flow };
                     let input = tiny_sip::Input::Datagram { flow, data: t.data };
                     to.core.handle(self.now, Input::Sip(input));
                 }
@@ -217,8 +213,7 @@ impl Pair {
         let account = self.alice.account;
         let headers = vec![("X-Ticket".to_owned(), "42".to_owned())];
         let call = Box::new(PlaceCall { account, to, headers, audio: quiet() });
-        let mut placed =
-            self.alice.command(self.now, |reply| Command::Call { call, reply });
+        let mut placed = self.alice.command(self.now, |reply| Command::Call { call, reply });
         let call = placed.now().unwrap();
         self.settle();
         match self.bob.events.try_recv() {
@@ -230,9 +225,8 @@ impl Pair {
     fn answer(&mut self, incoming: &IncomingCall) {
         let call = incoming.call.inner.key;
         let (headers, audio) = (Vec::new(), quiet());
-        let mut answered = self
-            .bob
-            .command(self.now, |reply| Command::Answer { call, headers, audio, reply });
+        let mut answered =
+            self.bob.command(self.now, |reply| Command::Answer { call, headers, audio, reply });
         answered.now().unwrap();
         self.settle();
     }
@@ -291,8 +285,12 @@ fn a_call_is_placed_answered_and_hung_up_and_media_follows() {
 fn hold_silences_both_ways_and_resume_brings_sound_back() {
     let (mut pair, call, other) = Pair::up();
     let key = call.inner.key;
-    let mut held =
-        pair.alice.command(pair.now, |reply| Command::Hold { call: key, on: true, reply });
+    let mut held = pair.alice.command(pair.now, |reply| Command::Hold {
+        call: key,
+        on: true,
+        headers: Vec::new(),
+        reply,
+    });
     pair.settle();
     held.now().unwrap();
     assert_eq!(pair.alice.config().unwrap().direction, Direction::Inactive, "we hold: silence");
@@ -300,8 +298,12 @@ fn hold_silences_both_ways_and_resume_brings_sound_back() {
     let seen = events(&other);
     assert!(seen.iter().any(|e| matches!(e, CallEvent::Held { by: Party::Remote })), "{seen:?}");
 
-    let mut resumed =
-        pair.alice.command(pair.now, |reply| Command::Hold { call: key, on: false, reply });
+    let mut resumed = pair.alice.command(pair.now, |reply| Command::Hold {
+        call: key,
+        on: false,
+        headers: Vec::new(),
+        reply,
+    });
     pair.settle();
     resumed.now().unwrap();
     assert_eq!(pair.alice.config().unwrap().direction, Direction::SendRecv);
@@ -314,8 +316,18 @@ fn hold_silences_both_ways_and_resume_brings_sound_back() {
 fn both_sides_hold_at_once_and_agree_in_the_end() {
     let (mut pair, call, other) = Pair::up();
     let (a, b) = (call.inner.key, other.inner.key);
-    let mut one = pair.alice.command(pair.now, |reply| Command::Hold { call: a, on: true, reply });
-    let mut two = pair.bob.command(pair.now, |reply| Command::Hold { call: b, on: true, reply });
+    let mut one = pair.alice.command(pair.now, |reply| Command::Hold {
+        call: a,
+        on: true,
+        headers: Vec::new(),
+        reply,
+    });
+    let mut two = pair.bob.command(pair.now, |reply| Command::Hold {
+        call: b,
+        on: true,
+        headers: Vec::new(),
+        reply,
+    });
     // The re-INVITEs cross: both get 491 and are repeated at different times (RFC 3261 §14.1).
     pair.settle();
     pair.pass(Duration::from_secs(8));
