@@ -119,7 +119,10 @@ pub(crate) async fn follow(phone: &Arc<Phone>, call: Call, follow: Follow) -> Ou
             }
             () = stop.wait(), if !stopping => {
                 stopping = true;
-                f.act(Action::Hangup);
+                // This hangs up too, but does not wait for ever: what nobody has answered yet can
+                // not be cancelled (RFC 3261 §9.1).
+                let ua = phone.ua.clone();
+                tokio::spawn(async move { ua.shutdown().await });
             }
         }
     }

@@ -19,9 +19,12 @@ Not in this build: --ice --ice-lite --stun --turn --webrtc --ca --cert --key --i
 Exit status: 0 done; 1 the call or request failed; 2 a wrong option or setting; 130 interrupted.
 Options may stand before or after the command. On a terminal, no command starts the interactive phone.";
 
+/// Packet times that codecs can do something with, in ms.
+pub(crate) const PTIME: std::ops::RangeInclusive<i64> = 1..=200;
+
 /// A telephone for the command line.
 #[derive(Debug, Parser)]
-#[command(name = "softphone", version, about, after_help = EXAMPLES, max_term_width = 110,
+#[command(name = "softphone", version, after_help = EXAMPLES, max_term_width = 110,
           args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -43,7 +46,8 @@ pub(crate) enum Command {
     /// Wait for calls and answer them
     Answer {
         /// Let it ring this long before answering
-        #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+        #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds,
+              allow_negative_numbers = true)]
         after: f64,
         /// Refuse every call with this status (300 to 699) instead
         #[arg(long, value_name = "CODE", conflicts_with = "busy",
@@ -105,7 +109,7 @@ pub(crate) struct Options {
     pub(crate) registrar: Option<String>,
     /// How long a registration is asked for
     #[arg(long, global = true, value_name = "S", help_heading = "Identity",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(crate) expires: Option<u32>,
     /// Do not register, though a registrar is given
     #[arg(long, global = true, help_heading = "Identity", num_args = 0..=1, require_equals = true,
@@ -184,7 +188,7 @@ pub(crate) struct Options {
     pub(crate) codecs: Vec<String>,
     /// Milliseconds of sound in a packet
     #[arg(long, global = true, value_name = "MS", help_heading = "Media",
-          value_parser = clap::value_parser!(u32).range(1..=200))]
+          value_parser = clap::value_parser!(u32).range(PTIME), allow_negative_numbers = true)]
     pub(crate) ptime: Option<u32>,
     /// What they hear: default, a device id, file.wav, tone:440, silence
     #[arg(long, global = true, value_name = "SRC", help_heading = "Media")]
@@ -217,7 +221,7 @@ pub(crate) struct Options {
     pub(crate) dtmf_mode: Option<String>,
     /// End after this long: a call that much after its answer, everything else after the start
     #[arg(long = "for", global = true, value_name = "SECONDS", help_heading = "Call",
-          value_parser = seconds)]
+          value_parser = seconds, allow_negative_numbers = true)]
     #[serde(rename = "for")]
     pub(crate) for_seconds: Option<f64>,
     /// What to do when, in seconds after the answer: lines like `2.0 hold`, `4 resume`,
@@ -334,6 +338,8 @@ mod tests {
         for (typed, named) in [
             ("--fro 3 demo", "--fro"),
             ("--for soon demo", "--for"),
+            ("--for -1 demo", "--for"),
+            ("--ptime -20 demo", "--ptime"),
             ("--ptime 0 demo", "--ptime"),
             ("answer --reject 200", "--reject"),
             ("answer --reject 404 --busy", "--busy"),

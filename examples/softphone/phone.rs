@@ -47,6 +47,7 @@ fn option_of(field: &str) -> Option<&'static str> {
         "listen" => "--listen",
         "codecs" => "--codecs",
         "account" => "--aor",
+        "header" => "--header",
         "registrar" => "--registrar",
         "outbound proxy" => "--outbound-proxy",
         "media_address" | "media address" => "--media-address",
@@ -149,6 +150,9 @@ impl Desk {
         };
         let mut builder = UserAgent::builder().listen(settings.listen);
         if let Some(address) = settings.media_address {
+            UdpSocket::bind((address, 0)).map_err(|e| {
+                Problem::new("--media-address", format!("{address}: {e}; is it of this machine?"))
+            })?;
             builder = builder.media_address(address);
         }
         if let Some(ports) = settings.rtp_ports.clone() {

@@ -1,6 +1,6 @@
 //! From what was typed and configured to checked settings, or one line that names the option.
 
-use crate::cli::{Command, Options};
+use crate::cli::{Command, Options, PTIME};
 use crate::script::{self, Script, check_digits};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -160,6 +160,14 @@ impl Settings {
     /// Checks everything that can be checked without opening anything but files.
     pub(crate) fn resolve(options: Options, command: Option<&Command>) -> Result<Self, Problem> {
         refuse_missing(&options, command)?;
+        // The command line has its own check; these may come from the file.
+        if options.expires == Some(0) {
+            return Err(Problem::new("--expires", "0 is too short; expected seconds, e.g. 600"));
+        }
+        if let Some(ms) = options.ptime.filter(|ms| !PTIME.contains(&i64::from(*ms))) {
+            let what = format!("{ms} is not in {}..={}", PTIME.start(), PTIME.end());
+            return Err(Problem::new("--ptime", what));
+        }
         let transport = options.transport.as_deref().map(transport).transpose()?;
         match options.srtp.as_deref() {
             None | Some("off" | "optional") => {}

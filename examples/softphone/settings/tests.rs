@@ -127,6 +127,13 @@ fn a_wrong_configuration_file_names_the_line() {
     assert!(error.starts_with("line 2: ") && error.contains("ptiem"), "{error}");
     let error = parse_config("ptime = \"x\"\n").unwrap_err();
     assert!(error.starts_with("line 1: "), "{error}");
+    // What the command line checks by itself is checked here too.
+    for (text, named) in
+        [("expires = 0", "--expires: "), ("ptime = 0", "--ptime: "), ("for = -1", "--for: ")]
+    {
+        let error = Settings::resolve(parse_config(text).unwrap(), None).unwrap_err().0;
+        assert!(error.starts_with(named), "{text}: {error}");
+    }
     let missing = read_config(Path::new("/nonexistent.toml")).unwrap_err().0;
     assert!(missing.starts_with("--config: /nonexistent.toml: "), "{missing}");
 }
