@@ -279,5 +279,5 @@ impl EventReceiver {
 
 // Converting clocks may round by a tick.
 fn is_near(start: RtpTimestamp, earlier: RtpTimestamp, length: u32) -> bool {
-    (start - (earlier + length)).abs() <= 8
+    (start - (earlier + length)).unsigned_abs() <= 8
 }

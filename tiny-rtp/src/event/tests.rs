@@ -328,13 +328,26 @@ fn a_lost_segment_report_does_not_make_two_presses() {
     assert_eq!(presses(&mut receiver, now), [('9', (0xffff + 8000) / 8, false)]);
 }
 
+/// Found by fuzzing: the distance of half the timestamps' range has no absolute value.
+#[test]
+fn a_report_half_the_clock_away_does_not_go_on_with_a_press() {
+    let now = Instant::now();
+    let mut receiver = EventReceiver::new(EventReceiverConfig::default());
+    let full = 0xffff_u32;
+    receiver.receive(now, RtpTimestamp(1000), &send(5, false, 800));
+    receiver.receive(now, RtpTimestamp(1000 + full + (1 << 31)), &send(5, true, 80));
+    assert_eq!((presses(&mut receiver, now).len(), receiver.ignored()), (0, 1));
+    assert!(receiver.is_active());
+}
+
 #[test]
 fn the_same_key_eight_seconds_later_is_not_taken_for_a_segment() {
     let now = Instant::now();
     let mut receiver = EventReceiver::new(EventReceiverConfig::default());
     receiver.receive(now, RtpTimestamp(0), &send(9, true, 800));
     receiver.receive(now, RtpTimestamp(0xffff), &send(9, true, 800));
-    assert_eq!(presses(&mut receiver, now).len(), 2);
+    assert_eq!((presses(&mut receiver, now).len(), receiver.ignored()), (0, 1));
+    assert!(receiver.is_active());
 }
 
 #[test]
