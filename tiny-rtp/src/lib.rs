@@ -6,6 +6,7 @@
 //! - [`SymmetricRtp`]: where media goes when the peer is behind a NAT (RFC 4961), with proof.
 //! - [`EventSender`], [`EventReceiver`]: DTMF as telephone events (RFC 4733).
 //! - [`PacketKind`]: what shares one socket (RFC 5761, RFC 7983).
+//! - [`srtp`]: secure RTP and RTCP, and their keys in SDP (RFC 3711, 4568, 6188, 7714).
 //! - [`NtpClock`]: the wall clock as an argument.
 //!
 //! No socket, no thread, no clock, no randomness of its own: `now` and an [`Rng`](tiny_sak::Rng)
@@ -19,6 +20,7 @@ mod packet;
 mod profile;
 pub mod rtcp;
 mod session;
+pub mod srtp;
 mod symmetric;
 mod types;
 
