@@ -196,6 +196,21 @@ fn ctrl_c_hangs_up_first() {
 }
 
 #[test]
+fn ctrl_c_does_not_wait_for_one_who_never_answers() {
+    // Nothing was heard of the INVITE, so it cannot be cancelled (RFC 3261 §9.1).
+    let hole = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let uri = format!("sip:nobody@{}", hole.local_addr().unwrap());
+    let mut alice = start("alice", &["--input", "silence", "--output", "null", "call", &uri]);
+    alice.expect("listening");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let since = std::time::Instant::now();
+    alice.interrupt();
+    assert_eq!(alice.expect("ended")["by"], "local");
+    assert_eq!(alice.finish(), 130);
+    assert!(since.elapsed() < std::time::Duration::from_secs(10), "{:?}", since.elapsed());
+}
+
+#[test]
 fn messages_and_options_are_answered() {
     let mut bob = answering(&["--input", "silence", "--output", "null", "--for", "15"]);
     let uri = uri_of(&mut bob);
