@@ -206,7 +206,9 @@ async fn call_rate() -> (f64, usize) {
         if round > 0 {
             let rate = calls as f64 / cpu;
             let per_second = calls as f64 / wall.elapsed().as_secs_f64();
-            println!("round {round}: {calls} calls, {cpu:.2} s CPU, {rate:.0} a CPU-second, {per_second:.0} a second");
+            println!(
+                "round {round}: {calls} calls, {cpu:.2} s CPU, {rate:.0} a CPU-second, {per_second:.0} a second"
+            );
             total_cpu += cpu;
             total_calls += calls;
         }
@@ -236,6 +238,8 @@ async fn held_calls() -> f64 {
     run(&mut a, &mut b, |_, _| (), |_, _| Instant::now() > end).await;
     let settled = (resident_bytes() - before) / HELD as f64;
     println!("established {} and {}", a.endpoint.stats().calls, b.endpoint.stats().calls);
-    println!("resident bytes a call: {at_once:.0} at once, {settled:.0} when transactions have ended");
+    println!(
+        "resident bytes a call: {at_once:.0} at once, {settled:.0} when transactions have ended"
+    );
     at_once.max(settled)
 }

@@ -95,10 +95,8 @@ impl UserAgentBuilder {
     pub async fn build(self) -> Result<UserAgent, Error> {
         let registry = self.registry.unwrap_or_else(tiny_dav::builtin_registry);
         let registry = choose_codecs(registry, self.config.codecs.as_deref())?;
-        let rng = Rng::from_os().map_err(|e| Error::Config {
-            field: "random numbers".into(),
-            reason: e.to_string(),
-        })?;
+        let rng = Rng::from_os()
+            .map_err(|e| Error::Config { field: "random numbers".into(), reason: e.to_string() })?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (events_in, events) = mpsc::channel(self.config.max_pending_events.max(1));
         let shared = Arc::new(Shared { commands: Commands(commands), registry });

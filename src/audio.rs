@@ -1,9 +1,9 @@
 //! What a call sounds like: where its sound comes from and goes to.
 
 use crate::Error;
+use std::time::Duration;
 use tiny_dav::{SinkOptions, SourceOptions};
 use tiny_media::ring::{PcmReader, PcmWriter};
-use std::time::Duration;
 use tiny_media::{AudioFormat, Pace, Registry, Sink, Source, ring};
 
 /// The sound of one call.
@@ -125,7 +125,9 @@ impl Audio {
         };
         let sink = match self.output {
             Output::Custom(sink) => sink,
-            Output::Named(spec) => tiny_dav::open_sink(registry, &spec, &SinkOptions::default(), WANTED)?,
+            Output::Named(spec) => {
+                tiny_dav::open_sink(registry, &spec, &SinkOptions::default(), WANTED)?
+            }
         };
         let recorder = match self.record {
             Some(path) => {

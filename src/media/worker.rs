@@ -100,10 +100,8 @@ impl MediaPlane for Workers {
     }
 
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
-        let pair = self
-            .ports
-            .bind(address, &self.net)
-            .map_err(|e| Error::config("rtp ports", e))?;
+        let pair =
+            self.ports.bind(address, &self.net).map_err(|e| Error::config("rtp ports", e))?;
         let rtp = pair.local_addr();
         let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
         self.next_id += 1;

@@ -11,8 +11,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// baresip's name of a codec, and ours.
-const CODECS: [(&str, &str); 4] =
-    [("PCMU/8000/1", "pcmu"), ("PCMA/8000/1", "pcma"), ("G722/16000/1", "g722"), ("opus/48000/2", "opus")];
+const CODECS: [(&str, &str); 4] = [
+    ("PCMU/8000/1", "pcmu"),
+    ("PCMA/8000/1", "pcma"),
+    ("G722/16000/1", "g722"),
+    ("opus/48000/2", "opus"),
+];
 
 struct Baresip {
     _process: Process,
@@ -32,10 +36,18 @@ impl Baresip {
         std::fs::write(dir.join("accounts"), account).expect("accounts");
         std::fs::write(dir.join("contacts"), "").expect("contacts");
         let modules = [
-            "module stdio.so", "module opus.so", "module g722.so", "module g711.so",
-            "module sndfile.so", "module ausine.so", "module aubridge.so",
-            "module_tmp uuid.so", "module_tmp account.so", "module_app contact.so",
-            "module_app menu.so", "module_app ctrl_tcp.so",
+            "module stdio.so",
+            "module opus.so",
+            "module g722.so",
+            "module g711.so",
+            "module sndfile.so",
+            "module ausine.so",
+            "module aubridge.so",
+            "module_tmp uuid.so",
+            "module_tmp account.so",
+            "module_app contact.so",
+            "module_app menu.so",
+            "module_app ctrl_tcp.so",
         ]
         .join("\n");
         let shown = dir.display();
@@ -136,7 +148,17 @@ fn compare(baresip: &Baresip, heard_by_us: &Path, ours_hz: f64, theirs_hz: f64) 
 const OUR_TONE_DBFS: f64 = -15.0;
 
 fn direct_args<'a>(port: &'a str, codec: &'a str, wav: &'a str) -> Vec<&'a str> {
-    vec!["--listen", port, "--no-register", "--codecs", codec, "--input", "tone:440", "--output", wav]
+    vec![
+        "--listen",
+        port,
+        "--no-register",
+        "--codecs",
+        codec,
+        "--input",
+        "tone:440",
+        "--output",
+        wav,
+    ]
 }
 
 #[test]
@@ -147,8 +169,7 @@ fn we_call_it_directly_with_each_codec() {
     }
     for (theirs, ours) in CODECS {
         let name = format!("called-{ours}");
-        let mut baresip =
-            Baresip::start(&name, 600, theirs, "bare@127.0.0.1", "regint=0;");
+        let mut baresip = Baresip::start(&name, 600, theirs, "bare@127.0.0.1", "regint=0;");
         let wav = scratch(&format!("we-call-{ours}")).join("heard.wav");
         let wav_arg = wav.display().to_string();
         let to = format!("sip:bare@127.0.0.1:{}", baresip.port);

@@ -94,13 +94,17 @@ fn registers(transport: &str) {
     assert_eq!(first["aor"], "sip:1001@sip.test");
     assert_eq!(first["expires"], 20);
     let again = phone.expect_within("registered", Duration::from_secs(22));
-    assert!(again["t"].as_f64().unwrap() - first["t"].as_f64().unwrap() < 20.0, "refreshed in time");
+    assert!(
+        again["t"].as_f64().unwrap() - first["t"].as_f64().unwrap() < 20.0,
+        "refreshed in time"
+    );
     phone.interrupt();
     assert_eq!(phone.finish(), 130, "interrupted after unregistering");
 
     // Unregistered: a call to it finds nobody.
     let caller = self::account(kamailio.port, "1002", transport);
-    let mut caller = self::phone("1002", &caller, &[&QUIET[..], &["call", "sip:1001@sip.test"]].concat());
+    let mut caller =
+        self::phone("1002", &caller, &[&QUIET[..], &["call", "sip:1001@sip.test"]].concat());
     let end = caller.expect("ended");
     assert_eq!(end["status"], 404, "{end}");
     assert_eq!(caller.finish(), 1);
