@@ -16,13 +16,15 @@ pub(super) struct HmacSha1 {
 }
 
 impl HmacSha1 {
-    /// A key of at most one block; SRTP's have 20 octets.
-    pub(super) fn new(key: &[u8; 20]) -> Self {
+    /// SRTP's keys have 20 octets; others are taken as RFC 2104 §2 says.
+    pub(super) fn new(key: &[u8]) -> Self {
+        let mut first = Zeroizing::new([0u8; BLOCK]);
+        match first.get_mut(..key.len()) {
+            Some(part) => part.copy_from_slice(key),
+            None => write(&finish(START, 0, key, &[]), &mut first[..20]),
+        }
         let pad = |with: u8| {
-            let mut block = Zeroizing::new([[with; BLOCK]]);
-            for (b, k) in block[0].iter_mut().zip(key) {
-                *b ^= k;
-            }
+            let block = Zeroizing::new([first.map(|octet| octet ^ with)]);
             let mut state = Zeroizing::new(START);
             compress(&mut state, &*block);
             state
@@ -33,32 +35,34 @@ impl HmacSha1 {
     /// The code of `data` followed by `suffix`, which has at most 8 octets (the rollover counter).
     #[inline]
     pub(super) fn tag(&self, data: &[u8], suffix: &[u8]) -> [u8; 20] {
-        debug_assert!(suffix.len() <= 8);
-        let mut state = *self.inner;
-        let (blocks, rest) = data.as_chunks::<BLOCK>();
-        compress(&mut state, blocks);
-        // What is left, the suffix, the end mark and the length in bits: at most two blocks.
-        let mut last = [[0u8; BLOCK]; 2];
-        let flat = last.as_flattened_mut();
-        let end = rest.len() + suffix.len();
-        flat[..rest.len()].copy_from_slice(rest);
-        flat[rest.len()..end].copy_from_slice(suffix);
-        flat[end] = 0x80;
-        let count = if end + 9 <= BLOCK { 1 } else { 2 };
-        let bits = ((BLOCK + data.len() + suffix.len()) as u64) * 8;
-        flat[count * BLOCK - 8..count * BLOCK].copy_from_slice(&bits.to_be_bytes());
-        compress(&mut state, &last[..count]);
-
-        let mut block = [0u8; BLOCK];
-        write(&state, &mut block);
-        block[20] = 0x80;
-        block[BLOCK - 8..].copy_from_slice(&(((BLOCK + 20) * 8) as u64).to_be_bytes());
-        let mut state = *self.outer;
-        compress(&mut state, &[block]);
+        let mut digest = [0u8; 20];
+        write(&finish(*self.inner, BLOCK, data, suffix), &mut digest);
         let mut tag = [0u8; 20];
-        write(&state, &mut tag);
+        write(&finish(*self.outer, BLOCK, &digest, &[]), &mut tag);
         tag
     }
+}
+
+/// Hashes the rest of a message of which `before` octets are in the state.
+#[inline(always)]
+fn finish(mut state: State, before: usize, data: &[u8], suffix: &[u8]) -> State {
+    debug_assert!(suffix.len() <= 8);
+    let (blocks, rest) = data.as_chunks::<BLOCK>();
+    if !blocks.is_empty() {
+        compress(&mut state, blocks);
+    }
+    // What is left, the suffix, the end mark and the length in bits: at most two blocks.
+    let mut last = [[0u8; BLOCK]; 2];
+    let flat = last.as_flattened_mut();
+    let end = rest.len() + suffix.len();
+    flat[..rest.len()].copy_from_slice(rest);
+    flat[rest.len()..end].copy_from_slice(suffix);
+    flat[end] = 0x80;
+    let count = if end + 9 <= BLOCK { 1 } else { 2 };
+    let bits = ((before + data.len() + suffix.len()) as u64) * 8;
+    flat[count * BLOCK - 8..count * BLOCK].copy_from_slice(&bits.to_be_bytes());
+    compress(&mut state, &last[..count]);
+    state
 }
 
 fn write(state: &State, out: &mut [u8]) {

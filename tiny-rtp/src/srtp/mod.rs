@@ -4,8 +4,8 @@
 //! A [`Protector`] holds the keys of what is sent, an [`Unprotector`] those of what is received: no
 //! context has both, because a key shared by both directions is a keystream used twice. Rollover,
 //! replay windows and limits are kept for each SSRC. No clock, no randomness; nothing leaves in the
-//! clear unless the [`Policy`] says so in so many words. AES-F8, key derivation rates other than 0
-//! and encrypted header extensions (RFC 6904) are not built.
+//! clear unless the [`Policy`] says so in so many words. Key derivation rates other than 0 and encrypted
+//! header extensions (RFC 6904) are not built.
 //!
 //! ```
 //! use tiny_rtp::srtp::{MasterKey, Policy, Profile, Protector, Unprotector};

@@ -11,6 +11,8 @@ pub enum Profile {
     AesCm128HmacSha1_80,
     /// The same with 32 bits of tag on RTP; RTCP keeps 80.
     AesCm128HmacSha1_32,
+    /// AES-128 in f8 mode (RFC 3711 §4.1.2, RFC 4568 §6.2.3): optional, slow, hardly anywhere.
+    AesF8128HmacSha1_80,
     /// AES-192 in counter mode (RFC 6188).
     AesCm192HmacSha1_80,
     /// AES-192 with 32 bits of tag on RTP.
@@ -31,7 +33,7 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile, strongest first, those without encryption last.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AeadAes256Gcm,
         Self::AeadAes128Gcm,
         Self::AesCm256HmacSha1_80,
@@ -40,6 +42,7 @@ impl Profile {
         Self::AesCm192HmacSha1_32,
         Self::AesCm128HmacSha1_80,
         Self::AesCm128HmacSha1_32,
+        Self::AesF8128HmacSha1_80,
         Self::NullHmacSha1_80,
         Self::NullHmacSha1_32,
     ];
@@ -49,6 +52,7 @@ impl Profile {
         match self {
             Self::AesCm128HmacSha1_80
             | Self::AesCm128HmacSha1_32
+            | Self::AesF8128HmacSha1_80
             | Self::AeadAes128Gcm
             | Self::NullHmacSha1_80
             | Self::NullHmacSha1_32 => 16,
@@ -95,6 +99,7 @@ impl Profile {
         Some(match self {
             Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
             Self::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::AesF8128HmacSha1_80 => "F8_128_HMAC_SHA1_80",
             Self::AesCm192HmacSha1_80 => "AES_192_CM_HMAC_SHA1_80",
             Self::AesCm192HmacSha1_32 => "AES_192_CM_HMAC_SHA1_32",
             Self::AesCm256HmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
@@ -123,7 +128,7 @@ impl Profile {
             })
     }
 
-    /// The number in the `use_srtp` extension of DTLS; AES-192 and AES-256 in counter mode have none.
+    /// The number in the `use_srtp` extension of DTLS; the RFC 6188 profiles and f8 have none.
     pub const fn dtls_id(self) -> Option<u16> {
         Some(match self {
             Self::AesCm128HmacSha1_80 => 0x0001,

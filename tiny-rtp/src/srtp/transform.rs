@@ -1,11 +1,11 @@
 //! One packet under one master key: encrypt, tag, verify, decrypt, where each field goes
 //! (RFC 3711 §3.1, §3.4, §4; RFC 7714 §8, §9). It knows no stream: indices come in as arguments.
 
-use super::cipher::AesCm;
+use super::cipher::{AesCm, AesF8};
 use super::gcm::{self, Gcm};
 use super::kdf::{Label, derive};
 use super::mac::HmacSha1;
-use super::{MasterKey, Policy, SrtpError};
+use super::{MasterKey, Policy, Profile, SrtpError};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -84,7 +84,7 @@ impl SessionKeys {
             derive(&prf, master.salt(), auth_label, &mut *auth);
             let mut salt = Zeroizing::new([0u8; 14]);
             derive(&prf, master.salt(), salt_label, &mut salt[..policy.profile.salt_len()]);
-            Stream::new(policy.profile.is_aead(), encrypt, tag, key, &auth, &salt)
+            Stream::new(policy.profile, encrypt, tag, key, &auth, &salt)
         };
         let profile = policy.profile;
         Some(Self {
@@ -109,25 +109,42 @@ pub(super) struct Stream {
 }
 
 enum Transform {
-    CmHmac { cipher: Option<AesCm>, mac: HmacSha1, tag: usize },
-    Gcm { gcm: Gcm, encrypt: bool },
+    /// Cipher, then HMAC. Without a cipher, only HMAC.
+    Hmac {
+        cipher: Option<Cipher>,
+        mac: HmacSha1,
+        tag: usize,
+    },
+    Gcm {
+        gcm: Gcm,
+        encrypt: bool,
+    },
+}
+
+enum Cipher {
+    Cm(AesCm),
+    F8(Box<AesF8>),
 }
 
 impl Stream {
     /// Keys as they are, without derivation.
     pub(super) fn new(
-        aead: bool,
+        profile: Profile,
         encrypt: bool,
         tag: usize,
         key: &[u8],
         auth: &[u8; 20],
         salt: &[u8; 14],
     ) -> Option<Self> {
-        let transform = if aead {
+        let transform = if profile.is_aead() {
             Transform::Gcm { gcm: Gcm::new(key)?, encrypt }
         } else {
-            let cipher = if encrypt { Some(AesCm::new(key)?) } else { None };
-            Transform::CmHmac { cipher, mac: HmacSha1::new(auth), tag }
+            let cipher = match profile {
+                _ if !encrypt => None,
+                Profile::AesF8128HmacSha1_80 => Some(Cipher::F8(AesF8::new(key, salt)?.into())),
+                _ => Some(Cipher::Cm(AesCm::new(key)?)),
+            };
+            Transform::Hmac { cipher, mac: HmacSha1::new(auth), tag }
         };
         Some(Self { salt: Zeroizing::new(*salt), transform })
     }
@@ -155,10 +172,41 @@ impl Stream {
         iv
     }
 
+    /// Encrypts or decrypts what follows the header.
+    #[inline]
+    fn apply_rtp(&self, cipher: &Cipher, packet: &mut [u8], head: RtpHead, index: u64) {
+        let (header, rest) = packet.split_at_mut(head.len);
+        match cipher {
+            Cipher::Cm(key) => key.apply(&self.cm_iv(head.ssrc, index), rest),
+            Cipher::F8(key) => {
+                // §4.1.2.2: zero, the header from the marker to the SSRC, the rollover counter.
+                let mut iv = [0u8; 16];
+                iv[1..12].copy_from_slice(&header[1..12]);
+                iv[12..].copy_from_slice(&((index >> 16) as u32).to_be_bytes());
+                key.apply(&iv, rest);
+            }
+        }
+    }
+
+    #[inline]
+    fn apply_rtcp(&self, cipher: &Cipher, packet: &mut [u8], ssrc: u32, index: u32) {
+        let (header, rest) = packet.split_at_mut(RTCP_CLEAR);
+        match cipher {
+            Cipher::Cm(key) => key.apply(&self.cm_iv(ssrc, index.into()), rest),
+            Cipher::F8(key) => {
+                // §4.1.2.3: zeros, the E flag with the index, the first header.
+                let mut iv = [0u8; 16];
+                iv[4..8].copy_from_slice(&(index | ENCRYPTED).to_be_bytes());
+                iv[8..].copy_from_slice(header);
+                key.apply(&iv, rest);
+            }
+        }
+    }
+
     /// Octets of tag.
     fn tag_len(&self) -> usize {
         match self.transform {
-            Transform::CmHmac { tag, .. } => tag,
+            Transform::Hmac { tag, .. } => tag,
             Transform::Gcm { .. } => gcm::TAG,
         }
     }
@@ -167,7 +215,7 @@ impl Stream {
     /// belongs to the cipher text (RFC 7714 §8.2).
     pub(super) fn mki<'a>(&self, packet: &'a [u8], mki_len: usize) -> Option<&'a [u8]> {
         let end = match self.transform {
-            Transform::CmHmac { tag, .. } => packet.len().checked_sub(tag)?,
+            Transform::Hmac { tag, .. } => packet.len().checked_sub(tag)?,
             Transform::Gcm { .. } => packet.len(),
         };
         packet.get(end.checked_sub(mki_len)?..end)
@@ -184,9 +232,9 @@ impl Stream {
         mki: &[u8],
     ) -> Option<usize> {
         match &self.transform {
-            Transform::CmHmac { cipher, mac, tag } => {
+            Transform::Hmac { cipher, mac, tag } => {
                 if let Some(cipher) = cipher {
-                    cipher.apply(&self.cm_iv(head.ssrc, index), &mut buffer[head.len..len]);
+                    self.apply_rtp(cipher, &mut buffer[..len], head, index);
                 }
                 let roc = ((index >> 16) as u32).to_be_bytes();
                 let code = mac.tag(&buffer[..len], &roc);
@@ -215,12 +263,12 @@ impl Stream {
         let body = packet.len().checked_sub(self.tag_len() + mki_len);
         let body = body.filter(|b| *b >= head.len).ok_or(SrtpError::Malformed)?;
         match &self.transform {
-            Transform::CmHmac { cipher, mac, tag } => {
+            Transform::Hmac { cipher, mac, tag } => {
                 let roc = ((index >> 16) as u32).to_be_bytes();
                 let code = mac.tag(&packet[..body], &roc);
                 verify(&code[..*tag], &packet[body + mki_len..])?;
                 if let Some(cipher) = cipher {
-                    cipher.apply(&self.cm_iv(head.ssrc, index), &mut packet[head.len..body]);
+                    self.apply_rtp(cipher, &mut packet[..body], head, index);
                 }
             }
             Transform::Gcm { gcm, encrypt } => {
@@ -246,10 +294,9 @@ impl Stream {
     ) -> Option<usize> {
         let word = if self.encrypts() { index | ENCRYPTED } else { index }.to_be_bytes();
         match &self.transform {
-            Transform::CmHmac { cipher, mac, tag } => {
+            Transform::Hmac { cipher, mac, tag } => {
                 if let Some(cipher) = cipher {
-                    let iv = self.cm_iv(ssrc, index.into());
-                    cipher.apply(&iv, &mut buffer[RTCP_CLEAR..len]);
+                    self.apply_rtcp(cipher, &mut buffer[..len], ssrc, index);
                 }
                 let end = put(buffer, len, &word);
                 let code = mac.tag(&buffer[..end], &[]);
@@ -279,7 +326,7 @@ impl Stream {
         let body = packet.len().checked_sub(word_and_tag + mki_len);
         let body = body.filter(|b| *b >= RTCP_CLEAR).ok_or(SrtpError::Malformed)?;
         let at = match self.transform {
-            Transform::CmHmac { .. } => body,
+            Transform::Hmac { .. } => body,
             Transform::Gcm { .. } => body + gcm::TAG,
         };
         let word = packet[at..].first_chunk::<RTCP_WORD>().ok_or(SrtpError::Malformed)?;
@@ -304,13 +351,12 @@ impl Stream {
     ) -> Result<usize, SrtpError> {
         let body = tail.body;
         match &self.transform {
-            Transform::CmHmac { cipher, mac, tag } => {
+            Transform::Hmac { cipher, mac, tag } => {
                 let end = body + RTCP_WORD;
                 let code = mac.tag(&packet[..end], &[]);
                 verify(&code[..*tag], &packet[end + mki_len..])?;
                 if let Some(cipher) = cipher {
-                    let iv = self.cm_iv(ssrc, tail.index.into());
-                    cipher.apply(&iv, &mut packet[RTCP_CLEAR..body]);
+                    self.apply_rtcp(cipher, &mut packet[..body], ssrc, tail.index);
                 }
             }
             Transform::Gcm { gcm, encrypt } => {
@@ -338,7 +384,7 @@ impl Stream {
     #[inline]
     fn encrypts(&self) -> bool {
         match &self.transform {
-            Transform::CmHmac { cipher, .. } => cipher.is_some(),
+            Transform::Hmac { cipher, .. } => cipher.is_some(),
             Transform::Gcm { encrypt, .. } => *encrypt,
         }
     }
