@@ -1,5 +1,6 @@
 //! Every limit of the socket drivers, with its default.
 
+use crate::tls::TlsConfig;
 use std::time::Duration;
 
 /// Limits and timers of the socket drivers. All of them are run-time settings.
@@ -27,6 +28,18 @@ pub struct Config {
     /// How long a connection may take to open. Default 10 s, well inside SIP's 32 s transaction
     /// timeout, so that another target can be tried.
     pub connect_timeout: Duration,
+    /// How long the TLS and WebSocket handshakes of a connection may take together. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Certificates, keys and whom to trust; see [`TlsConfig`].
+    pub tls: TlsConfig,
+    /// The path that a WebSocket client asks for. Default `/`.
+    pub ws_path: String,
+    /// The longest WebSocket message received, in bytes; a longer one ends the connection. Default
+    /// 64 KiB, what a datagram could carry.
+    pub ws_max_message: usize,
+    /// A WebSocket connection that has been silent for this long is pinged (RFC 7118 §6), and
+    /// closed when as much time passes again without an answer. Default 30 s.
+    pub ws_ping_interval: Duration,
     /// A connection without a byte in either direction for this long is closed. Default 10 min;
     /// keep-alives (RFC 5626 §3.5.1 recommends at most 120 s) hold it open.
     pub idle_timeout: Duration,
@@ -81,6 +94,11 @@ impl Default for Config {
             max_connections: 4096,
             tcp_backlog: 1024,
             connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            tls: TlsConfig::default(),
+            ws_path: "/".to_owned(),
+            ws_max_message: 64 << 10,
+            ws_ping_interval: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(600),
             write_timeout: Duration::from_secs(30),
             write_queue_messages: 1024,

@@ -1,5 +1,6 @@
 //! Errors of the drivers: each names the address, port or host it is about.
 
+use crate::tls::TlsError;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use tiny_sak::Transport;
@@ -37,6 +38,16 @@ pub enum BindError {
     NoDriver {
         /// The transport asked for.
         transport: Transport,
+    },
+    /// The certificate settings are of no use.
+    #[error("cannot listen for {transport} on {addr}: {source}")]
+    Tls {
+        /// The transport asked for.
+        transport: Transport,
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What is wrong with them.
+        source: TlsError,
     },
     /// No free pair of ports is left for RTP and RTCP.
     #[error("no free even/odd pair of UDP ports from {first} to {last} on {ip}")]

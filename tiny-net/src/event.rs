@@ -9,11 +9,12 @@ use tiny_sak::Flow;
 /// The flow of a datagram always has the specific local address that the peer sent to. The flow of
 /// a connection that we opened is the one that the first [`send`](crate::SipTransports::send)
 /// named; of one that the peer opened, the addresses of its two ends. Either way a connection is
-/// known by its transport and its remote address alone.
+/// known by its transport and its remote address, unless several domains behind one address got one
+/// each: see [`send_to`](crate::SipTransports::send_to).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NetEvent {
-    /// One datagram came in.
+    /// One datagram, or one WebSocket message, came in.
     Datagram {
         /// Its path.
         flow: Flow,

@@ -4,6 +4,7 @@
 //!
 //! - [`SipTransports`]: the datagram sockets and stream connections of one engine, one await point.
 //! - [`NetEvent`]: what the network tells a core.
+//! - [`tls`]: who we are and whom we trust on secure connections.
 //! - [`rtp`]: pairs of media sockets for a media thread.
 //! - [`locate`]: the servers of a SIP domain (RFC 3263), as a machine in virtual time.
 //! - [`resolve`]: the same over real name servers, and our own address as a target sees it.
@@ -20,7 +21,8 @@ pub mod resolve;
 pub mod rtp;
 pub mod sim;
 mod stats;
-mod tcp;
+mod streams;
+pub mod tls;
 mod transports;
 mod udp;
 

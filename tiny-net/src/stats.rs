@@ -21,6 +21,8 @@ pub struct Stats {
     pub connected: u64,
     /// Connections turned away at [`Config::max_connections`](crate::Config::max_connections).
     pub refused: u64,
+    /// Connections opened to us that failed in the TLS or WebSocket handshake.
+    pub failed_handshakes: u64,
     /// Connections open or opening now.
     pub connections: usize,
 }

@@ -1,6 +1,7 @@
 //! The sockets of one engine behind one await point.
 
-use crate::tcp::Tcp;
+use crate::streams::Streams;
+use crate::tls::{TlsConfig, TlsError};
 use crate::udp::UdpSocket;
 use crate::{BindError, Config, NetEvent, Stats};
 use bytes::Bytes;
@@ -16,7 +17,16 @@ use tiny_sak::{Flow, Transport};
 mod tests;
 
 /// What this build can carry, in the order of preference where nobody has one.
-pub(crate) const DRIVERS: &[Transport] = &[Transport::Udp, Transport::Tcp];
+pub(crate) const DRIVERS: &[Transport] = &[
+    Transport::Udp,
+    Transport::Tcp,
+    #[cfg(feature = "tls")]
+    Transport::Tls,
+    #[cfg(feature = "ws")]
+    Transport::Ws,
+    #[cfg(all(feature = "ws", feature = "tls"))]
+    Transport::Wss,
+];
 
 /// The datagram sockets, listeners and connections of one engine task.
 ///
@@ -42,7 +52,7 @@ pub(crate) const DRIVERS: &[Transport] = &[Transport::Udp, Transport::Tcp];
 /// ```
 pub struct SipTransports {
     udp: Vec<UdpSocket>,
-    tcp: Tcp,
+    streams: Streams,
     failed: VecDeque<NetEvent>,
     // The socket that is asked first, so that a flooded one does not silence the others.
     turn: usize,
@@ -56,7 +66,7 @@ impl SipTransports {
         let config = Arc::new(config);
         Self {
             udp: Vec::new(),
-            tcp: Tcp::new(Arc::clone(&config)),
+            streams: Streams::new(Arc::clone(&config)),
             failed: VecDeque::new(),
             turn: 0,
             config,
@@ -84,7 +94,7 @@ impl SipTransports {
                 self.udp.push(socket);
                 Ok(local)
             }
-            Transport::Tcp => self.tcp.bind(addr),
+            _ if DRIVERS.contains(&transport) => self.streams.bind(transport, addr),
             _ => Err(BindError::NoDriver { transport }),
         }
     }
@@ -92,7 +102,7 @@ impl SipTransports {
     /// The addresses bound so far.
     pub fn listening(&self) -> impl Iterator<Item = (Transport, SocketAddr)> + '_ {
         let udp = self.udp.iter().map(|s| (Transport::Udp, s.local()));
-        udp.chain(self.tcp.listeners().map(|local| (Transport::Tcp, local)))
+        udp.chain(self.streams.listeners())
     }
 
     /// Sends without waiting. What cannot be sent comes back as [`NetEvent::SendFailed`].
@@ -100,14 +110,64 @@ impl SipTransports {
     /// A datagram leaves through the socket bound to `flow.local` (an exact match, else the same
     /// port on a wildcard address, else any socket of the family), at the latest with the next
     /// [`recv`](Self::recv) or [`flush`](Self::flush). A stream message joins the queue of the
-    /// connection to `flow.remote`, which is opened, from `flow.local`'s address, if there is none.
+    /// connection to `flow.remote`, which is opened, from `flow.local`'s address, if there is none;
+    /// a WebSocket message must be one whole SIP message.
+    ///
+    /// A TLS server must prove to be the domain told by [`expect_name`](Self::expect_name), or
+    /// failing that the bare address of `flow.remote`; [`send_to`](Self::send_to) tells the domain
+    /// itself.
     pub fn send(&mut self, flow: Flow, data: Bytes) {
+        self.dispatch(flow, None, data);
+    }
+
+    /// [`send`](Self::send) to a SIP domain: the host of the URI that was looked up, not what the
+    /// look-up led to (RFC 5922 §7.3).
+    ///
+    /// Under TLS, a connection is used whose far end proved to be `name`, whatever it was first
+    /// opened for; else one is opened to `flow.remote` that asks for `name` (SNI) and is given up
+    /// if the certificate does not have it. So one address can serve several domains. Such a
+    /// further connection to one address has its own port in its events' `flow.local`. Over
+    /// WebSocket the name is the `Host` as well; elsewhere it has no meaning.
+    pub fn send_to(&mut self, flow: Flow, name: &str, data: Bytes) {
+        self.dispatch(flow, Some(name), data);
+    }
+
+    /// Tells which SIP domain [`send`](Self::send) means by an address, from now on: for a caller
+    /// whose flows do not carry names. Where one address serves several domains, use
+    /// [`send_to`](Self::send_to).
+    pub fn expect_name(&mut self, transport: Transport, remote: SocketAddr, name: &str) {
+        self.streams.expect_name(transport, remote, name);
+    }
+
+    /// Uses a connection that the peer opened for requests to `sent_by` too: the address in its Via
+    /// with the `alias` parameter (RFC 5923). False where that may not be: we opened it, or it is
+    /// under TLS and the peer showed no certificate.
+    pub fn alias(&mut self, flow: Flow, sent_by: SocketAddr) -> bool {
+        self.streams.alias(flow, sent_by)
+    }
+
+    /// Puts other certificates, keys and authorities in force, or the same ones read from their
+    /// files again. Connections that stand go on; those opened from now on use the new ones.
+    ///
+    /// # Errors
+    /// [`TlsError`] names what is wrong; the old settings stay in force.
+    pub fn set_tls(&mut self, config: &TlsConfig) -> Result<(), TlsError> {
+        self.streams.set_tls(config)
+    }
+
+    /// Why the last connection to `flow.remote` could not be opened, in words: the certificate's
+    /// names, what the server answered… The last 64 are remembered.
+    pub fn failure(&self, flow: Flow) -> Option<&str> {
+        self.streams.failure(flow)
+    }
+
+    fn dispatch(&mut self, flow: Flow, name: Option<&str>, data: Bytes) {
         match flow.transport {
             Transport::Udp => match self.udp_socket(&flow) {
                 Some(i) => self.udp[i].send(flow, data, &mut self.stats),
                 None => self.fail(flow, io::ErrorKind::AddrNotAvailable),
             },
-            Transport::Tcp => self.tcp.send(flow, data, &mut self.stats),
+            t if DRIVERS.contains(&t) => self.streams.send(flow, name, data, &mut self.stats),
             _ => self.fail(flow, io::ErrorKind::Unsupported),
         }
     }
@@ -134,7 +194,7 @@ impl SipTransports {
 
     /// Ends a connection after writing what is queued. No event follows.
     pub fn close(&mut self, flow: Flow) {
-        self.tcp.close(flow);
+        self.streams.close(flow);
     }
 
     /// Gives queued datagrams to the system now, for a caller that will not
@@ -158,7 +218,7 @@ impl SipTransports {
             let source = (self.turn + i) % sources;
             let event = match self.udp.get_mut(source) {
                 Some(socket) => socket.poll_recv(cx, &mut self.stats),
-                None => self.tcp.poll_recv(cx, &mut self.stats),
+                None => self.streams.poll_recv(cx, &mut self.stats),
             };
             if event.is_ready() {
                 // A source keeps its turn for one batch at most.
@@ -171,7 +231,7 @@ impl SipTransports {
 
     /// Counts since the start.
     pub fn stats(&self) -> Stats {
-        Stats { connections: self.tcp.len(), ..self.stats }
+        Stats { connections: self.streams.len(), ..self.stats }
     }
 }
 
@@ -179,7 +239,7 @@ impl std::fmt::Debug for SipTransports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SipTransports")
             .field("listening", &self.listening().collect::<Vec<_>>())
-            .field("connections", &self.tcp.len())
+            .field("connections", &self.streams.len())
             .finish_non_exhaustive()
     }
 }

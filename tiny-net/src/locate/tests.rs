@@ -493,3 +493,87 @@ fn unasked_answers_are_not_believed() {
     lab.locator.handle(lab.now, Some(forged));
     assert_eq!(lab.ways(all("a.example")), ["UDP 192.0.2.1:5060"]);
 }
+
+mod any {
+    use super::*;
+    use proptest::prelude::*;
+    use tiny_sak::Rng;
+
+    fn name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("a.example".to_owned()),
+            Just("b.example".to_owned()),
+            Just("_sip._udp.a.example".to_owned()),
+            Just(".".to_owned()),
+            ".{0,70}",
+        ]
+    }
+
+    fn record() -> impl Strategy<Value = Record> {
+        let service =
+            prop_oneof![Just("SIP+D2U".to_owned()), Just("SIPS+D2T".to_owned()), ".{0,9}"];
+        let naptr = (any::<(u16, u16)>(), "s|S|u|", service, "|!x!", name());
+        let srv = (any::<(u16, u16, u16)>(), name());
+        prop_oneof![
+            naptr.prop_map(|((order, preference), flags, service, regexp, replacement)| {
+                Record::Naptr { order, preference, flags, service, regexp, replacement }
+            }),
+            srv.prop_map(|((priority, weight, port), target)| Record::Srv {
+                priority,
+                weight,
+                port,
+                target
+            }),
+            any::<IpAddr>().prop_map(Record::Address),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the name servers say, every search ends, in time and within bounds.
+        #[test]
+        fn answer_ends_every_search(
+            host in name(),
+            secure in any::<bool>(),
+            answers in prop::collection::vec(
+                (prop::collection::vec(record(), 0..20), 0..7000u64, any::<u32>(), 0..4u8), 0..60),
+        ) {
+            let config = Config::default();
+            let start = Instant::now();
+            let mut now = start;
+            let mut locator = Locator::new(&config, Rng::from_seed(5));
+            locator.locate(now, Query { secure, ..all(&host) });
+            let mut answers = answers.into_iter();
+            let mut ended = false;
+            for _ in 0..500 {
+                match locator.poll(now) {
+                    Output::Transmit(question) => {
+                        let Some((records, delay, ttl, kind)) = answers.next() else { continue };
+                        now += Duration::from_millis(delay);
+                        let ttl = Duration::from_secs(ttl.into());
+                        let outcome = match kind {
+                            0 => Outcome::Failed,
+                            1 => Outcome::Absent { ttl: Some(ttl) },
+                            _ => Outcome::Found { records, ttl },
+                        };
+                        locator.handle(now, Some(Answer { question, outcome }));
+                    }
+                    Output::Event(located) => {
+                        ended = true;
+                        if let Ok(hops) = located.result {
+                            prop_assert!(!hops.is_empty() && hops.len() <= config.max_resolved);
+                            prop_assert!(!secure || hops.iter().all(|h| h.transport.is_secure()));
+                        }
+                    }
+                    Output::Timeout(Some(deadline)) => {
+                        now = now.max(deadline);
+                        locator.handle(now, None);
+                    }
+                    Output::Timeout(None) => break,
+                }
+            }
+            prop_assert!(ended);
+        }
+    }
+}

@@ -1,6 +1,9 @@
+use super::task::advance;
 use super::*;
 use crate::SipTransports;
 use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::time::timeout;
 
 fn localhost() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
