@@ -1,5 +1,5 @@
 //! Secure RTP and secure RTCP: an in-place transform without allocation per packet (RFC 3711, RFC 6188,
-//! RFC 7714), and its keys in session descriptions (RFC 4568).
+//! RFC 7714), and its keys in session descriptions ([`sdes`], RFC 4568).
 //!
 //! A [`Protector`] holds the keys of what is sent, an [`Unprotector`] those of what is received: no
 //! context has both, because a key shared by both directions is a keystream used twice. Rollover,
@@ -31,7 +31,7 @@ mod keys;
 mod mac;
 mod profile;
 mod protector;
-//SDES pub mod sdes;
+pub mod sdes;
 mod transform;
 mod unprotector;
 mod window;
