@@ -413,3 +413,45 @@ async fn useless_settings_are_refused_with_their_name() {
     let debug = format!("{:?}", showing(ca.identity(&["example.com"])));
     assert!(!debug.contains("PRIVATE") && debug.contains("***"), "{debug}");
 }
+
+#[tokio::test]
+async fn the_hello_names_the_domain_and_never_an_address() {
+    use tokio::io::AsyncReadExt;
+    let ca = Authority::new();
+    let raw = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let out = to(raw.local_addr().unwrap());
+    for (name, named) in [("Voice.Example.COM.", true), ("127.0.0.1", false)] {
+        let mut alice = net(trusting(ca.roots()));
+        alice.send_to(out, name, Bytes::from_static(b"x"));
+        let (mut peer, _) = raw.accept().await.unwrap();
+        let mut hello = vec![0; 4096];
+        let length = peer.read(&mut hello).await.unwrap();
+        let has =
+            |text: &[u8]| hello[..length].windows(text.len()).any(|w| w.eq_ignore_ascii_case(text));
+        assert_eq!(has(b"voice.example.com"), named);
+        assert!(!has(b"example.com.") && !has(b"127.0.0.1"));
+    }
+}
+
+#[tokio::test]
+async fn an_alias_ends_with_its_connection() {
+    let ca = Authority::new();
+    let auth = ClientAuth::Optional(ca.roots());
+    let (mut bob, at_bob) =
+        listening(TlsConfig { client_auth: auth, ..showing(ca.identity(&["example.com"])) });
+    let client = Some(ca.identity(&["alice.example"]));
+    let mut alice = net(TlsConfig { client, ..trusting(ca.roots()) });
+    alice.send_to(to(at_bob), "example.com", Bytes::from_static(b"x"));
+    let NetEvent::Opened { flow } = meanwhile(&mut bob, &mut alice).await else { panic!() };
+    let sent_by: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    assert!(bob.alias(flow, sent_by) && bob.alias(flow, sent_by));
+    assert!(!bob.alias(flow, "127.0.0.1:2".parse().unwrap()), "one alias a connection");
+    drop(alice);
+    while !matches!(next(&mut bob).await, NetEvent::Closed { .. }) {}
+    assert_eq!(bob.stats().connections, 0);
+    let aliased = Flow { remote: sent_by, ..flow };
+    bob.send_to(aliased, "alice.example", Bytes::from_static(b"BYE"));
+    // A connection of its own, to a port where nobody listens.
+    let error = std::io::ErrorKind::ConnectionRefused;
+    assert_eq!(next(&mut bob).await, NetEvent::SendFailed { flow: aliased, error });
+}
