@@ -35,6 +35,7 @@ interop:
 
 bench: ## side by side with peers
 	$(CARGO) bench --bench sip_parse
+	$(CARGO) bench --bench srtp
 	$(CARGO) bench --bench call_rate
 
 fuzz: ## each target for a minute (nightly, cargo-fuzz)
