@@ -8,7 +8,7 @@ packages_for() {
     build) echo "gcc:gcc pkg-config:pkg-config libasound2-dev:/usr/include/alsa/asoundlib.h" ;;
     interop) echo "kamailio:kamailio kamailio-tls-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so
         sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark
-        libsrtp2-dev:/usr/include/srtp2/srtp.h" ;;
+        libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl" ;;
     tools) echo "" ;;
     *) echo "setup.sh: unknown step '$1' (build, interop, tools)" >&2; exit 2 ;;
     esac
