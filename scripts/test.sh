@@ -26,7 +26,7 @@ step "clippy" cargo clippy --quiet --workspace --exclude tiny-ua-benches --all-t
 step "doc" env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --exclude tiny-ua-benches --no-deps --all-features
 step "deny" scripts/deny.sh
 step "build" cargo build --quiet --release --all-features --examples
+# Unit tests, scenarios, doc tests, the softphone as scripts see it, and real peers (tests/interop).
 step "tests" cargo test --workspace --exclude tiny-ua-benches --all-features
-step "interop" cargo test --release --all-features --test interop
 step "demo" cargo run --release --quiet --example softphone -- demo
 echo "all checks passed in $SECONDS s"
