@@ -24,7 +24,7 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --exclude tiny-ua-benches --no-deps --all-features
 unit:
-	$(CARGO) nextest run --workspace --exclude tiny-ua-benches --all-features || $(CARGO) test --workspace --exclude tiny-ua-benches --all-features
+	$(CARGO) test --workspace --exclude tiny-ua-benches --all-features
 deny:
 	@scripts/deny.sh
 sans-io:
