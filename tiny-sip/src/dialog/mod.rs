@@ -21,8 +21,8 @@ slotmap::new_key_type! {
 pub(crate) struct Dialog {
     /// Where the endpoint finds it: Call-ID, local tag, remote tag.
     pub(crate) print: Fingerprint,
-    /// The usage that it carries.
-    pub(crate) call: CallKey,
+    /// What it is for.
+    pub(crate) usage: Usage,
     /// Number of our latest request.
     pub(crate) local_cseq: u32,
     /// Number of the peer's latest request; `None` before the first.
@@ -31,6 +31,25 @@ pub(crate) struct Dialog {
     pub(crate) hop: Option<Target>,
     text: Box<str>,
     ends: [u32; 4],
+}
+
+/// What a dialog is for (RFC 5057): whoever gets the requests that come inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Usage {
+    /// Nothing any more: it lives as long as a BYE or ACK of it may have to be repeated.
+    None,
+    /// A call.
+    Call(CallKey),
+}
+
+impl Usage {
+    /// The call, where it is one.
+    pub(crate) fn call(self) -> Option<CallKey> {
+        match self {
+            Self::Call(call) => Some(call),
+            Self::None => None,
+        }
+    }
 }
 
 /// The strings that make a dialog.
@@ -57,9 +76,9 @@ pub(crate) struct Path {
 }
 
 impl Dialog {
-    pub(crate) fn new(print: Fingerprint, call: CallKey, parts: &Parts<'_>) -> Self {
+    pub(crate) fn new(print: Fingerprint, usage: Usage, parts: &Parts<'_>) -> Self {
         let (text, ends) = Self::block(parts);
-        Self { print, call, local_cseq: 0, remote_cseq: None, hop: None, text, ends }
+        Self { print, usage, local_cseq: 0, remote_cseq: None, hop: None, text, ends }
     }
 
     fn block(p: &Parts<'_>) -> (Box<str>, [u32; 4]) {

@@ -2,14 +2,13 @@
 
 use super::*;
 use crate::message::Limits;
-use slotmap::Key as _;
 
 fn dialog(target: &str, routes: &str) -> Dialog {
     let mut rng = tiny_sak::Rng::from_seed(1);
     let print = crate::endpoint::Fingerprinter::new(&mut rng).of(&["x"]);
     let (local, remote) = ("<sip:a@x>;tag=1", "<sip:b@y>;tag=2");
     let parts = Parts { call_id: "id", local, remote, target, routes };
-    Dialog::new(print, CallKey::null(), &parts)
+    Dialog::new(print, Usage::None, &parts)
 }
 
 fn message(text: &str) -> Message {

@@ -1,7 +1,7 @@
 //! A call: what caller and callee have in common, from answer to end (RFC 3261 §13.3, §15).
 
 use super::reinvite::Modification;
-use crate::dialog::DialogKey;
+use crate::dialog::{DialogKey, Usage};
 use crate::endpoint::{
     AccountKey, Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg,
     Owner, ServerKey, check,
@@ -302,11 +302,8 @@ impl Endpoint {
         print: crate::endpoint::Fingerprint,
         ack: &Message,
     ) {
-        let call = self
-            .dialog_index
-            .get(&print)
-            .and_then(|key| self.dialogs.get(*key))
-            .map(|dialog| dialog.call);
+        let call =
+            self.dialog_index.get(&print).and_then(|key| self.dialogs.get(*key)?.usage.call());
         let number = ack.cseq().map_or(0, |cseq| cseq.number);
         let Some((call, state)) = call.and_then(|key| Some((key, self.calls.get_mut(key)?))) else {
             self.counters.dropped_acks += 1;
@@ -356,10 +353,15 @@ impl Endpoint {
             return self.respond_core(now, key, 500, &[]);
         }
         dialog.remote_cseq = Some(number);
-        let call = dialog.call;
+        let usage = dialog.usage;
         if !self.accept_extensions(now, key, &request) || !self.accept_body(now, key, &request) {
             return;
         }
+        let Usage::Call(call) = usage else {
+            // §12.2.2 with RFC 5057: nothing is left that could take it. A BYE is what was wanted.
+            let status = if method == Method::Bye { 200 } else { 481 };
+            return self.respond_core(now, key, status, &[]);
+        };
         match method {
             Method::Bye => self.on_bye(now, key, call, dialog_key, request),
             Method::Invite if self.calls.contains_key(call) => {

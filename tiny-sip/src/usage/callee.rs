@@ -1,7 +1,7 @@
 //! The callee's side of an INVITE (RFC 3261 §13.3, §9.2).
 
 use super::call::{Call, Phase};
-use crate::dialog::{self, Dialog, Parts};
+use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
     Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Purpose, ServerKey, check,
 };
@@ -40,25 +40,7 @@ impl Endpoint {
         }
         let account = self.account_for(&request);
         let call = self.calls.insert(Call::new(account, false, Phase::Ringing(key)));
-        let call_id = request.call_id().unwrap_or_default();
-        let (from_tag, _) = dialog::tags(&request);
-        let print = self.dialog_print(call_id, tag, from_tag);
-        let local = format!("{};tag={tag}", request.header(H::To).unwrap_or_default());
-        let routes = dialog::routes_of_request(&request);
-        let mut dialog = Dialog::new(
-            print,
-            call,
-            &Parts {
-                call_id,
-                local: &local,
-                remote: request.header(H::From).unwrap_or_default(),
-                target: dialog::target_of(&request, fallback),
-                routes: &routes,
-            },
-        );
-        dialog.remote_cseq = request.cseq().ok().map(|cseq| cseq.number);
-        let dialog = self.dialogs.insert(dialog);
-        self.dialog_index.insert(print, dialog);
+        let dialog = self.dialog_of_request(Usage::Call(call), &request, tag, fallback);
         if let Some(state) = self.calls.get_mut(call) {
             state.dialog = Some(dialog);
         }
@@ -66,6 +48,36 @@ impl Endpoint {
             server.purpose = Purpose::Invite(call);
         }
         self.event(Event::Incoming { call, request, flow });
+    }
+
+    /// §12.1.1
+    pub(crate) fn dialog_of_request(
+        &mut self,
+        usage: Usage,
+        request: &Message,
+        tag: &str,
+        fallback: &str,
+    ) -> DialogKey {
+        let call_id = request.call_id().unwrap_or_default();
+        let (from_tag, _) = dialog::tags(request);
+        let print = self.dialog_print(call_id, tag, from_tag);
+        let local = format!("{};tag={tag}", request.header(H::To).unwrap_or_default());
+        let routes = dialog::routes_of_request(request);
+        let mut dialog = Dialog::new(
+            print,
+            usage,
+            &Parts {
+                call_id,
+                local: &local,
+                remote: request.header(H::From).unwrap_or_default(),
+                target: dialog::target_of(request, fallback),
+                routes: &routes,
+            },
+        );
+        dialog.remote_cseq = request.cseq().ok().map(|cseq| cseq.number);
+        let key = self.dialogs.insert(dialog);
+        self.dialog_index.insert(print, key);
+        key
     }
 
     fn ringing(&self, call: CallKey) -> Result<ServerKey, Error> {

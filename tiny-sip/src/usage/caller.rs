@@ -1,7 +1,7 @@
 //! The caller's side of an INVITE (RFC 3261 §13.2, §9.1): forks, answers, CANCEL and its races.
 
 use super::call::{Call, Ending, Phase};
-use crate::dialog::{self, Dialog, DialogKey, Parts};
+use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
     AccountKey, Body, CallKey, Cause, ClientKey, Contact, Due, EndedBy, Endpoint, Error, Event,
     Fingerprint, Headers, Leg, Outgoing, Owner, Request, Target, check,
@@ -10,7 +10,6 @@ use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
 use bytes::Bytes;
-use slotmap::Key as _;
 use std::time::Instant;
 
 impl Endpoint {
@@ -118,17 +117,17 @@ impl Endpoint {
         {
             return;
         }
-        let key = self.dialog_of_response(print, call, invite, message);
+        let key = self.dialog_of_response(print, Usage::Call(call), invite, message);
         if let Some(state) = self.calls.get_mut(call) {
             state.forks.push(key);
         }
     }
 
     /// §12.1.2
-    fn dialog_of_response(
+    pub(crate) fn dialog_of_response(
         &mut self,
         print: Fingerprint,
-        call: CallKey,
+        usage: Usage,
         invite: ClientKey,
         message: &Message,
     ) -> DialogKey {
@@ -142,7 +141,7 @@ impl Endpoint {
             target: dialog::target_of(message, fallback),
             routes: &routes,
         };
-        let mut dialog = Dialog::new(print, call, &parts);
+        let mut dialog = Dialog::new(print, usage, &parts);
         dialog.local_cseq = message.cseq().map_or(1, |cseq| cseq.number);
         let key = self.dialogs.insert(dialog);
         self.dialog_index.insert(print, key);
@@ -177,7 +176,7 @@ impl Endpoint {
         for fork in forks {
             self.remove_dialog(fork);
         }
-        let dialog = self.dialog_of_response(print, call, key, message);
+        let dialog = self.dialog_of_response(print, Usage::Call(call), key, message);
         if let (Some((local, remote)), Some(dialog)) = (numbers, self.dialogs.get_mut(dialog)) {
             dialog.local_cseq = dialog.local_cseq.max(local);
             dialog.remote_cseq = remote;
@@ -235,7 +234,7 @@ impl Endpoint {
         }
         let (account, flow) = (client.account, client.flow);
         client.strays.push((print, Bytes::new(), flow));
-        let dialog = self.dialog_of_response(print, CallKey::null(), key, message);
+        let dialog = self.dialog_of_response(print, Usage::None, key, message);
         self.ack(now, key, Some(print), Some(dialog), number, None);
         if let Some(bye) = self.in_dialog(dialog, Owner::Bye, account, Method::Bye) {
             self.start(now, bye);
