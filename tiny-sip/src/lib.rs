@@ -6,6 +6,7 @@
 //! - [`Uri`], [`NameAddr`], [`Via`], [`CSeq`], [`header`]: the typed header fields.
 //! - [`StreamFramer`]: messages and keep-alives out of a byte stream (§18.3, RFC 5626).
 //! - [`digest`]: RFC 7616 authentication, both sides. [`multipart`]: RFC 2046 bodies.
+//! - [`body`]: what events and messages carry: presence, dialogs, mailboxes, fragments of messages.
 //!
 //! The endpoint half (RFC 3261 §8–§18):
 //! - [`Endpoint`]: the sans-IO core. [`Input`] in, [`Event`] and [`Transmit`] out; [`Config`].
@@ -14,6 +15,7 @@
 //!
 //! Nothing here reads a clock, a socket or the operating system's entropy.
 
+pub mod body;
 mod dialog;
 pub mod digest;
 mod endpoint;
