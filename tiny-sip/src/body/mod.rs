@@ -107,11 +107,13 @@ impl Extent {
 }
 
 /// The rule that dialog, watcher and registration information share (RFC 4235 §4.3, RFC 3858 §4,
-/// RFC 3680 §5.2): what a document of version `new` does to a table of version `known`.
+/// RFC 3680 §5.2): what a document of version `new` does to a table of version `known`. The full
+/// state under the same version is taken: some servers never count.
 fn follows(known: Option<u32>, new: u32, extent: Extent) -> Merged {
     match (known, extent) {
-        (Some(known), _) if new <= known => Merged::Stale,
+        (Some(known), _) if new < known => Merged::Stale,
         (_, Extent::Full) => Merged::Applied,
+        (Some(known), _) if new == known => Merged::Stale,
         (Some(known), Extent::Partial) if new - known == 1 => Merged::Applied,
         (_, Extent::Partial) => Merged::Gap,
     }
