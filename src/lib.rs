@@ -38,6 +38,8 @@ mod engine;
 mod error;
 mod event;
 mod media;
+#[cfg(all(test, feature = "testkit"))]
+mod scenarios;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod trace;

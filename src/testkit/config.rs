@@ -32,6 +32,11 @@ pub struct ServerConfig {
     pub authenticate_calls: bool,
     /// Whether the proxy stays on the path of dialogs. Default yes.
     pub record_route: bool,
+    /// Other domains and the proxies that serve them: no names are looked up. Default none.
+    pub neighbours: Vec<(String, SocketAddr)>,
+    /// Whether calls to users are redirected to their contacts (302, RFC 3261 §8.3) and not
+    /// forwarded. Default no.
+    pub redirect: bool,
     /// The users that `sip:fork@…` rings; `None` rings all who are registered, but the caller.
     pub fork_to: Option<Vec<String>>,
     /// The shortest registration, in seconds; a shorter one gets 423. Default 20.
@@ -62,6 +67,8 @@ impl ServerConfig {
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
             authenticate_calls: false,
             record_route: true,
+            neighbours: Vec::new(),
+            redirect: false,
             fork_to: None,
             min_expires: 20,
             max_expires: 3600,
@@ -95,6 +102,18 @@ impl ServerConfig {
     /// Asks callers for credentials.
     pub fn authenticate_calls(mut self) -> Self {
         self.authenticate_calls = true;
+        self
+    }
+
+    /// Says where the proxy of another domain is.
+    pub fn neighbour(mut self, domain: &str, proxy: SocketAddr) -> Self {
+        self.neighbours.push((domain.to_owned(), proxy));
+        self
+    }
+
+    /// Redirects calls and forwards none.
+    pub fn redirect(mut self) -> Self {
+        self.redirect = true;
         self
     }
 

@@ -3,6 +3,7 @@
 
 use super::auth::Identity;
 use super::edit::{self, Forward};
+use super::location::Binding;
 use super::proxy::Target;
 use super::server::Server;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -96,6 +97,13 @@ impl Server {
         } else {
             return self.respond(now, id, 404, "", &[]);
         };
+        if self.config.redirect {
+            let bindings = users.iter().flat_map(|user| self.location.of(now, user));
+            let contact = |b: &Binding| (HeaderName::Contact, format!("<{}>", b.contact));
+            let contacts: Vec<_> = bindings.map(contact).collect();
+            let status = if contacts.is_empty() { 480 } else { 302 };
+            return self.respond(now, id, status, "", &contacts);
+        }
         let mut targets = Vec::new();
         for binding in users.iter().flat_map(|user| self.location.of(now, user)) {
             let Ok(contact) = Uri::parse(&binding.contact) else { continue };
@@ -211,6 +219,11 @@ impl Server {
         }
         let transport = uri.transport().unwrap_or(Transport::Udp);
         let host = uri.maddr().unwrap_or(uri.host());
+        let mut neighbours = self.config.neighbours.iter();
+        if let Some((_, remote)) = neighbours.find(|(name, _)| host.eq_ignore_ascii_case(name)) {
+            let local = self.local_for(transport, *remote)?;
+            return Some(Flow { transport, local, remote: *remote });
+        }
         let local = host.eq_ignore_ascii_case("localhost");
         let ip = match local {
             true => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -284,6 +284,12 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
+    /// Live figures of the endpoint, and calls that are known here.
+    #[cfg(all(test, feature = "testkit"))]
+    pub(crate) fn live(&self) -> (tiny_sip::Stats, usize) {
+        (self.endpoint.stats(), self.calls.len())
+    }
+
     /// The targets that answer a [`Request::Resolve`].
     pub(crate) fn resolved(&mut self, now: Instant, query: QueryKey, targets: Vec<Target>) {
         self.endpoint.handle(now, tiny_sip::Input::Resolved { query, targets });

@@ -169,6 +169,11 @@ impl<N: Node> World<N> {
         self.now - self.start
     }
 
+    /// All nodes, in the order in which they were added.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<N> {
+        (0..self.inhabitants.len()).map(NodeId)
+    }
+
     /// A look at a node.
     pub fn node(&self, id: NodeId) -> &N {
         &self.inhabitants[id.0].node

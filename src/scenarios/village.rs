@@ -1,0 +1,403 @@
+//! Telephones, proxies and redirect servers of one simulated world, and the ladder of what they say.
+
+use crate::account::AccountBuilder;
+use crate::agent::Shared;
+use crate::audio::OpenAudio;
+use crate::command::{Command, Commands, PlaceCall};
+use crate::engine::core::{Core, Input, Request};
+use crate::media::{MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport};
+use crate::testkit::{Server, ServerConfig};
+use crate::{Account, Call, CallEnd, CallState, CallStats, Config, Error, Event, IncomingCall};
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tiny_media::{AudioFormat, Sink, Source, StreamConfig};
+use tiny_net::NetEvent;
+use tiny_net::sim::{self, Link, Node, NodeId, Transmit, World};
+use tiny_sak::{Output, Rng, Transport};
+use tiny_sip::{Limits, Message, Target};
+use tokio::sync::mpsc;
+
+/// A source and sink of silence.
+struct Quiet;
+impl Source for Quiet {
+    fn format(&self) -> AudioFormat {
+        AudioFormat::new(8000, 1)
+    }
+    fn read(&mut self, out: &mut [i16]) -> usize {
+        out.fill(0);
+        out.len()
+    }
+}
+impl Sink for Quiet {
+    fn format(&self) -> AudioFormat {
+        AudioFormat::new(8000, 1)
+    }
+    fn write(&mut self, _: &[i16]) {}
+}
+
+pub(super) fn quiet() -> OpenAudio {
+    OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None }
+}
+
+#[derive(Default)]
+struct Notes {
+    running: HashMap<MediaId, StreamConfig>,
+    closed: Vec<MediaId>,
+    next: u64,
+}
+
+/// A media plane that only takes notes.
+struct Plane {
+    ip: IpAddr,
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl MediaPlane for Plane {
+    fn local_address_for(&mut self, _: IpAddr) -> Option<IpAddr> {
+        Some(self.ip)
+    }
+    fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
+        let mut notes = self.notes.lock().unwrap();
+        notes.next += 1;
+        let at = |n| SocketAddr::new(address, 20_000 + (2 * notes.next as u16 + n) % 40_000);
+        Ok(MediaPorts { id: MediaId(notes.next), rtp: at(0), rtcp: at(1) })
+    }
+    fn start(&mut self, id: MediaId, config: StreamConfig, _: OpenAudio) {
+        self.notes.lock().unwrap().running.insert(id, config);
+    }
+    fn tell(&mut self, id: MediaId, command: MediaCommand) {
+        match command {
+            MediaCommand::Reconfigure(config) => {
+                self.notes.lock().unwrap().running.insert(id, *config);
+            }
+            MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
+            MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
+            MediaCommand::Mute(_) => {}
+        }
+    }
+    fn close(&mut self, id: MediaId) {
+        let mut notes = self.notes.lock().unwrap();
+        notes.running.remove(&id);
+        notes.closed.push(id);
+    }
+}
+
+type Names = Rc<RefCell<HashMap<String, Vec<SocketAddr>>>>;
+type Ladder = Rc<RefCell<Vec<(SocketAddr, SocketAddr, String)>>>;
+
+struct Agent {
+    core: Core<Plane>,
+    at: SocketAddr,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    notes: Arc<Mutex<Notes>>,
+    names: Names,
+    out: VecDeque<Transmit>,
+}
+
+impl Agent {
+    fn find(&self, host: &str, port: Option<u16>) -> Vec<SocketAddr> {
+        let literal = host.trim_matches(['[', ']']).parse().ok();
+        match literal {
+            Some(ip) => vec![SocketAddr::new(ip, port.unwrap_or(5060))],
+            None => self.names.borrow().get(host).cloned().unwrap_or_default(),
+        }
+    }
+
+    fn ask(&mut self, now: Instant, request: Request) {
+        match request {
+            Request::Resolve { query, host, port, transport, .. } => {
+                let transport = transport.unwrap_or(Transport::Udp);
+                let targets = self.find(&host, port).into_iter();
+                let local = self.at;
+                let targets = targets.map(|addr| Target { transport, addr, local }).collect();
+                self.core.resolved(now, query, targets);
+            }
+            Request::Locate { job, host } => {
+                let found = self.find(&host, None).first().map(|a| a.ip());
+                let address = found.ok_or_else(|| Error::Network(format!("no {host}")));
+                self.core.handle(now, Input::Located { job, address });
+            }
+            Request::Close { flow } => self.out.push_back(Transmit::Close { flow }),
+            Request::Done => {}
+        }
+    }
+}
+
+enum Who {
+    Agent(Box<Agent>),
+    Server(Box<Server>),
+}
+
+/// An agent or a server, and the ladder that all it sends is written to.
+pub(super) struct House {
+    who: Who,
+    ladder: Ladder,
+    /// Changes what goes out, as a gateway does.
+    edit: Option<fn(Bytes) -> Bytes>,
+}
+
+impl Node for House {
+    type Event = ();
+
+    fn handle(&mut self, now: Instant, input: sim::Input) {
+        use tiny_sip::Input as S;
+        let agent = match &mut self.who {
+            Who::Server(server) => return Node::handle(&mut **server, now, input),
+            Who::Agent(agent) => agent,
+        };
+        let sip = match input {
+            sim::Input::Net(NetEvent::Datagram { flow, data }) => S::Datagram { flow, data },
+            sim::Input::Net(NetEvent::Stream { flow, data }) => S::Stream { flow, data },
+            sim::Input::Net(NetEvent::Closed { flow, .. }) => S::StreamClosed { flow },
+            sim::Input::Net(NetEvent::SendFailed { flow, error }) => S::SendFailed { flow, error },
+            sim::Input::Timeout => return agent.core.handle(now, Input::Timeout),
+            _ => return,
+        };
+        agent.core.handle(now, Input::Sip(sip));
+    }
+
+    fn poll(&mut self, now: Instant) -> Output<Transmit, ()> {
+        let sent = match &mut self.who {
+            Who::Server(server) => match Node::poll(&mut **server, now) {
+                Output::Transmit(t) => t,
+                Output::Event(_) => return self.poll(now),
+                Output::Timeout(at) => return Output::Timeout(at),
+            },
+            Who::Agent(agent) => loop {
+                while let Ok(command) = agent.inbox.try_recv() {
+                    agent.core.handle(now, Input::Command(command));
+                }
+                if let Some(t) = agent.out.pop_front() {
+                    break t;
+                }
+                match agent.core.poll(now) {
+                    Output::Transmit(t) => break Transmit::Send { flow: t.flow, data: t.data },
+                    Output::Event(request) => agent.ask(now, request),
+                    Output::Timeout(at) => {
+                        let closed = std::mem::take(&mut agent.notes.lock().unwrap().closed);
+                        if closed.is_empty() {
+                            return Output::Timeout(at);
+                        }
+                        for id in closed {
+                            let report = MediaReport::Closed(Some(CallStats::default()));
+                            agent.core.handle(now, Input::Media(MediaNotice { id, report }));
+                        }
+                    }
+                }
+            },
+        };
+        let Transmit::Send { flow, data } = sent else { return Output::Transmit(sent) };
+        let data = self.edit.map_or_else(|| data.clone(), |edit| edit(data.clone()));
+        if let Ok(message) = Message::parse(data.clone(), &Limits::default()) {
+            let what = match (message.method(), message.status()) {
+                (Some(method), _) => method.as_str().to_owned(),
+                (_, status) => {
+                    let cseq = message.cseq().map_or_else(|_| String::new(), |c| c.to_string());
+                    let of = cseq.split(' ').next_back().unwrap_or_default().to_owned();
+                    format!("{} {of}", status.map_or(0, |s| s.code()))
+                }
+            };
+            self.ladder.borrow_mut().push((flow.local, flow.remote, what));
+        }
+        Output::Transmit(Transmit::Send { flow, data })
+    }
+}
+
+/// A telephone in the hand of a test.
+pub(super) struct Phone {
+    pub(super) node: NodeId,
+    pub(super) at: SocketAddr,
+    pub(super) account: Account,
+    pub(super) shared: Arc<Shared>,
+    events: mpsc::Receiver<Event>,
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Phone {
+    /// The next event that tells of a call.
+    pub(super) fn incoming(&mut self) -> IncomingCall {
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::IncomingCall(incoming) = event {
+                return incoming;
+            }
+        }
+        panic!("nobody calls {}", self.at);
+    }
+
+    /// Where the peer's media is expected, of each stream that runs.
+    pub(super) fn media(&self) -> Vec<StreamConfig> {
+        self.notes.lock().unwrap().running.values().cloned().collect()
+    }
+}
+
+/// A world with a ladder.
+pub(super) struct Village {
+    pub(super) world: World<House>,
+    names: Names,
+    ladder: Ladder,
+    known: HashMap<IpAddr, &'static str>,
+    seed: u64,
+}
+
+impl Village {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut world = World::new(Instant::now(), seed);
+        world.network.set_default_path(Link::new().latency(Duration::from_millis(5)));
+        let (names, ladder) = (Names::default(), Ladder::default());
+        Self { world, names, ladder, known: HashMap::new(), seed }
+    }
+
+    fn settle_in(&mut self, name: &'static str, at: SocketAddr, who: Who) -> NodeId {
+        self.known.insert(at.ip(), name);
+        let house = House { who, ladder: self.ladder.clone(), edit: None };
+        let node = self.world.add(at.ip(), house);
+        let host = self.world.host(node);
+        self.world.network.listen(host, Transport::Tcp, at.port());
+        node
+    }
+
+    /// What a name resolves to, in order of preference.
+    pub(super) fn name(&mut self, host: &str, at: &[&str]) {
+        let at = at.iter().map(|a| format!("{a}:5060").parse().unwrap()).collect();
+        self.names.borrow_mut().insert(host.to_owned(), at);
+    }
+
+    /// A proxy, registrar or redirect server.
+    pub(super) fn server(&mut self, name: &'static str, ip: &str, config: ServerConfig) -> NodeId {
+        let at: SocketAddr = format!("{ip}:5060").parse().unwrap();
+        self.seed += 1;
+        let mut server = Server::new(config, Rng::from_seed(self.seed));
+        server.bind(Transport::Udp, at);
+        server.bind(Transport::Tcp, at);
+        self.settle_in(name, at, Who::Server(Box::new(server)))
+    }
+
+    /// Lets a server change what it sends.
+    pub(super) fn edit(&mut self, server: NodeId, edit: fn(Bytes) -> Bytes) {
+        self.world.act(server, |house, _| house.edit = Some(edit));
+    }
+
+    /// A telephone with one account.
+    pub(super) fn phone(
+        &mut self,
+        name: &'static str,
+        ip: &str,
+        aor: &str,
+        config: Config,
+        describe: impl FnOnce(AccountBuilder) -> AccountBuilder,
+    ) -> Phone {
+        let at: SocketAddr = format!("{ip}:5060").parse().unwrap();
+        let notes = Arc::new(Mutex::new(Notes::default()));
+        let plane = Plane { ip: at.ip(), notes: notes.clone() };
+        let registry = tiny_dav::builtin_registry();
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared { commands: Commands(commands), registry: registry.clone() });
+        let (events_in, events) = mpsc::channel(config.max_pending_events);
+        self.seed += 1;
+        let rng = Rng::from_seed(self.seed);
+        let mut core = Core::new(config, registry, rng, plane, events_in, Arc::downgrade(&shared));
+        core.bind(Transport::Udp, at);
+        core.bind(Transport::Tcp, at);
+        let (names, out) = (self.names.clone(), VecDeque::new());
+        let agent = Agent { core, at, inbox, notes: notes.clone(), names, out };
+        let node = self.settle_in(name, at, Who::Agent(Box::new(agent)));
+        let builder = describe(AccountBuilder::new(shared.clone(), aor.to_owned()));
+        let account = self.drive(builder.build()).unwrap();
+        Phone { node, at, account, shared, events, notes }
+    }
+
+    /// Lets virtual time run until a future of a handle is ready.
+    pub(super) fn drive<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        let limit = self.world.now() + Duration::from_secs(300);
+        loop {
+            if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                return value;
+            }
+            assert!(self.world.now() < limit, "no answer in 300 s of virtual time");
+            self.wake();
+            self.run(1);
+        }
+    }
+
+    /// Lets agents read what their handles said.
+    fn wake(&mut self) {
+        for node in self.nodes() {
+            self.world.act(node, |_, _| ());
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.world.nodes().collect()
+    }
+
+    /// Runs for so many milliseconds.
+    pub(super) fn run(&mut self, ms: u64) {
+        self.wake();
+        self.world.run_for(Duration::from_millis(ms));
+    }
+
+    /// What passed since the last look: `INVITE alice>proxy`, `180 INVITE bob>proxy`, …
+    pub(super) fn ladder(&mut self) -> Vec<String> {
+        let name = |at: &SocketAddr| {
+            let known = self.known.get(&at.ip()).map(|n| (*n).to_owned());
+            known.unwrap_or_else(|| at.to_string())
+        };
+        let steps = std::mem::take(&mut *self.ladder.borrow_mut());
+        steps.iter().map(|(a, b, what)| format!("{what} {}>{}", name(a), name(b))).collect()
+    }
+
+    /// Places a call; what it sends is on its way.
+    pub(super) fn call(&mut self, phone: &Phone, to: &str) -> Call {
+        let account = phone.account.key();
+        let (to, headers, audio) = (to.to_owned(), Vec::new(), quiet());
+        let call = Box::new(PlaceCall { account, to, headers, audio });
+        self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
+    }
+
+    /// Answers a call.
+    pub(super) fn answer(&mut self, phone: &Phone, incoming: &IncomingCall) -> Call {
+        let call = incoming.call.inner.key;
+        let (headers, audio) = (Vec::new(), quiet());
+        let make = |reply| Command::Answer { call, headers, audio, reply };
+        self.drive(phone.shared.commands.ask(make)).unwrap();
+        incoming.call.clone()
+    }
+
+    /// A call from one to the other, up.
+    pub(super) fn connect(&mut self, from: &Phone, to: &mut Phone, uri: &str) -> (Call, Call) {
+        let call = self.call(from, uri);
+        self.run(200);
+        let incoming = to.incoming();
+        let answered = self.answer(to, &incoming);
+        self.drive(call.answered()).unwrap();
+        self.run(500);
+        (call, answered)
+    }
+
+    /// Nothing of any agent is left over.
+    pub(super) fn assert_idle(&self) {
+        for node in self.world.nodes() {
+            if let Who::Agent(agent) = &self.world.node(node).who {
+                let (stats, calls) = agent.core.live();
+                let left = [stats.calls, stats.dialogs, stats.requests, stats.pending, calls];
+                assert_eq!(left, [0; 5], "left at {}: {stats:?}", agent.at);
+            }
+        }
+    }
+}
+
+pub(super) fn end_of(call: &Call) -> CallEnd {
+    match call.state() {
+        CallState::Ended(end) => end,
+        other => panic!("not ended: {other:?}"),
+    }
+}
