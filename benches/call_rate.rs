@@ -70,7 +70,7 @@ impl End {
         let mut negotiator = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, 1);
         let offer = negotiator.offer(&self.local).expect("an offer");
         let outgoing =
-            Outgoing { to: to.to_owned(), headers: Vec::new(), body: Some(Body::sdp(offer)) };
+            Outgoing { to: to.to_owned(), body: Some(Body::sdp(offer)), ..Outgoing::default() };
         let call = self.endpoint.invite(now, self.account, outgoing).expect("a call");
         self.negotiators.insert(call, negotiator);
     }

@@ -12,6 +12,8 @@ mod media;
 mod name;
 mod params;
 mod plain;
+mod replaces;
+mod sipfrag;
 mod via;
 
 pub use address::{NameAddr, NameAddrs};
@@ -25,4 +27,6 @@ pub use name::HeaderName;
 pub use params::{Param, Params, quote, unquote};
 pub(crate) use plain::number;
 pub use plain::{CSeq, InfoUri, RetryAfter, Timestamp, Warning, parse_seconds};
+pub use replaces::Replaces;
+pub use sipfrag::SipFrag;
 pub use via::{Via, Vias};

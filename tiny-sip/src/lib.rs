@@ -40,5 +40,6 @@ pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Param
 pub use message::{Defect, Limits, Message, ParseError};
 pub use method::{Method, SmallStr};
 pub use status::StatusCode;
-pub use uri::{Scheme, Uri, escape_user, unescape};
+pub use uri::{Scheme, Uri, escape_header, escape_user, unescape};
+pub use usage::{ReferOutcome, Referral, Related};
 pub use writer::{Value, WriteError, Writer};

@@ -11,6 +11,8 @@ impl StatusCode {
     pub const TRYING: Self = Self(100);
     /// 200 OK.
     pub const OK: Self = Self(200);
+    /// 202 (RFC 3515 §2.4.2)
+    pub const ACCEPTED: Self = Self(202);
     /// 400 Bad Request.
     pub const BAD_REQUEST: Self = Self(400);
 

@@ -4,7 +4,7 @@
 mod compare;
 mod escape;
 
-pub use escape::{escape_user, unescape};
+pub use escape::{escape_header, escape_user, unescape};
 
 use crate::header::{Flaw, Params, chars};
 use std::fmt;

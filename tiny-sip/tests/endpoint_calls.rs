@@ -75,7 +75,7 @@ fn the_callee_may_hang_up_too() {
 fn ringing_and_early_media_are_reported_and_busy_ends_the_call() {
     let mut net = Net::pair(3);
     let call = net.invite(0, "sip:bob@10.0.0.2");
-    let Event::Incoming { call: bob, request, flow } = net.event(1) else { panic!() };
+    let Event::Incoming { call: bob, request, flow, .. } = net.event(1) else { panic!() };
     assert_eq!((request.body(), flow.remote), (SDP.as_bytes(), net.peers[0].addr));
     let now = net.now;
     net.endpoint(1).provisional(now, bob, 180, None, vec![], None).unwrap();

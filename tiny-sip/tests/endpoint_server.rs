@@ -45,7 +45,10 @@ const CONTACT: &str = "Contact: <sip:a@10.0.0.9>\r\n";
 fn options_is_answered_with_what_we_can_do() {
     let ok = ask(&mut net(), &request("OPTIONS", "", ""));
     assert_eq!(status(&ok), "200 OK");
-    assert_eq!(header(&ok, "Allow"), "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO");
+    assert_eq!(
+        header(&ok, "Allow"),
+        "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, NOTIFY"
+    );
     assert!(header(&ok, "Accept").starts_with("application/sdp"));
     assert!(header(&ok, "To").starts_with("<sip:bob@x>;tag="));
     assert_eq!(header(&ok, "CSeq"), "7 OPTIONS");

@@ -86,8 +86,12 @@ impl<P: MediaPlane> Core<P> {
         let ports = self.plane.open(local)?;
         let mut negotiator = self.negotiator();
         let placed = self.offer(&mut negotiator, &ports, Direction::SendRecv).and_then(|body| {
-            let outgoing =
-                Outgoing { to: call.to.clone(), headers: call.headers, body: Some(body) };
+            let outgoing = Outgoing {
+                to: call.to.clone(),
+                headers: call.headers,
+                body: Some(body),
+                redirects: false,
+            };
             self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
         });
         let key = match placed {

@@ -210,6 +210,10 @@ impl<P: MediaPlane> Core<P> {
             },
             Some(Method::Info) => self.info(call, &request),
             Some(Method::Options) => 200,
+            // Calls are transferred from inside only.
+            Some(Method::Refer) => 603,
+            // Nobody has subscribed.
+            Some(Method::Notify) => 481,
             _ => 405,
         };
         let result = self.endpoint.respond(now, key, status, None, Vec::new(), None);

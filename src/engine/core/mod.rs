@@ -231,7 +231,7 @@ impl<P: MediaPlane> Core<P> {
             E::RegistrationFailed { account, status, reason, cause, retry_in } => {
                 self.registration_failed(account, status, reason, cause, retry_in);
             }
-            E::Incoming { call, request, flow } => self.incoming(now, call, request, flow),
+            E::Incoming { call, request, flow, .. } => self.incoming(now, call, request, flow),
             E::Progress { call, response } => self.progress(call, response),
             E::Answered { call, response, needs_answer } => {
                 self.answered(now, call, response, needs_answer);

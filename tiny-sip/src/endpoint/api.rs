@@ -2,6 +2,8 @@
 
 use crate::message::Message;
 use crate::method::Method;
+use crate::usage::refer::ReferOutcome;
+use crate::usage::replaces::Related;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -98,6 +100,8 @@ pub struct Outgoing {
     pub headers: Headers,
     /// The offer; `None` asks the callee for one (late offer).
     pub body: Option<Body>,
+    /// A 3xx is told by [`Event::Redirected`] and waits for a word; else it ends the call.
+    pub redirects: bool,
 }
 
 /// Where a request can be sent.
@@ -241,6 +245,8 @@ pub enum Event {
         request: Message,
         /// Where it came in.
         flow: Flow,
+        /// The call of ours that it is about (Replaces, Join).
+        related: Option<Related>,
     },
     /// A provisional response other than 100, of any branch of a fork (its To tag tells which).
     Progress {
@@ -315,6 +321,46 @@ pub enum Event {
         reason: String,
         /// The response (a 3xx has Contacts), BYE or CANCEL that ended it.
         message: Option<Message>,
+    },
+    /// Our INVITE is redirected (3xx), and [`Outgoing::redirects`] asked for this. Go on with
+    /// [`retarget`](super::Endpoint::retarget), or end with
+    /// [`end_redirected`](super::Endpoint::end_redirected).
+    Redirected {
+        /// The call.
+        call: CallKey,
+        /// The 3xx with its Contacts.
+        response: Message,
+    },
+    /// The peer will do what our REFER asks for.
+    ReferAccepted {
+        /// The call, which may have ended already.
+        call: CallKey,
+    },
+    /// What the peer has got so far where our REFER sent it: a 1xx.
+    ReferProgress {
+        /// The call, which may have ended already.
+        call: CallKey,
+        /// The status.
+        status: u16,
+        /// Reason phrase.
+        reason: String,
+    },
+    /// What became of our REFER.
+    ReferEnded {
+        /// The call, which may have ended already.
+        call: CallKey,
+        /// The outcome.
+        outcome: ReferOutcome,
+    },
+    /// The peer asks us to call somebody (REFER). Answer with `accept_referral` or
+    /// `refuse_referral`, then tell with `notify_referral` how it goes.
+    Referred {
+        /// The call.
+        call: CallKey,
+        /// The URI of Refer-To, with its header part.
+        to: String,
+        /// The REFER.
+        request: Message,
     },
     /// A request of another kind: answer with [`respond`](super::Endpoint::respond).
     Request {

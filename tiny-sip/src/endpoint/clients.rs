@@ -31,6 +31,10 @@ pub(crate) enum Owner {
     Ack(ClientKey, Option<Fingerprint>),
     Register(AccountKey),
     Plain(RequestKey),
+    /// A REFER of ours.
+    Refer(CallKey),
+    /// A NOTIFY on a REFER of the peer's.
+    ReferNotify(CallKey),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -309,6 +313,8 @@ impl Endpoint {
                 self.register_accepted(now, account, key, message);
             }
             Owner::Plain(request) if status >= 200 => self.plain_response(request, message),
+            Owner::Refer(call) if status >= 200 => self.refer_accepted(now, call, message),
+            Owner::ReferNotify(call) if status >= 200 => self.refer_notified(now, call, true),
             _ => {}
         }
         if status >= 200
@@ -353,7 +359,12 @@ impl Endpoint {
             }
         }
         match owner {
+            Owner::Invite(call) if status < 400 && self.is_redirected(call, &kept) => {
+                self.hold_redirected(call, kept, message);
+            }
             Owner::Invite(call) => self.invite_refused(now, call, status, message),
+            Owner::Refer(call) => self.refer_refused(now, call, kept.dialog, status, message),
+            Owner::ReferNotify(call) => self.refer_notified(now, call, false),
             Owner::Reinvite(call) => {
                 self.reinvite_refused(now, call, kept, status, message.reason())
             }
@@ -393,6 +404,8 @@ impl Endpoint {
             }
             Owner::Register(account) => self.register_failed(now, account, cause, reason),
             Owner::Plain(key) => self.plain_failed(key, cause, reason),
+            Owner::Refer(call) => self.refer_failed(now, call, cause, reason),
+            Owner::ReferNotify(call) => self.refer_notified(now, call, false),
             Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
         }
     }

@@ -19,12 +19,13 @@ pub struct Config {
     /// says; a stream that exceeds them is given up.
     pub limits: Limits,
     /// Methods announced in Allow. A known method that is not here gets 405. Default: INVITE, ACK,
-    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO.
+    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, NOTIFY.
     pub allow: Vec<Method>,
     /// Body types taken in an INVITE, announced in Accept; others get 415. Empty takes all.
     /// Default: application/sdp, multipart/mixed, multipart/alternative.
     pub accept: Vec<String>,
-    /// Option tags announced in Supported and taken in Require; others get 420. Default: none.
+    /// Option tags announced in Supported and taken in Require; others get 420. Default:
+    /// replaces, norefersub.
     pub supported: Vec<String>,
     /// Whether OPTIONS is answered here with 200, Allow, Accept and Supported (RFC 3261 §11.2)
     /// without asking the owner. Default: true.
@@ -56,6 +57,15 @@ pub struct Config {
     /// How long a caller lets a call ring after the first provisional response other than 100; then
     /// it is cancelled. `None`: for ever. Default: 3 min, like a proxy's Timer C (§16.6).
     pub ring_timeout: Option<Duration>,
+    /// How long a transfer may go on without a NOTIFY, and the lifetime of the subscription that we
+    /// grant for one (RFC 3515 §2.4.4). Default: 5 min.
+    pub refer_silence: Duration,
+    /// Whether an INVITE may replace a call of ours when it names its dialog (RFC 3891); else it gets
+    /// 403. Default: true.
+    pub replaces: bool,
+    /// Names of ended dialogs that are kept, so that an INVITE that would replace one is told 603
+    /// (RFC 3891 §3). The oldest goes first. Default: 256.
+    pub max_ended_dialogs: usize,
     /// Path MTU of datagrams. A request within 200 bytes of it, or over 1300 bytes when `None`,
     /// goes over TCP if a TCP address is bound (§18.1.1). Default: `None`.
     pub path_mtu: Option<usize>,
@@ -87,11 +97,13 @@ impl Default for Config {
                 Method::Options,
                 Method::Message,
                 Method::Info,
+                Method::Refer,
+                Method::Notify,
             ],
             accept: ["application/sdp", "multipart/mixed", "multipart/alternative"]
                 .map(str::to_owned)
                 .to_vec(),
-            supported: Vec::new(),
+            supported: ["replaces", "norefersub"].map(str::to_owned).to_vec(),
             answer_options: true,
             max_transactions: 200_000,
             max_calls: 50_000,
@@ -101,6 +113,9 @@ impl Default for Config {
             max_queued_reinvites: 4,
             max_auth_attempts: 3,
             ring_timeout: Some(Duration::from_secs(180)),
+            refer_silence: Duration::from_secs(300),
+            replaces: true,
+            max_ended_dialogs: 256,
             path_mtu: None,
             switch_to_tcp: true,
             keepalive_udp: Some(Duration::from_secs(29)),

@@ -23,13 +23,15 @@ pub use config::Config;
 pub(crate) use accounts::AccountState;
 pub(crate) use clients::{ClientKey, Owner};
 pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
-pub(crate) use outgoing::{Contact, Leg, Request, check};
+pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
 use crate::dialog::{Dialog, DialogKey};
 use crate::framing::StreamFramer;
+use crate::message::Message;
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
+use crate::usage::refer::Referrals;
 use clients::ClientTx;
 use fingerprint::Index;
 use servers::ServerTx;
@@ -79,6 +81,14 @@ pub struct Endpoint {
     pub(crate) accounts: SlotMap<AccountKey, AccountState>,
     users: HashMap<String, AccountKey>,
     pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
+    /// Referrals, by their call, which may be over.
+    pub(crate) referrals: HashMap<CallKey, Referrals>,
+    /// Calls that will take the place of others.
+    pub(crate) replacing: HashMap<CallKey, CallKey>,
+    /// Calls that wait for a word on their redirection.
+    pub(crate) redirected: HashMap<CallKey, Box<(Request, Message)>>,
+    /// Names of dialogs that ended a while ago.
+    pub(crate) ended: VecDeque<Fingerprint>,
     pending: SlotMap<QueryKey, Box<Request>>,
     streams: HashMap<Flow, StreamFramer>,
     broken_streams: HashSet<Flow>,
@@ -110,6 +120,10 @@ pub(crate) enum Due {
     Patience(CallKey),
     /// A re-INVITE after 491.
     Glare(CallKey),
+    /// Nothing was heard of a REFER of ours.
+    Refer(CallKey),
+    /// A REFER of the peer's waits for an answer, or its subscription ends.
+    Referred(CallKey),
     /// Register again.
     Refresh(AccountKey),
     KeepAlive(AccountKey),
@@ -141,6 +155,10 @@ impl Endpoint {
             accounts: SlotMap::with_key(),
             users: HashMap::new(),
             requests: SlotMap::with_key(),
+            referrals: HashMap::new(),
+            replacing: HashMap::new(),
+            redirected: HashMap::new(),
+            ended: VecDeque::new(),
             pending: SlotMap::with_key(),
             streams: HashMap::new(),
             broken_streams: HashSet::new(),
@@ -201,6 +219,8 @@ impl Endpoint {
             Due::Answer(call) => self.repeat_answer(now, call),
             Due::Patience(call) => self.patience_over(now, call),
             Due::Glare(call) => self.glare_over(now, call),
+            Due::Refer(call) => self.refer_timer(now, call),
+            Due::Referred(call) => self.referred_timer(now, call),
             Due::Refresh(account) => self.refresh_due(now, account),
             Due::KeepAlive(account) => self.keep_alive(now, account),
         }

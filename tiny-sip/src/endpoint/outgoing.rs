@@ -46,6 +46,8 @@ pub(crate) struct Request {
     /// Realms that challenged this request.
     pub(crate) challenged: Vec<(HeaderName, String)>,
     pub(crate) auth_attempts: u8,
+    /// A 3xx is for the owner to decide on.
+    pub(crate) redirects: bool,
 }
 
 /// What Contact a request has.
@@ -474,7 +476,12 @@ impl Endpoint {
                     account.set_leg(leg);
                 }
             }
-            Owner::Plain(_) | Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
+            Owner::Plain(_)
+            | Owner::Bye
+            | Owner::Cancel(_)
+            | Owner::Ack(..)
+            | Owner::Refer(_)
+            | Owner::ReferNotify(_) => {}
         }
     }
 }
@@ -503,6 +510,7 @@ impl Request {
             auth: Vec::new(),
             challenged: Vec::new(),
             auth_attempts: 0,
+            redirects: false,
         }
     }
 }

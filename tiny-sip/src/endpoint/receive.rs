@@ -186,6 +186,12 @@ impl Endpoint {
         if method == Method::Cancel {
             return self.on_cancel(now, flow, print, &request);
         }
+        // RFC 3891 §3, RFC 3911 §4: in nothing but an INVITE.
+        let about = |name| request.header(name).is_some();
+        if method != Method::Invite && (about(H::Replaces) || about(H::Join)) {
+            let key = self.new_server(now, print, None, flow, &request, "");
+            return self.respond_core(now, key, 400, &[]);
+        }
         if !to_tag.is_empty() {
             let dialog = self.dialog_print(call_id, to_tag, from_tag);
             let key = self.new_server(now, print, None, flow, &request, "");

@@ -27,8 +27,18 @@ pub fn unescape(text: &str) -> Cow<'_, [u8]> {
 /// Escapes what may not stand in a URI's user part as such: everything but unreserved characters
 /// and `& = + $ , ; ? /` (RFC 3261 §25.1).
 pub fn escape_user(text: &str) -> Cow<'_, str> {
-    let plain = |b: u8| chars::is(b, chars::USER) && !matches!(b, b':' | b'#');
-    if text.bytes().all(plain) {
+    escape(text, |b| chars::is(b, chars::USER) && !matches!(b, b':' | b'#'))
+}
+
+/// Escapes what may not stand in the value of a URI's header part as such: everything but unreserved
+/// characters and `[ ] / ? : + $` (RFC 3261 §25.1 `hvalue`). The brackets are escaped all the same:
+/// some peers trip over them.
+pub fn escape_header(text: &str) -> Cow<'_, str> {
+    escape(text, |b| b.is_ascii_alphanumeric() || b"-_.!~*'()/?:+$".contains(&b))
+}
+
+fn escape(text: &str, plain: impl Fn(u8) -> bool) -> Cow<'_, str> {
+    if text.bytes().all(&plain) {
         return Cow::Borrowed(text);
     }
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

@@ -113,19 +113,30 @@ impl Endpoint {
     /// # Errors
     /// A stale key, or a header field that cannot be sent. Hanging up twice is no error.
     pub fn hangup(&mut self, now: Instant, call: CallKey, headers: Headers) -> Result<(), Error> {
+        self.hang_up_as(now, call, headers, "hung up")
+    }
+
+    /// Hangs up, with this reason in `Ended`.
+    pub(crate) fn hang_up_as(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        headers: Headers,
+        reason: &'static str,
+    ) -> Result<(), Error> {
         check(&headers, None)?;
         let Some(state) = self.calls.get_mut(call) else { return Err(Error::Stale("call")) };
         if state.ending.is_some() {
             return Ok(());
         }
         let (by, status) = (EndedBy::Local, None);
-        let ending = Ending { by, status, reason: "hung up", headers };
+        let ending = Ending { by, status, reason, headers };
         match state.phase {
             Phase::Calling { leg: Leg::Sent(_), .. } => {
                 state.ending = Some(Box::new(ending));
                 self.cancel(now, call);
             }
-            Phase::Calling { .. } => self.end_call(now, call, by, None, "hung up", None),
+            Phase::Calling { .. } => self.end_call(now, call, by, None, reason, None),
             Phase::Unacknowledged { .. } => {
                 // The 2xx must be acknowledged even so (§13.2.2.4).
                 self.acknowledge(now, call, None)?;
@@ -179,8 +190,21 @@ impl Endpoint {
         if let Some(modification) = call.modification {
             self.end_modification(now, *modification);
         }
+        if let Some(dialog) = call.dialog.and_then(|dialog| self.dialogs.get(dialog)) {
+            let print = dialog.print;
+            self.remember_end(print);
+        }
+        if !self.replacing.is_empty() {
+            self.replacing.remove(&key);
+        }
+        if !self.redirected.is_empty() {
+            self.redirected.remove(&key);
+        }
+        let kept = self.referrals_outlive(now, key);
         for dialog in call.forks.into_iter().chain(call.dialog) {
-            self.remove_dialog(dialog);
+            if kept != Some(dialog) {
+                self.remove_dialog(dialog);
+            }
         }
         // A caller that was asked to end says so, whatever the last response was.
         let by = call.ending.as_ref().map_or(by, |ending| ending.by);
@@ -367,7 +391,11 @@ impl Endpoint {
             Method::Invite if self.calls.contains_key(call) => {
                 self.on_reinvite(now, key, call, request);
             }
+            Method::Notify if super::refer::is_refer(&request) => {
+                self.on_refer_notify(now, key, call, &request);
+            }
             _ if !self.calls.contains_key(call) => self.respond_core(now, key, 481, &[]),
+            Method::Refer => self.on_refer(now, key, call, request),
             Method::Options if self.config.answer_options => self.answer_options(now, key),
             _ => self.plain_request(now, key, Some(call), request, flow),
         }
@@ -382,11 +410,14 @@ impl Endpoint {
         dialog: DialogKey,
         request: Message,
     ) {
+        let Some(state) = self.calls.get_mut(call) else {
+            return self.respond_core(now, key, 481, &[]);
+        };
+        let whole = state.dialog == Some(dialog);
         self.respond_core(now, key, 200, &[]);
-        let Some(state) = self.calls.get_mut(call) else { return };
-        if state.dialog == Some(dialog) {
+        if whole {
             self.end_call(now, call, EndedBy::Remote, None, "hung up", Some(request));
-        } else {
+        } else if let Some(state) = self.calls.get_mut(call) {
             // One branch of a fork has gone; the others still ring.
             state.forks.retain(|fork| *fork != dialog);
             self.remove_dialog(dialog);

@@ -1,6 +1,7 @@
 //! The callee's side of an INVITE (RFC 3261 §13.3, §9.2).
 
 use super::call::{Call, Phase};
+use super::replaces::Related;
 use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
     Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Purpose, ServerKey, check,
@@ -38,6 +39,10 @@ impl Endpoint {
             self.counters.rejected_limit += 1;
             return self.respond_core(now, key, 503, &[(H::RetryAfter, "10")]);
         }
+        let related = match self.related(&request) {
+            Ok(related) => related,
+            Err(status) => return self.respond_core(now, key, status, &[]),
+        };
         let account = self.account_for(&request);
         let call = self.calls.insert(Call::new(account, false, Phase::Ringing(key)));
         let dialog = self.dialog_of_request(Usage::Call(call), &request, tag, fallback);
@@ -47,7 +52,10 @@ impl Endpoint {
         if let Some(server) = self.servers.get_mut(key) {
             server.purpose = Purpose::Invite(call);
         }
-        self.event(Event::Incoming { call, request, flow });
+        if let Some(Related::Replaces(old)) = related {
+            self.replacing.insert(call, old);
+        }
+        self.event(Event::Incoming { call, request, flow, related });
     }
 
     /// §12.1.1
@@ -140,6 +148,7 @@ impl Endpoint {
         if let Some(state) = self.calls.get_mut(call) {
             state.phase = Phase::Answered;
         }
+        self.replace(now, call);
         Ok(())
     }
 

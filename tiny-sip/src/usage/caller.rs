@@ -41,6 +41,7 @@ impl Endpoint {
         request.contact = Contact::Ours;
         request.headers = outgoing.headers;
         request.body = outgoing.body;
+        request.redirects = outgoing.redirects;
         self.start(now, request);
         Ok(call)
     }

@@ -5,5 +5,12 @@ pub(crate) mod call;
 mod callee;
 mod caller;
 mod plain;
+mod redirect;
+pub(crate) mod refer;
+mod referred;
 pub(crate) mod register;
 mod reinvite;
+pub(crate) mod replaces;
+
+pub use refer::{ReferOutcome, Referral};
+pub use replaces::Related;

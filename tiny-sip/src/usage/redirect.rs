@@ -1,0 +1,94 @@
+//! A redirected INVITE (RFC 3261 §8.1.3.4): it waits for its owner's word and is sent to another
+//! URI within the same call, or the call ends. Which URI, and whether at all, is the owner's choice.
+
+use super::call::Phase;
+use crate::dialog;
+use crate::endpoint::{CallKey, Endpoint, Error, Event, Headers, Leg, Request, bad_uri, check};
+use crate::message::Message;
+use crate::uri::Uri;
+use std::time::Instant;
+
+impl Endpoint {
+    /// Whether a 3xx is for the owner to decide on.
+    pub(crate) fn is_redirected(&self, call: CallKey, request: &Request) -> bool {
+        request.redirects && self.calls.get(call).is_some_and(|state| !state.is_hanging_up())
+    }
+
+    /// A 3xx that waits for a word.
+    pub(crate) fn hold_redirected(
+        &mut self,
+        call: CallKey,
+        request: Box<Request>,
+        message: &Message,
+    ) {
+        self.stop_call_timer(call);
+        let Some(state) = self.calls.get_mut(call) else { return };
+        state.set_leg(Leg::None);
+        for fork in std::mem::take(&mut state.forks) {
+            self.remove_dialog(fork);
+        }
+        self.redirected.insert(call, Box::new((*request, message.clone())));
+        self.event(Event::Redirected { call, response: message.clone() });
+    }
+
+    /// Sends a redirected INVITE to another URI, with these extra header fields.
+    ///
+    /// # Errors
+    /// A stale key, a call that is not redirected, or a URI or header field that cannot be used;
+    /// the call still waits for a word.
+    pub fn retarget(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        to: &str,
+        headers: Headers,
+    ) -> Result<(), Error> {
+        check(&headers, None)?;
+        let uri = Uri::parse(to).map_err(|_| bad_uri(to, "it is no URI"))?;
+        if !self.calls.contains_key(call) {
+            return Err(Error::Stale("call"));
+        }
+        let Some(held) = self.redirected.get(&call) else {
+            return Err(Error::State("the call is not redirected"));
+        };
+        let account = held.0.account.and_then(|key| self.accounts.get(key));
+        let routes = account.map_or("", |account| account.routes.as_str());
+        if !uri.is_sip() && routes.is_empty() {
+            return Err(bad_uri(to, "without an outbound proxy it must be a sip: or sips: URI"));
+        }
+        let path = dialog::path(uri.without_headers(), routes);
+        let Some(held) = self.redirected.remove(&call) else { return Ok(()) };
+        let mut request = Box::new(held.0);
+        // "the UAC SHOULD … reuse the same To, From, and Call-ID used in the original redirected
+        // request" (§8.1.3.4); a new CSeq makes it a new transaction, as in §8.1.3.5.
+        request.cseq = request.cseq.wrapping_add(1) & 0x7fff_ffff;
+        (request.uri, request.routes) = (path.uri, path.routes);
+        request.headers.extend(headers);
+        request.branch = None;
+        request.targets.clear();
+        request.next = 0;
+        request.fallback = None;
+        request.no_switch = false;
+        request.challenged.clear();
+        request.auth.clear();
+        request.auth_attempts = 0;
+        if let Some(state) = self.calls.get_mut(call) {
+            state.phase = Phase::Calling { leg: Leg::None, cancelled: false };
+        }
+        self.start(now, request);
+        Ok(())
+    }
+
+    /// Ends a call that waits for a word on its redirection; `Ended` has the 3xx.
+    ///
+    /// # Errors
+    /// A stale key, or a call that is not redirected.
+    pub fn end_redirected(&mut self, now: Instant, call: CallKey) -> Result<(), Error> {
+        let Some(held) = self.redirected.remove(&call) else {
+            return Err(Error::State("the call is not redirected"));
+        };
+        let status = held.1.status().map_or(300, |status| status.code());
+        self.invite_refused(now, call, status, &held.1);
+        Ok(())
+    }
+}
