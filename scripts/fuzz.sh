@@ -54,6 +54,24 @@ seeds() {
     printf '%s\n' "$whole" | LC_ALL=C grep -aoE 'Digest .*' | lines sip_digest
     printf 'multipart/mixed;boundary=b\n--b\r\nContent-Type: a/b\r\n\r\nx\r\n--b--' |
         seed sip_multipart two
+    # The documents of the RFCs stand in the tests of the parsers.
+    local ns=urn:ietf:params:xml:ns
+    printf '<presence xmlns="%s:pidf" entity="sip:a@b"><tuple id="t"><status><basic>open</basic></status><note xml:lang="en">x</note></tuple></presence>' $ns |
+        seed sip_body presence
+    printf '<dialog-info xmlns="%s:dialog-info" version="1" state="full" entity="sip:a@b"><dialog id="1" call-id="c" direction="initiator"><state event="rejected" code="486">terminated</state><local><identity display="A">sip:a@b</identity><target uri="sip:a@c"><param pname="x" pval="y"/></target></local></dialog></dialog-info>' $ns |
+        seed sip_body dialogs
+    printf '<watcherinfo xmlns="%s:watcherinfo" version="0" state="partial"><watcher-list resource="sip:a@b" package="presence"><watcher id="1" status="active" event="approved">sip:c@d</watcher></watcher-list></watcherinfo>' $ns |
+        seed sip_body watchers
+    printf '<reginfo xmlns="%s:reginfo" version="0" state="full"><registration aor="sip:a@b" id="1" state="active"><contact id="2" state="active" event="registered" expires="9"><uri>sip:a@c</uri></contact></registration></reginfo>' $ns |
+        seed sip_body registrations
+    printf '<conference-info xmlns="%s:conference-info" entity="sip:a@b" state="partial" version="1"><users state="partial"><user entity="sip:c@d" state="partial"><endpoint entity="e" state="deleted"/></user></users></conference-info>' $ns |
+        seed sip_body conference
+    printf -- '--b\r\nContent-ID: <a>\r\n\r\n<list xmlns="%s:rlmi" uri="sip:a@b" version="0" fullState="true"><resource uri="sip:c@d"><instance id="1" state="active" cid="x"/></resource></list>\r\n--b\r\nContent-ID: <x>\r\n\r\ny\r\n--b--' $ns |
+        seed sip_body list
+    printf 'Messages-Waiting: yes\r\nVoice-Message: 4/8 (1/2)\r\n' | seed sip_body mailbox
+    printf 'SIP/2.0 180 Ringing\r\nA: b\r\n\r\nc' | seed sip_body fragment
+    printf 'From: <im:a@b>\r\nTo: <im:c@d>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: 1\r\nimdn.Disposition-Notification: positive-delivery\r\n\r\nContent-type: text/plain\r\n\r\nx' |
+        seed sip_body envelope
     for file in "$vectors"/sdp/*/*.sdp; do
         name=$(basename "$file")
         seed sdp_description "$name" <"$file"

@@ -5,11 +5,19 @@
 //! Elements of a foreign namespace are skipped, as every one of these formats demands. Elements
 //! without a namespace are taken for the format's own: several telephones send such.
 
+pub mod composing;
+pub mod conference_info;
+pub mod cpim;
 pub mod dialog_info;
+pub mod imdn;
 pub mod message_summary;
 pub mod pidf;
+pub mod reginfo;
+pub mod resource_lists;
+pub mod rlmi;
 pub mod rpid;
 pub mod sipfrag;
+pub mod watcherinfo;
 mod xml;
 
 /// Limits on bodies, all of them applied to what comes from the network. What exceeds one makes
@@ -27,6 +35,8 @@ pub struct Limits {
     /// Rows (dialogs, users, watchers, contacts, resources, lines) of one body, and of a table that
     /// partial notifications build up. Default 1,024.
     pub max_rows: usize,
+    /// Parts of a multipart/related body. Default 256: a part for each resource of a list.
+    pub max_parts: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +47,7 @@ impl Default for Limits {
             max_nodes: 8_192,
             max_attributes: 32,
             max_rows: 1_024,
+            max_parts: 256,
         }
     }
 }

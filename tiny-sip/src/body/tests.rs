@@ -1,5 +1,8 @@
 //! The documents of the RFCs, and hostile ones.
 
+mod events;
+mod messages;
+
 use super::dialog_info::{Dialog, DialogInfo, Dialogs, Direction, State};
 use super::pidf::{Basic, Presence};
 use super::*;
@@ -10,6 +13,7 @@ const LIMITS: Limits = Limits {
     max_nodes: 8_192,
     max_attributes: 32,
     max_rows: 1_024,
+    max_parts: 256,
 };
 
 fn presence(text: &str) -> Presence {

@@ -256,3 +256,12 @@ impl Printer {
 pub(super) fn or_empty(text: &Option<String>) -> &str {
     text.as_deref().unwrap_or_default()
 }
+
+/// `xs:boolean`.
+pub(super) fn boolean(text: &str, what: &'static str) -> Result<bool, BodyError> {
+    match text.trim_matches(BLANKS) {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(BodyError::Invalid(what)),
+    }
+}
