@@ -32,8 +32,9 @@ mod writer;
 
 pub use endpoint::{
     Account, AccountKey, Body, CallKey, Cause, Config, Credentials, EndedBy, Endpoint, Error,
-    Event, Headers, Input, Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target,
-    Transmit,
+    Event, Headers, Input, Outgoing, PublicationEvent, PublicationKey, Publish, QueryKey,
+    Registration, RequestKey, ServerKey, Stats, Subscribe, SubscriptionEvent, SubscriptionKey,
+    SubscriptionState, Target, Termination, Transmit, WatcherEvent, WatcherKey,
 };
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};

@@ -47,7 +47,7 @@ fn options_is_answered_with_what_we_can_do() {
     assert_eq!(status(&ok), "200 OK");
     assert_eq!(
         header(&ok, "Allow"),
-        "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, NOTIFY"
+        "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, SUBSCRIBE, NOTIFY"
     );
     assert!(header(&ok, "Accept").starts_with("application/sdp"));
     assert!(header(&ok, "To").starts_with("<sip:bob@x>;tag="));
@@ -57,7 +57,7 @@ fn options_is_answered_with_what_we_can_do() {
 
 #[test]
 fn methods_that_are_not_allowed_get_405_and_unknown_ones_501() {
-    let answer = ask(&mut net(), &request("SUBSCRIBE", "", ""));
+    let answer = ask(&mut net(), &request("PUBLISH", "", ""));
     assert_eq!(status(&answer), "405 Method Not Allowed");
     assert!(header(&answer, "Allow").contains("INVITE"));
     let answer = ask(&mut net(), &request("FROBNICATE", "", ""));

@@ -3,7 +3,7 @@
 //! All strings of a dialog live in one block, because an endpoint may hold tens of thousands of
 //! them. A dialog sends nothing itself: it says how a request inside it must look.
 
-use crate::endpoint::{CallKey, Fingerprint, Target};
+use crate::endpoint::{CallKey, Fingerprint, SubscriptionKey, Target, WatcherKey};
 use crate::header::NameAddr;
 use crate::message::Message;
 use crate::uri::Uri;
@@ -40,6 +40,10 @@ pub(crate) enum Usage {
     None,
     /// A call.
     Call(CallKey),
+    /// A subscription of ours.
+    Subscription(SubscriptionKey),
+    /// A peer's subscription to our state.
+    Watcher(WatcherKey),
 }
 
 impl Usage {
@@ -47,7 +51,7 @@ impl Usage {
     pub(crate) fn call(self) -> Option<CallKey> {
         match self {
             Self::Call(call) => Some(call),
-            Self::None => None,
+            Self::None | Self::Subscription(_) | Self::Watcher(_) => None,
         }
     }
 }

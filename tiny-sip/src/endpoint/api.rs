@@ -1,5 +1,8 @@
 //! What goes into an endpoint and what comes out of it: inputs, events, keys, accounts, errors.
 
+use super::{
+    PublicationEvent, PublicationKey, SubscriptionEvent, SubscriptionKey, WatcherEvent, WatcherKey,
+};
 use crate::message::Message;
 use crate::method::Method;
 use crate::usage::refer::ReferOutcome;
@@ -389,6 +392,27 @@ pub enum Event {
         /// What kind of failure.
         cause: Cause,
     },
+    /// About a subscription of ours.
+    Subscription {
+        /// Which.
+        subscription: SubscriptionKey,
+        /// What.
+        event: SubscriptionEvent,
+    },
+    /// About a peer's subscription to our state.
+    Watcher {
+        /// Which.
+        watcher: WatcherKey,
+        /// What.
+        event: WatcherEvent,
+    },
+    /// About state that we publish.
+    Publication {
+        /// Which.
+        publication: PublicationKey,
+        /// What.
+        event: PublicationEvent,
+    },
     /// What comes over this connection cannot be cut into messages any more (RFC 3261 §18.3): close
     /// it as soon as what was handed out for it is written.
     StreamBroken {
@@ -459,6 +483,12 @@ pub struct Stats {
     pub pending: usize,
     /// Requests of ours outside INVITE usages.
     pub requests: usize,
+    /// Subscriptions of ours.
+    pub subscriptions: usize,
+    /// Peers' subscriptions to our state.
+    pub watchers: usize,
+    /// State of ours that is published.
+    pub publications: usize,
     /// Streams with a receive buffer.
     pub streams: usize,
     /// Messages received whole.

@@ -3,7 +3,10 @@
 
 use super::fingerprint::Fingerprint;
 use super::outgoing::Request;
-use super::{AccountKey, CallKey, Cause, Due, Endpoint, RequestKey};
+use super::{
+    AccountKey, CallKey, Cause, Due, Endpoint, PublicationKey, RequestKey, SubscriptionKey,
+    WatcherKey,
+};
 use crate::header::{HeaderName, NameAddr};
 use crate::message::Message;
 use crate::method::Method;
@@ -35,6 +38,9 @@ pub(crate) enum Owner {
     Refer(CallKey),
     /// A NOTIFY on a REFER of the peer's.
     ReferNotify(CallKey),
+    Subscribe(SubscriptionKey),
+    Notify(WatcherKey),
+    Publish(PublicationKey),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -315,6 +321,11 @@ impl Endpoint {
             Owner::Plain(request) if status >= 200 => self.plain_response(request, message),
             Owner::Refer(call) if status >= 200 => self.refer_accepted(now, call, message),
             Owner::ReferNotify(call) if status >= 200 => self.refer_notified(now, call, true),
+            Owner::Subscribe(key) if status >= 200 => {
+                self.subscribe_accepted(now, key, status, message);
+            }
+            Owner::Notify(key) if status >= 200 => self.notify_over(now, key, None),
+            Owner::Publish(key) if status >= 200 => self.publish_accepted(now, key, message),
             _ => {}
         }
         if status >= 200
@@ -374,6 +385,9 @@ impl Endpoint {
             Owner::Plain(request) => {
                 self.plain_refused(now, request, kept.dialog, status, message, cause);
             }
+            Owner::Subscribe(key) => self.subscribe_refused(now, key, status, message, cause),
+            Owner::Notify(key) => self.notify_over(now, key, Some(status)),
+            Owner::Publish(key) => self.publish_refused(now, key, status, message, cause),
             Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
         }
     }
@@ -406,6 +420,12 @@ impl Endpoint {
             Owner::Plain(key) => self.plain_failed(key, cause, reason),
             Owner::Refer(call) => self.refer_failed(now, call, cause, reason),
             Owner::ReferNotify(call) => self.refer_notified(now, call, false),
+            Owner::Subscribe(key) => self.subscribe_failed(now, key, cause, reason),
+            Owner::Notify(key) => {
+                let status = if cause == Cause::Timeout { 408 } else { 503 };
+                self.notify_over(now, key, Some(status));
+            }
+            Owner::Publish(key) => self.publish_failed(now, key, cause, reason),
             Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
         }
     }

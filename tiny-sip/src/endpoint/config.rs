@@ -19,7 +19,7 @@ pub struct Config {
     /// says; a stream that exceeds them is given up.
     pub limits: Limits,
     /// Methods announced in Allow. A known method that is not here gets 405. Default: INVITE, ACK,
-    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, NOTIFY.
+    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, SUBSCRIBE, NOTIFY.
     pub allow: Vec<Method>,
     /// Body types taken in an INVITE, announced in Accept; others get 415. Empty takes all.
     /// Default: application/sdp, multipart/mixed, multipart/alternative.
@@ -50,6 +50,36 @@ pub struct Config {
     /// re-INVITEs of one call that wait for a running one. Beyond:
     /// [`Error::Limit`](super::Error::Limit). Default: 4.
     pub max_queued_reinvites: usize,
+    /// Event packages whose subscriptions are taken, announced in Allow-Events (RFC 6665 §4.4.4). A
+    /// SUBSCRIBE for another gets 489. Default: none.
+    pub event_packages: Vec<String>,
+    /// Subscriptions of ours, forks included. Beyond: [`Error::Limit`](super::Error::Limit), and a
+    /// further fork's NOTIFY gets 481. Default: 10,000.
+    pub max_subscriptions: usize,
+    /// Peers' subscriptions to our state. Beyond: a SUBSCRIBE gets 503 with Retry-After.
+    /// Default: 10,000.
+    pub max_watchers: usize,
+    /// Publications. Beyond: [`Error::Limit`](super::Error::Limit). Default: 1,000.
+    pub max_publications: usize,
+    /// Shortest lifetime of a peer's subscription (other than a fetch), in seconds. Less, and less
+    /// than an hour, gets 423 with Min-Expires (RFC 6665 §4.2.1.1). Default: 60.
+    pub min_subscription: u32,
+    /// Longest lifetime granted to a peer's subscription, in seconds; more is shortened to it.
+    /// Default: 3600.
+    pub max_subscription: u32,
+    /// NOTIFYs taken of one subscription within `notify_window`. Beyond: 503 with Retry-After, and
+    /// the state is asked for again once the window is over. A NOTIFY that ends the subscription is
+    /// always taken. Default: 100.
+    pub max_notify: u32,
+    /// See `max_notify`. Default: 10 s.
+    pub notify_window: Duration,
+    /// Shortest time between two NOTIFYs to one watcher that no SUBSCRIBE asked for; changes in
+    /// between are told at its end, the latest only. Default: 1 s (RFC 4235 §3.10).
+    pub notify_interval: Duration,
+    /// First pause before a lost subscription or publication is made anew; doubled each time, with
+    /// jitter of ±25 %, up to `register_retry_max`. Default: 5 s.
+    pub event_retry: Duration,
+
     /// How often one request is repeated with new credentials. Default: 3 (two realms and a stale
     /// nonce).
     pub max_auth_attempts: u8,
@@ -98,6 +128,7 @@ impl Default for Config {
                 Method::Message,
                 Method::Info,
                 Method::Refer,
+                Method::Subscribe,
                 Method::Notify,
             ],
             accept: ["application/sdp", "multipart/mixed", "multipart/alternative"]
@@ -111,6 +142,16 @@ impl Default for Config {
             max_pending: 10_000,
             max_streams: 10_000,
             max_queued_reinvites: 4,
+            event_packages: Vec::new(),
+            max_subscriptions: 10_000,
+            max_watchers: 10_000,
+            max_publications: 1_000,
+            min_subscription: 60,
+            max_subscription: 3600,
+            max_notify: 100,
+            notify_window: Duration::from_secs(10),
+            notify_interval: Duration::from_secs(1),
+            event_retry: Duration::from_secs(5),
             max_auth_attempts: 3,
             ring_timeout: Some(Duration::from_secs(180)),
             refer_silence: Duration::from_secs(300),

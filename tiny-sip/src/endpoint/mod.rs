@@ -8,6 +8,7 @@ mod api;
 mod clients;
 mod commands;
 mod config;
+mod events;
 mod fingerprint;
 mod outgoing;
 mod receive;
@@ -19,9 +20,14 @@ pub use api::{
     Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target, Transmit,
 };
 pub use config::Config;
+pub use events::{
+    PublicationEvent, PublicationKey, Publish, Subscribe, SubscriptionEvent, SubscriptionKey,
+    SubscriptionState, Termination, WatcherEvent, WatcherKey,
+};
 
 pub(crate) use accounts::AccountState;
 pub(crate) use clients::{ClientKey, Owner};
+pub(crate) use events::{event_id, same_event};
 pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
 pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
@@ -31,7 +37,10 @@ use crate::framing::StreamFramer;
 use crate::message::Message;
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
+use crate::usage::notifier::Notifier;
+use crate::usage::publish::Publication;
 use crate::usage::refer::Referrals;
+use crate::usage::subscriber::{SubTimer, Subscriber};
 use clients::ClientTx;
 use fingerprint::Index;
 use servers::ServerTx;
@@ -78,6 +87,11 @@ pub struct Endpoint {
     pub(crate) dialogs: SlotMap<DialogKey, Dialog>,
     pub(crate) dialog_index: Index<DialogKey>,
     pub(crate) calls: SlotMap<CallKey, Call>,
+    pub(crate) subscriptions: SlotMap<SubscriptionKey, Subscriber>,
+    /// Subscriptions by Call-ID and local tag: what a NOTIFY outside dialogs is for.
+    pub(crate) subscription_index: Index<SubscriptionKey>,
+    pub(crate) watchers: SlotMap<WatcherKey, Notifier>,
+    pub(crate) publications: SlotMap<PublicationKey, Publication>,
     pub(crate) accounts: SlotMap<AccountKey, AccountState>,
     users: HashMap<String, AccountKey>,
     pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
@@ -97,6 +111,7 @@ pub struct Endpoint {
     pub(crate) allow: String,
     accept: String,
     pub(crate) supported: String,
+    pub(crate) allow_events: String,
 }
 
 #[derive(Debug)]
@@ -127,6 +142,13 @@ pub(crate) enum Due {
     /// Register again.
     Refresh(AccountKey),
     KeepAlive(AccountKey),
+    Subscription(SubscriptionKey, SubTimer),
+    /// A watcher's lifetime is over, or nobody decided about it.
+    WatcherOver(WatcherKey),
+    /// A watcher may be notified again.
+    WatcherPace(WatcherKey),
+    /// Publish again.
+    Publication(PublicationKey),
 }
 
 impl Endpoint {
@@ -138,6 +160,7 @@ impl Endpoint {
             allow: allow.join(", "),
             accept: config.accept.join(", "),
             supported: config.supported.join(", "),
+            allow_events: config.event_packages.join(", "),
             config,
             rng,
             prints,
@@ -152,6 +175,10 @@ impl Endpoint {
             dialogs: SlotMap::with_key(),
             dialog_index: Index::default(),
             calls: SlotMap::with_key(),
+            subscriptions: SlotMap::with_key(),
+            subscription_index: Index::default(),
+            watchers: SlotMap::with_key(),
+            publications: SlotMap::with_key(),
             accounts: SlotMap::with_key(),
             users: HashMap::new(),
             requests: SlotMap::with_key(),
@@ -223,6 +250,10 @@ impl Endpoint {
             Due::Referred(call) => self.referred_timer(now, call),
             Due::Refresh(account) => self.refresh_due(now, account),
             Due::KeepAlive(account) => self.keep_alive(now, account),
+            Due::Subscription(key, timer) => self.subscription_due(now, key, timer),
+            Due::WatcherOver(key) => self.watcher_over(now, key),
+            Due::WatcherPace(key) => self.watcher_pace(now, key),
+            Due::Publication(key) => self.publication_due(now, key),
         }
     }
 
@@ -236,6 +267,9 @@ impl Endpoint {
             timers: self.timers.len(),
             pending: self.pending.len(),
             requests: self.requests.len(),
+            subscriptions: self.subscriptions.len(),
+            watchers: self.watchers.len(),
+            publications: self.publications.len(),
             streams: self.streams.len(),
             ..self.counters
         }

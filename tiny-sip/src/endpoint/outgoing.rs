@@ -301,6 +301,12 @@ impl Endpoint {
                 w = w.header(HeaderName::Supported, self.supported.as_str());
             }
         }
+        // RFC 6665 §4.4.4
+        if !self.allow_events.is_empty()
+            && matches!(request.method, Method::Invite | Method::Options | Method::Subscribe)
+        {
+            w = w.header(HeaderName::AllowEvents, self.allow_events.as_str());
+        }
         if let Some(agent) = &self.config.user_agent
             && !owners(HeaderName::UserAgent)
         {
@@ -355,7 +361,9 @@ impl Endpoint {
             call_id: parts.call_id.into(),
             cseq,
             contact: match method {
-                Method::Invite | Method::Update => Contact::Ours,
+                Method::Invite | Method::Update | Method::Subscribe | Method::Notify => {
+                    Contact::Ours
+                }
                 _ => Contact::None,
             },
             method,
@@ -474,6 +482,21 @@ impl Endpoint {
             Owner::Register(account) => {
                 if let Some(account) = self.accounts.get_mut(account) {
                     account.set_leg(leg);
+                }
+            }
+            Owner::Subscribe(key) => {
+                if let Some(subscriber) = self.subscriptions.get_mut(key) {
+                    subscriber.leg = leg;
+                }
+            }
+            Owner::Publish(key) => {
+                if let Some(publication) = self.publications.get_mut(key) {
+                    publication.leg = leg;
+                }
+            }
+            Owner::Notify(key) => {
+                if let Some(watcher) = self.watchers.get_mut(key) {
+                    watcher.leg = leg;
                 }
             }
             Owner::Plain(_)

@@ -226,7 +226,11 @@ impl Endpoint {
             Method::Invite => self.on_invite(now, key, request, flow, &tag),
             Method::Options if self.config.answer_options => self.answer_options(now, key),
             // §15.1.2: a BYE that matches no dialog.
-            Method::Bye | Method::Prack | Method::Update => self.respond_core(now, key, 481, &[]),
+            // RFC 6665 §4.1.3: nor does a NOTIFY come without a subscription.
+            Method::Bye | Method::Prack | Method::Update | Method::Notify => {
+                self.respond_core(now, key, 481, &[]);
+            }
+            Method::Subscribe => self.on_subscribe(now, key, request, flow, &tag),
             _ => self.plain_request(now, key, None, request, flow),
         }
     }
@@ -250,10 +254,22 @@ impl Endpoint {
         key: ServerKey,
         request: &Message,
     ) -> bool {
-        let unknown: Vec<&str> = request
-            .list(H::Require)
-            .filter(|tag| !self.config.supported.iter().any(|s| s.eq_ignore_ascii_case(tag)))
-            .collect();
+        self.accept_more_extensions(now, key, request, &[])
+    }
+
+    /// The same where a usage knows more extensions than every request.
+    pub(crate) fn accept_more_extensions(
+        &mut self,
+        now: Instant,
+        key: ServerKey,
+        request: &Message,
+        more: &[&str],
+    ) -> bool {
+        let known = |tag: &&str| {
+            let own = self.config.supported.iter().map(String::as_str);
+            own.chain(more.iter().copied()).any(|s| s.eq_ignore_ascii_case(tag))
+        };
+        let unknown: Vec<&str> = request.list(H::Require).filter(|tag| !known(tag)).collect();
         if unknown.is_empty() {
             return true;
         }
@@ -303,8 +319,16 @@ impl Endpoint {
     pub(crate) fn answer_options(&mut self, now: Instant, key: ServerKey) {
         let (allow, accept) = (std::mem::take(&mut self.allow), std::mem::take(&mut self.accept));
         let supported = std::mem::take(&mut self.supported);
-        let extra = [(H::Allow, &*allow), (H::Accept, &*accept), (H::Supported, &*supported)];
-        self.respond_core(now, key, 200, &extra);
+        let events = std::mem::take(&mut self.allow_events);
+        let extra = [
+            (H::Allow, &*allow),
+            (H::Accept, &*accept),
+            (H::Supported, &*supported),
+            (H::AllowEvents, &*events),
+        ];
+        let extra = if events.is_empty() { &extra[..3] } else { &extra[..] };
+        self.respond_core(now, key, 200, extra);
+        self.allow_events = events;
         (self.allow, self.accept, self.supported) = (allow, accept, supported);
     }
 

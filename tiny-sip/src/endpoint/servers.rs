@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Reinvite(CallKey),
     /// Waits for `respond`.
     Plain,
+    /// Waits for a decision about a subscription.
+    Subscribe,
 }
 
 #[derive(Debug, Clone, Copy)]

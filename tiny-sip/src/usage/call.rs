@@ -292,6 +292,9 @@ impl Endpoint {
             if !self.supported.is_empty() {
                 w = w.header(HeaderName::Supported, self.supported.as_str());
             }
+            if !self.allow_events.is_empty() {
+                w = w.header(HeaderName::AllowEvents, self.allow_events.as_str());
+            }
         }
         Self::finish(w, headers, body)
     }
@@ -369,6 +372,10 @@ impl Endpoint {
         let Some((dialog_key, dialog)) =
             dialog_key.and_then(|key| Some((key, self.dialogs.get_mut(key)?)))
         else {
+            // §4.4.1 of RFC 6665: a dialog that begins with a NOTIFY.
+            if method == Method::Notify {
+                return self.on_first_notify(now, key, print, request);
+            }
             return self.respond_core(now, key, 481, &[]);
         };
         let number = request.cseq().map_or(0, |cseq| cseq.number);
@@ -378,8 +385,14 @@ impl Endpoint {
         }
         dialog.remote_cseq = Some(number);
         let usage = dialog.usage;
+        if let Usage::Subscription(subscription) = usage {
+            return self.in_subscription(now, key, subscription, method, request);
+        }
         if !self.accept_extensions(now, key, &request) || !self.accept_body(now, key, &request) {
             return;
+        }
+        if let Usage::Watcher(watcher) = usage {
+            return self.in_watcher(now, key, watcher, method, request);
         }
         let Usage::Call(call) = usage else {
             // §12.2.2 with RFC 5057: nothing is left that could take it. A BYE is what was wanted.

@@ -4,13 +4,16 @@
 pub(crate) mod call;
 mod callee;
 mod caller;
+pub(crate) mod notifier;
 mod plain;
+pub(crate) mod publish;
 mod redirect;
 pub(crate) mod refer;
 mod referred;
 pub(crate) mod register;
 mod reinvite;
 pub(crate) mod replaces;
+pub(crate) mod subscriber;
 
 pub use refer::{ReferOutcome, Referral};
 pub use replaces::Related;

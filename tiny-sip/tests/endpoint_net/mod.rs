@@ -311,7 +311,7 @@ impl Net {
             let s = peer.endpoint.stats();
             let left = (
                 (s.client_transactions, s.server_transactions),
-                (s.dialogs, s.calls, s.requests),
+                (s.dialogs, s.calls, s.requests + s.subscriptions + s.watchers + s.publications),
                 (s.timers, s.pending),
             );
             assert_eq!(left, ((0, 0), (0, 0, 0), (0, 0)), "{}", peer.addr);
