@@ -172,7 +172,7 @@ impl Endpoint {
             }
         }
         self.ends_at(watcher, now + Duration::from_secs(granted.into()));
-        self.send_notify(now, watcher);
+        self.send_state(now, watcher);
         Ok(())
     }
 
@@ -233,7 +233,7 @@ impl Endpoint {
         watched.changed = true;
         let due = watched.last.map_or(now, |last| last + interval);
         if decided || due <= now {
-            self.send_notify(now, watcher);
+            self.send_state(now, watcher);
         } else if !watched.running && watched.pace.is_none() {
             watched.pace = Some(self.timers.insert(due, Due::WatcherPace(watcher)));
         }
@@ -258,7 +258,7 @@ impl Endpoint {
             Phase::Pending | Phase::Active => {}
         }
         state.ending.get_or_insert((reason, retry_after));
-        self.send_notify(now, watcher);
+        self.send_state(now, watcher);
         Ok(())
     }
 
@@ -286,7 +286,7 @@ impl Endpoint {
     }
 
     /// Sends the state as it is, or leaves it until the NOTIFY under way is answered.
-    fn send_notify(&mut self, now: Instant, key: WatcherKey) {
+    fn send_state(&mut self, now: Instant, key: WatcherKey) {
         let Some(state) = self.watchers.get_mut(key) else { return };
         if state.running {
             state.changed = true;
@@ -343,7 +343,7 @@ impl Endpoint {
             return self.end_watcher(key, None, Some(status));
         }
         if state.ending.is_some() {
-            return self.send_notify(now, key);
+            return self.send_state(now, key);
         }
         if state.changed && state.pace.is_none() {
             let at = state.last.map_or(now, |last| last + interval).max(now);
@@ -355,7 +355,7 @@ impl Endpoint {
         let Some(state) = self.watchers.get_mut(key) else { return };
         state.pace = None;
         if state.changed {
-            self.send_notify(now, key);
+            self.send_state(now, key);
         }
     }
 
@@ -371,7 +371,7 @@ impl Endpoint {
             Phase::Over(_) => {}
             Phase::Pending | Phase::Active => {
                 state.ending.get_or_insert((Termination::Timeout, None));
-                self.send_notify(now, key);
+                self.send_state(now, key);
             }
         }
     }
@@ -423,7 +423,7 @@ impl Endpoint {
             let event = WatcherEvent::Refreshed { expires };
             self.event(Event::Watcher { watcher: key, event });
         }
-        self.send_notify(now, key);
+        self.send_state(now, key);
     }
 
     fn end_watcher(&mut self, key: WatcherKey, reason: Option<Termination>, status: Option<u16>) {
