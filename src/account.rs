@@ -2,11 +2,13 @@
 
 use crate::agent::Shared;
 use crate::command::{Command, Content, Headers, Registered, SendRequest, Sender};
+use crate::credentials::AuthSpec;
 use crate::{CallBuilder, Error, Method, SipMessage};
 use std::sync::Arc;
 use std::time::Duration;
 use tiny_sak::{Secret, Transport};
-use tiny_sip::{AccountKey, Scheme, Uri};
+use tiny_sip::aka::Usim;
+use tiny_sip::{AccountKey, AuthPolicy, Credentials, Scheme, Uri};
 
 /// Names an account in events; stays valid as a name when the account is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +26,7 @@ pub(crate) struct AccountSpec {
     pub(crate) route: Vec<String>,
     pub(crate) transport: Option<Transport>,
     pub(crate) headers: Headers,
+    pub(crate) auth: AuthSpec,
 }
 
 /// Describes an account; from [`UserAgent::account`](crate::UserAgent::account).
@@ -46,6 +49,7 @@ impl AccountBuilder {
             route: Vec::new(),
             transport: None,
             headers: Vec::new(),
+            auth: AuthSpec::default(),
         };
         Self { shared, spec }
     }
@@ -65,6 +69,39 @@ impl AccountBuilder {
     /// The user name for digest authentication, when it is not the AOR's user part.
     pub fn auth_user(mut self, user: impl Into<String>) -> Self {
         self.spec.auth_user = Some(user.into());
+        self
+    }
+
+    /// A user name and password of one realm, beside the ones for all realms; repeat it for several.
+    pub fn credentials(
+        mut self,
+        realm: impl Into<String>,
+        user: impl Into<String>,
+        password: impl Into<Secret>,
+    ) -> Self {
+        let (realm, username, password) = (Some(realm.into()), user.into(), password.into());
+        self.spec.auth.more.push(Credentials { realm, username, password });
+        self
+    }
+
+    /// Answers AKA challenges (RFC 3310, RFC 4169) with this USIM in software. For a card, see
+    /// [`ask_credentials`](Self::ask_credentials).
+    pub fn usim(mut self, usim: Usim) -> Self {
+        self.spec.auth.usim = Some(usim);
+        self
+    }
+
+    /// Asks the application for what the account does not have, by
+    /// [`Event::CredentialsWanted`](crate::Event::CredentialsWanted): a password, what a USIM gives,
+    /// or a token (RFC 8898; only over TLS).
+    pub fn ask_credentials(mut self) -> Self {
+        self.spec.auth.policy.ask = true;
+        self
+    }
+
+    /// How challenges are answered: which algorithms, which of several, `auth` or `auth-int`.
+    pub fn auth_policy(mut self, change: impl FnOnce(&mut AuthPolicy)) -> Self {
+        change(&mut self.spec.auth.policy);
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::{Call, CallStats, DtmfMode, Error, SipMessage};
-use tiny_sip::{AccountKey, CallKey, Method, ServerKey};
+use tiny_sip::{AccountKey, CallKey, CredentialsReply, Method, QueryKey, ServerKey};
 use tokio::sync::oneshot;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Stats { call: CallKey, reply: Reply<CallStats> },
     Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
     Respond { key: ServerKey, status: u16, headers: Headers },
+    Credentials { query: QueryKey, reply: CredentialsReply },
     Shutdown { reply: oneshot::Sender<()> },
 }
 

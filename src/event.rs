@@ -1,6 +1,6 @@
 //! What happens, as the application sees it.
 
-use crate::{AccountId, IncomingCall, IncomingMessage, SipMessage};
+use crate::{AccountId, CredentialsRequest, IncomingCall, IncomingMessage, SipMessage};
 use std::time::Duration;
 use tiny_media::StreamStats;
 
@@ -13,6 +13,17 @@ pub enum Event {
     IncomingCall(IncomingCall),
     /// Somebody sent a MESSAGE. Dropping it accepts with 200.
     Message(IncomingMessage),
+    /// A server asks an account for credentials that the application keeps
+    /// ([`AccountBuilder::ask_credentials`](crate::AccountBuilder::ask_credentials)).
+    CredentialsWanted(CredentialsRequest),
+    /// A server that showed with its answer that it does not know the password (RFC 7616 §3.5). It
+    /// is shown nothing more before it asks again.
+    ServerUnproven {
+        /// The account.
+        account: AccountId,
+        /// The realm.
+        realm: String,
+    },
     /// An account is registered, or its registration was refreshed.
     Registered {
         /// The account.

@@ -6,7 +6,7 @@ mod compute;
 mod server;
 
 pub use crate::header::{AuthParams, Challenge, Credentials};
-pub use client::{Answer, Session};
+pub use client::{Answer, QopPolicy, ServerProof, Session, check_rspauth};
 pub use compute::{Algorithm, Ha1, Inputs, Qop, response};
 pub use server::{Verdict, challenge, parse_nonce_count, verify};
 

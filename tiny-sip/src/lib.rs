@@ -5,8 +5,9 @@
 //! - [`Writer`]: the printer of every message that is sent; safe against header injection.
 //! - [`Uri`], [`NameAddr`], [`Via`], [`CSeq`], [`header`]: the typed header fields.
 //! - [`StreamFramer`]: messages and keep-alives out of a byte stream (§18.3, RFC 5626).
-//! - [`digest`]: RFC 7616 authentication, both sides. [`multipart`]: RFC 2046 bodies.
 //! - [`body`]: what events and messages carry: presence, dialogs, mailboxes, fragments of messages.
+//! - [`digest`]: RFC 7616 authentication, both sides; [`aka`]: RFC 3310 and 4169.
+//! - [`multipart`]: RFC 2046 bodies.
 //!
 //! The endpoint half (RFC 3261 §8–§18):
 //! - [`Endpoint`]: the sans-IO core. [`Input`] in, [`Event`] and [`Transmit`] out; [`Config`].
@@ -15,6 +16,8 @@
 //!
 //! Nothing here reads a clock, a socket or the operating system's entropy.
 
+pub mod aka;
+mod base64;
 pub mod body;
 mod dialog;
 pub mod digest;
@@ -31,10 +34,11 @@ mod usage;
 mod writer;
 
 pub use endpoint::{
-    Account, AccountKey, Body, CallKey, Cause, Config, Credentials, EndedBy, Endpoint, Error,
-    Event, Headers, Input, Outgoing, PublicationEvent, PublicationKey, Publish, QueryKey,
-    Registration, RequestKey, ServerKey, Stats, Subscribe, SubscriptionEvent, SubscriptionKey,
-    SubscriptionState, Target, Termination, Transmit, WatcherEvent, WatcherKey,
+    Account, AccountKey, AuthPolicy, AuthScheme, Body, CallKey, Cause, ChallengeOrder, Config,
+    Credentials, CredentialsReply, CredentialsRequest, EndedBy, Endpoint, Error, Event, Headers,
+    Input, Outgoing, PublicationEvent, PublicationKey, Publish, QueryKey, Registration, RequestKey,
+    ServerKey, Stats, Subscribe, SubscriptionEvent, SubscriptionKey, SubscriptionState, Target,
+    Termination, Transmit, WatcherEvent, WatcherKey,
 };
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};

@@ -4,9 +4,9 @@ use super::{Core, cause_error, sip_error};
 use crate::account::AccountSpec;
 use crate::command::{Registered, Reply};
 use crate::media::MediaPlane;
-use crate::{AccountId, Error, Event};
+use crate::{AccountId, CredentialsRequest, Error, Event};
 use std::time::{Duration, Instant};
-use tiny_sip::{AccountKey, Cause, Credentials, Registration, Uri};
+use tiny_sip::{AccountKey, Cause, Credentials, QueryKey, Registration, Uri};
 
 pub(super) struct AccountEntry {
     pub(super) spec: AccountSpec,
@@ -25,16 +25,19 @@ impl<P: MediaPlane> Core<P> {
         }
         let user = Uri::parse(&spec.aor).ok().and_then(|u| u.user().map(str::to_owned));
         let username = spec.auth_user.clone().or_else(|| user.clone());
-        let credentials = match (&spec.password, username) {
+        let mut credentials = spec.auth.more.clone();
+        credentials.extend(match (&spec.password, username) {
             (Some(password), Some(username)) => {
                 vec![Credentials { realm: None, username, password: password.clone() }]
             }
             _ => Vec::new(),
-        };
+        });
         let key = self.endpoint.add_account(tiny_sip::Account {
             aor: spec.aor.clone(),
             display: spec.display.clone(),
             credentials,
+            auth: spec.auth.policy.clone(),
+            usim: spec.auth.usim.clone(),
             route: spec.route.clone(),
             transport: spec.transport,
             headers: spec.headers.clone(),
@@ -160,6 +163,20 @@ impl<P: MediaPlane> Core<P> {
         if doomed {
             self.forget_account(account);
         }
+    }
+
+    /// A question for the application. One that it has no room for is refused by being dropped.
+    pub(super) fn credentials_wanted(
+        &mut self,
+        account: AccountKey,
+        query: QueryKey,
+        wanted: Box<tiny_sip::CredentialsRequest>,
+    ) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let account = AccountId(account);
+        self.tell(Event::CredentialsWanted(CredentialsRequest::new(
+            shared, account, query, wanted,
+        )));
     }
 
     /// Which account a request is for: by the user part of the Request-URI or of To.

@@ -17,7 +17,7 @@ use crate::agent::Shared;
 use crate::command::{Command, PlaceCall, Registered, Reply, Sender};
 use crate::config::Config;
 use crate::media::{MediaId, MediaNotice, MediaPlane, MediaReport};
-use crate::{Error, Event, SipMessage};
+use crate::{AccountId, Error, Event, SipMessage};
 use accounts::{AccountEntry, dialable};
 use entry::{CallEntry, HoldChange};
 use std::collections::{HashMap, VecDeque};
@@ -182,6 +182,10 @@ impl<P: MediaPlane> Core<P> {
                 let result = self.endpoint.respond(now, key, status, None, headers, None);
                 self.tolerate("respond", result);
             }
+            Command::Credentials { query, reply } => {
+                let result = self.endpoint.give_credentials(now, query, reply);
+                self.tolerate("credentials", result);
+            }
             Command::Shutdown { reply } => self.begin_shutdown(now, reply),
         }
     }
@@ -226,6 +230,12 @@ impl<P: MediaPlane> Core<P> {
             }
             E::Registered { account, expires, contact, response } => {
                 self.registered(account, Registered { expires, contact, response });
+            }
+            E::CredentialsWanted { query, account, wanted } => {
+                self.credentials_wanted(account, query, wanted);
+            }
+            E::ServerUnproven { account, realm } => {
+                self.tell(Event::ServerUnproven { account: AccountId(account), realm });
             }
             E::Unregistered { account } => self.unregistered(account),
             E::RegistrationFailed { account, status, reason, cause, retry_in } => {

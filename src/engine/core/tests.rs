@@ -117,6 +117,7 @@ fn agent(n: u8, config: Config) -> Agent {
         route: Vec::new(),
         transport: None,
         headers: Vec::new(),
+        auth: crate::credentials::AuthSpec::default(),
     };
     let add = Command::AddAccount { spec: Box::new(spec), reply };
     core.handle(Instant::now(), Input::Command(add));

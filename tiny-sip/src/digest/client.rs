@@ -1,7 +1,8 @@
 //! The client: from a challenge to credentials, and on to the next request without a new challenge.
 
 use super::compute::{Algorithm, Ha1, Inputs, Qop, response};
-use crate::header::{Challenge, quote, unquote};
+use crate::base64::{Alphabet, encode};
+use crate::header::{AuthParams, Challenge, Credentials, quote, unquote};
 use tiny_sak::Secret;
 
 /// One accepted challenge: realm, nonce and how often the nonce was used. It answers for as many
@@ -39,6 +40,18 @@ pub struct Answer<'a> {
     pub cnonce: &'a str,
 }
 
+/// Which quality of protection to take where a challenge leaves the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum QopPolicy {
+    /// `auth` where it is offered.
+    #[default]
+    PreferAuth,
+    /// `auth-int` where it is offered: the body is protected.
+    PreferAuthInt,
+    /// Nothing but `auth-int`; challenges without it are not answered.
+    RequireAuthInt,
+}
+
 impl Session {
     /// Takes up a challenge. `None` when it is not one that can be answered: another scheme, an
     /// unknown algorithm, only unknown qops, no realm or no nonce. Where several challenges of one
@@ -46,6 +59,11 @@ impl Session {
     ///
     /// `auth` is preferred to `auth-int`: the latter breaks where a border element changes bodies.
     pub fn new(challenge: &Challenge<'_>) -> Option<Self> {
+        Self::with_qop(challenge, QopPolicy::PreferAuth)
+    }
+
+    /// The same with another choice of the quality of protection.
+    pub fn with_qop(challenge: &Challenge<'_>, policy: QopPolicy) -> Option<Self> {
         if !challenge.is_digest() {
             return None;
         }
@@ -54,14 +72,18 @@ impl Session {
             Some(token) => Algorithm::parse(token)?,
         };
         let qop = match challenge.qop() {
+            None if policy == QopPolicy::RequireAuthInt => return None,
             None => None,
             Some(list) => {
                 let offered =
                     |qop: Qop| list.split(',').any(|token| Qop::parse(token.trim()) == Some(qop));
-                match (offered(Qop::Auth), offered(Qop::AuthInt)) {
-                    (true, _) => Some(Qop::Auth),
-                    (false, true) => Some(Qop::AuthInt),
-                    (false, false) => return None,
+                match (offered(Qop::Auth), offered(Qop::AuthInt), policy) {
+                    (_, true, QopPolicy::PreferAuthInt | QopPolicy::RequireAuthInt) => {
+                        Some(Qop::AuthInt)
+                    }
+                    (_, _, QopPolicy::RequireAuthInt) | (false, false, _) => return None,
+                    (true, ..) => Some(Qop::Auth),
+                    (false, ..) => Some(Qop::AuthInt),
                 }
             }
         };
@@ -119,13 +141,24 @@ impl Session {
 
     /// The value of Authorization or Proxy-Authorization for one request. Counts the nonce up.
     pub fn authorize(&mut self, answer: &Answer<'_>) -> String {
+        let ha1 = Ha1::new(self.algorithm, answer.username, &self.realm, answer.password);
+        self.authorize_with(&ha1, answer, None)
+    }
+
+    /// The same with a key made before; the password of `answer` is not looked at. `auts` asks the
+    /// home network of a USIM to synchronise (RFC 3310 §3.4).
+    pub(crate) fn authorize_with(
+        &mut self,
+        ha1: &Ha1,
+        answer: &Answer<'_>,
+        auts: Option<&[u8; 14]>,
+    ) -> String {
         self.count = self.count.saturating_add(1);
         let cnonce = if self.algorithm.is_session() {
             self.first_cnonce.get_or_insert_with(|| answer.cnonce.to_owned()).as_str()
         } else {
             answer.cnonce
         };
-        let ha1 = Ha1::new(self.algorithm, answer.username, &self.realm, answer.password);
         let inputs = Inputs {
             method: answer.method,
             uri: answer.uri,
@@ -135,7 +168,7 @@ impl Session {
             qop: self.qop,
             body: answer.body,
         };
-        let response = response(self.algorithm, &ha1, &inputs);
+        let response = response(self.algorithm, ha1, &inputs);
         let username = if self.userhash {
             self.algorithm.hash(&[answer.username.as_bytes(), self.realm.as_bytes()])
         } else {
@@ -173,9 +206,51 @@ impl Session {
             put(opaque);
             put("\"");
         }
+        if let Some(auts) = auts {
+            put(", auts=\"");
+            put(&encode(Alphabet::Standard, auts));
+            put("\"");
+        }
         if self.userhash {
             put(", userhash=true");
         }
         value
+    }
+}
+
+/// What an Authentication-Info says about the server (RFC 7616 §3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProof {
+    /// It said nothing.
+    None,
+    /// It knows the password too.
+    Right,
+    /// It does not.
+    Wrong,
+}
+
+/// Checks `rspauth` against the credentials that the request was sent with: as the response is made,
+/// but without a method and with the body of the answer.
+pub fn check_rspauth(
+    info: &AuthParams<'_>,
+    sent: &Credentials<'_>,
+    algorithm: Algorithm,
+    ha1: &Ha1,
+    body: &[u8],
+) -> ServerProof {
+    let Some(given) = info.get("rspauth") else { return ServerProof::None };
+    let qop = info.get("qop").or(sent.qop()).and_then(Qop::parse);
+    let (Some(uri), Some(nonce)) = (sent.uri(), sent.nonce()) else { return ServerProof::Wrong };
+    let nc = sent.nc().and_then(super::parse_nonce_count).unwrap_or_default();
+    let cnonce = sent.cnonce().unwrap_or_default();
+    // What it names must be what we sent, or an old proof would do.
+    let fresh = info.get("cnonce").is_none_or(|c| c == cnonce)
+        && info.get("nc").is_none_or(|n| super::parse_nonce_count(n) == Some(nc));
+    let uri = unquote(uri);
+    let inputs = Inputs { method: "", uri: &uri, nonce, cnonce, nc, qop, body };
+    if fresh && response(algorithm, ha1, &inputs).eq_ignore_ascii_case(given) {
+        ServerProof::Right
+    } else {
+        ServerProof::Wrong
     }
 }

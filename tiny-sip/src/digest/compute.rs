@@ -20,16 +20,22 @@ pub enum Algorithm {
     Sha512_256,
     /// `SHA-512-256-sess`
     Sha512_256Sess,
+    /// `AKAv1-MD5` (RFC 3310): MD5 with what a USIM gives for a password.
+    AkaV1Md5,
+    /// `AKAv2-MD5` (RFC 4169): the same, bound to the session keys too.
+    AkaV2Md5,
 }
 
 impl Algorithm {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Md5,
         Self::Md5Sess,
         Self::Sha256,
         Self::Sha256Sess,
         Self::Sha512_256,
         Self::Sha512_256Sess,
+        Self::AkaV1Md5,
+        Self::AkaV2Md5,
     ];
 
     /// Reads the token of a challenge, in any case; `None` for one that is not known here.
@@ -46,6 +52,8 @@ impl Algorithm {
             Self::Sha256Sess => "SHA-256-sess",
             Self::Sha512_256 => "SHA-512-256",
             Self::Sha512_256Sess => "SHA-512-256-sess",
+            Self::AkaV1Md5 => "AKAv1-MD5",
+            Self::AkaV2Md5 => "AKAv2-MD5",
         }
     }
 
@@ -54,10 +62,28 @@ impl Algorithm {
         matches!(self, Self::Md5Sess | Self::Sha256Sess | Self::Sha512_256Sess)
     }
 
+    /// Whether the password comes out of a USIM.
+    pub fn is_aka(self) -> bool {
+        matches!(self, Self::AkaV1Md5 | Self::AkaV2Md5)
+    }
+
+    /// Stronger is more: of what one realm offers, a policy may take the strongest.
+    pub(crate) fn strength(self) -> u8 {
+        match self {
+            Self::Md5 | Self::Md5Sess => 0,
+            Self::AkaV1Md5 => 1,
+            Self::AkaV2Md5 => 2,
+            Self::Sha256 | Self::Sha256Sess => 3,
+            Self::Sha512_256 | Self::Sha512_256Sess => 4,
+        }
+    }
+
     /// The hash of the pieces joined by colons, in lower-case hexadecimal.
     pub(super) fn hash(self, pieces: &[&[u8]]) -> String {
         match self {
-            Self::Md5 | Self::Md5Sess => hex(&joined::<Md5>(pieces)),
+            Self::Md5 | Self::Md5Sess | Self::AkaV1Md5 | Self::AkaV2Md5 => {
+                hex(&joined::<Md5>(pieces))
+            }
             Self::Sha256 | Self::Sha256Sess => hex(&joined::<Sha256>(pieces)),
             Self::Sha512_256 | Self::Sha512_256Sess => hex(&joined::<Sha512_256>(pieces)),
         }
@@ -117,7 +143,17 @@ pub struct Ha1(Secret);
 impl Ha1 {
     /// `H(username:realm:password)`, without the session part.
     pub fn new(algorithm: Algorithm, username: &str, realm: &str, password: &Secret) -> Self {
-        let pieces = [username.as_bytes(), realm.as_bytes(), password.expose().as_bytes()];
+        Self::of_bytes(algorithm, username, realm, password.expose().as_bytes())
+    }
+
+    /// The same of a password that is no text: RES of an AKA exchange.
+    pub(crate) fn of_bytes(
+        algorithm: Algorithm,
+        username: &str,
+        realm: &str,
+        password: &[u8],
+    ) -> Self {
+        let pieces = [username.as_bytes(), realm.as_bytes(), password];
         Self(Secret::from(algorithm.hash(&pieces)))
     }
 

@@ -1,20 +1,15 @@
-//! Accounts: how we present ourselves (From, Contact), and the digest sessions that our requests
-//! share (RFC 3261 §22).
+//! Accounts: how we present ourselves (From, Contact), and which of them a request is for.
 
-use super::clients::ClientKey;
-use super::outgoing::{Leg, Request, bad_uri, check};
-use super::{Account, AccountKey, Endpoint, Error, Target};
-use crate::digest::{Answer, Session};
-use crate::header::{HeaderName, quote};
+use super::auth::AuthSession;
+use super::outgoing::{Leg, bad_uri, check};
+use super::{Account, AccountKey, Endpoint, Error};
+use crate::header::quote;
 use crate::message::Message;
 use crate::uri::Uri;
 use crate::usage::register::Binding;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
-use tiny_sak::{Secret, Transport, id};
-
-// Sessions an account keeps; the oldest makes room.
-const MAX_SESSIONS: usize = 8;
+use tiny_sak::Transport;
 
 /// An account and what is derived from it once.
 #[derive(Debug)]
@@ -28,17 +23,8 @@ pub(crate) struct AccountState {
     /// Parameters after Contact's URI, each with its semicolon.
     pub(crate) contact_params: String,
     secure: bool,
-    sessions: Vec<AuthSession>,
+    pub(super) sessions: Vec<AuthSession>,
     pub(crate) binding: Option<Box<Binding>>,
-}
-
-/// A nonce, for the kind of header field and the hop it came from. It is used unasked only towards
-/// that hop, so that no stranger is shown credentials.
-#[derive(Debug)]
-struct AuthSession {
-    header: HeaderName,
-    hop: SocketAddr,
-    session: Session,
 }
 
 impl AccountState {
@@ -76,15 +62,6 @@ impl AccountState {
         let secure = aor.is_sips();
         let (sessions, binding) = (Vec::new(), None);
         Ok(Self { from, user, routes, contact_params, secure, sessions, binding, account })
-    }
-
-    /// The password for a realm: one of its own, or one for any realm.
-    fn credentials(&self, realm: &str) -> Option<(&str, &Secret)> {
-        let all = &self.account.credentials;
-        all.iter()
-            .find(|c| c.realm.as_deref() == Some(realm))
-            .or_else(|| all.iter().find(|c| c.realm.is_none()))
-            .map(|c| (c.username.as_str(), &c.password))
     }
 
     pub(crate) fn set_leg(&mut self, leg: Leg) {
@@ -131,110 +108,6 @@ impl Endpoint {
             addr: self.sent_by(transport, local),
             transport,
         }
-    }
-
-    /// Adds what is known to be asked for at this hop, and what was asked of this request.
-    pub(crate) fn authorize(&mut self, request: &mut Request, target: &Target) {
-        use crate::method::Method as M;
-        if matches!(request.method, M::Ack | M::Cancel) {
-            return;
-        }
-        request.auth.clear();
-        let Some(account) = request.account.and_then(|key| self.accounts.get_mut(key)) else {
-            return;
-        };
-        if account.sessions.is_empty() {
-            return;
-        }
-        let mut sessions = std::mem::take(&mut account.sessions);
-        for entry in &mut sessions {
-            let asked = request
-                .challenged
-                .iter()
-                .any(|(header, realm)| *header == entry.header && realm == entry.session.realm());
-            if !asked && entry.hop != target.addr {
-                continue;
-            }
-            let Some((username, password)) = account.credentials(entry.session.realm()) else {
-                continue;
-            };
-            let value = entry.session.authorize(&Answer {
-                username,
-                password,
-                method: request.method.as_str(),
-                uri: &request.uri,
-                body: request.body.as_ref().map_or(&[], |body| &body.data),
-                cnonce: &id::cnonce(&mut self.rng),
-            });
-            request.auth.push((entry.header, value));
-        }
-        account.sessions = sessions;
-    }
-
-    /// Takes up the challenges of a 401 or 407 (§22.2, §22.3). The request comes back as the error
-    /// when it cannot be answered: no credentials, or they were refused.
-    pub(crate) fn answer_challenge(
-        &mut self,
-        key: ClientKey,
-        mut request: Box<Request>,
-        message: &Message,
-    ) -> Result<Box<Request>, Box<Request>> {
-        let Some(hop) = self.clients.get(key).map(|client| client.flow.remote) else {
-            return Err(request);
-        };
-        if request.auth_attempts >= self.config.max_auth_attempts {
-            return Err(request);
-        }
-        let Some(account) = request.account.and_then(|key| self.accounts.get_mut(key)) else {
-            return Err(request);
-        };
-        let kinds = [
-            (HeaderName::WwwAuthenticate, HeaderName::Authorization),
-            (HeaderName::ProxyAuthenticate, HeaderName::ProxyAuthorization),
-        ];
-        let mut taken: Vec<(HeaderName, String)> = Vec::new();
-        let mut refused = false;
-        for (asking, answering) in kinds {
-            for challenge in message.challenges(asking).flatten() {
-                let Some(session) = Session::new(&challenge) else { continue };
-                let realm = session.realm().to_owned();
-                let id = (answering, realm);
-                // The first challenge of a realm that we understand (RFC 8760 §2.3).
-                if taken.contains(&id) || account.credentials(&id.1).is_none() {
-                    continue;
-                }
-                // Asked again for what this very request has answered: the password is wrong,
-                // unless the nonce was stale.
-                if request.challenged.contains(&id) && !session.is_stale() {
-                    refused = true;
-                    account.sessions.retain(|s| s.header != answering || s.session.realm() != id.1);
-                    continue;
-                }
-                let sessions = &mut account.sessions;
-                sessions
-                    .retain(|s| s.header != answering || s.session.realm() != id.1 || s.hop != hop);
-                if sessions.len() >= MAX_SESSIONS {
-                    sessions.remove(0);
-                }
-                sessions.push(AuthSession { header: answering, hop, session });
-                taken.push(id);
-            }
-        }
-        if taken.is_empty() || refused {
-            return Err(request);
-        }
-        for id in taken {
-            if !request.challenged.contains(&id) {
-                request.challenged.push(id);
-            }
-        }
-        request.auth_attempts += 1;
-        // "it MUST increment the CSeq header field value" (§22.2)
-        request.cseq = match request.dialog.and_then(|key| self.dialogs.get_mut(key)) {
-            Some(dialog) => dialog.next_cseq(),
-            None => request.cseq.wrapping_add(1) & 0x7fff_ffff,
-        };
-        Ok(request)
     }
 
     /// The account that a received request is for: by the user part of its Request-URI.

@@ -1,8 +1,10 @@
 //! What goes into an endpoint and what comes out of it: inputs, events, keys, accounts, errors.
 
+use super::auth::{AuthPolicy, CredentialsRequest};
 use super::{
     PublicationEvent, PublicationKey, SubscriptionEvent, SubscriptionKey, WatcherEvent, WatcherKey,
 };
+use crate::aka::Usim;
 use crate::message::Message;
 use crate::method::Method;
 use crate::usage::refer::ReferOutcome;
@@ -21,7 +23,7 @@ slotmap::new_key_type! {
     pub struct RequestKey;
     /// Names a received request that waits for [`respond`](super::Endpoint::respond).
     pub struct ServerKey;
-    /// Names a question of [`Event::Resolve`].
+    /// Names a question of [`Event::Resolve`] or [`Event::CredentialsWanted`].
     pub struct QueryKey;
 }
 
@@ -69,6 +71,10 @@ pub struct Account {
     pub display: Option<String>,
     /// What to answer challenges with.
     pub credentials: Vec<Credentials>,
+    /// How challenges are answered.
+    pub auth: AuthPolicy,
+    /// Answers AKA challenges (RFC 3310); without one they go to the owner, if it is to be asked.
+    pub usim: Option<Usim>,
     /// Outbound proxies as URIs (`sip:proxy.example.com;lr`): the pre-loaded route of requests
     /// outside dialogs (RFC 3261 §8.1.2).
     pub route: Vec<String>,
@@ -221,6 +227,26 @@ pub enum Event {
         contact: String,
         /// The 200.
         response: Message,
+    },
+    /// A server asks for what the account does not have (with
+    /// [`AuthPolicy::ask`](super::AuthPolicy::ask)). Answer with
+    /// [`give_credentials`](super::Endpoint::give_credentials); the request waits
+    /// `Config::credentials_timeout`.
+    CredentialsWanted {
+        /// To be given back.
+        query: QueryKey,
+        /// Whose.
+        account: AccountKey,
+        /// What is asked for.
+        wanted: Box<CredentialsRequest>,
+    },
+    /// The proof that a server gave with its 2xx (`rspauth`, RFC 7616 §3.5) is wrong: it does not
+    /// know the password. Its next challenge is answered anew.
+    ServerUnproven {
+        /// Whose.
+        account: AccountKey,
+        /// The realm.
+        realm: String,
     },
     /// The binding is removed.
     Unregistered {
@@ -479,7 +505,7 @@ pub struct Stats {
     pub calls: usize,
     /// Timers pending.
     pub timers: usize,
-    /// Requests that wait for a resolution.
+    /// Requests that wait for a resolution, or for credentials.
     pub pending: usize,
     /// Requests of ours outside INVITE usages.
     pub requests: usize,
@@ -511,6 +537,8 @@ pub struct Stats {
     pub dropped_streams: u64,
     /// Requests that came with an out-of-order CSeq.
     pub rejected_cseq: u64,
+    /// Proofs of servers (`rspauth`) that were wrong.
+    pub rejected_rspauth: u64,
     /// Merged requests answered 482.
     pub rejected_merged: u64,
 }

@@ -1,6 +1,7 @@
 //! Client transactions: the machines of [`crate::transaction`] with their bytes, timers and owners,
 //! and the matching of responses to them (RFC 3261 §17.1.3).
 
+use super::auth::Challenged;
 use super::fingerprint::Fingerprint;
 use super::outgoing::Request;
 use super::{
@@ -312,6 +313,9 @@ impl Endpoint {
             let Some(request) = client.request.take() else { return };
             return self.refused(now, key, request, status, message);
         }
+        if status >= 200 {
+            self.authentication_info(key, message);
+        }
         match owner {
             Owner::Invite(call) => self.invite_response(now, call, key, status, message),
             Owner::Reinvite(call) => self.reinvite_response(now, call, key, status, message),
@@ -352,12 +356,13 @@ impl Endpoint {
         let mut cause = Cause::Peer;
         let mut kept = request;
         if matches!(status, 401 | 407) && self.wants_retry(owner) {
-            match self.answer_challenge(key, kept, message) {
-                Ok(again) => {
+            match self.answer_challenge(now, key, kept, message) {
+                Challenged::Again(again) => {
                     self.attempt(now, again);
                     return;
                 }
-                Err(request) => {
+                Challenged::Waits => return,
+                Challenged::Refused(request) => {
                     kept = request;
                     cause = Cause::Unauthorized;
                 }
@@ -369,21 +374,36 @@ impl Endpoint {
                 Err(request) => kept = request,
             }
         }
-        match owner {
-            Owner::Invite(call) if status < 400 && self.is_redirected(call, &kept) => {
-                self.hold_redirected(call, kept, message);
-            }
+        if let Owner::Invite(call) = owner
+            && status < 400
+            && self.is_redirected(call, &kept)
+        {
+            return self.hold_redirected(call, kept, message);
+        }
+        self.tell_refused(now, kept, status, message, cause);
+    }
+
+    /// Tells the owner of a request that it was refused for good.
+    pub(super) fn tell_refused(
+        &mut self,
+        now: Instant,
+        request: Box<Request>,
+        status: u16,
+        message: &Message,
+        cause: Cause,
+    ) {
+        match request.owner {
             Owner::Invite(call) => self.invite_refused(now, call, status, message),
-            Owner::Refer(call) => self.refer_refused(now, call, kept.dialog, status, message),
+            Owner::Refer(call) => self.refer_refused(now, call, request.dialog, status, message),
             Owner::ReferNotify(call) => self.refer_notified(now, call, false),
             Owner::Reinvite(call) => {
-                self.reinvite_refused(now, call, kept, status, message.reason())
+                self.reinvite_refused(now, call, request, status, message.reason())
             }
             Owner::Register(account) => {
                 self.register_refused(now, account, status, message, cause);
             }
-            Owner::Plain(request) => {
-                self.plain_refused(now, request, kept.dialog, status, message, cause);
+            Owner::Plain(key) => {
+                self.plain_refused(now, key, request.dialog, status, message, cause);
             }
             Owner::Subscribe(key) => self.subscribe_refused(now, key, status, message, cause),
             Owner::Notify(key) => self.notify_over(now, key, Some(status)),

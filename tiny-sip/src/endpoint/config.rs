@@ -83,6 +83,10 @@ pub struct Config {
     /// How often one request is repeated with new credentials. Default: 3 (two realms and a stale
     /// nonce).
     pub max_auth_attempts: u8,
+    /// How long a request waits for the answer to
+    /// [`Event::CredentialsWanted`](super::Event::CredentialsWanted); then it fails with the 401 or
+    /// 407 that asked. Default: 32 s (64*T1, as long as for a response).
+    pub credentials_timeout: Duration,
 
     /// How long a caller lets a call ring after the first provisional response other than 100; then
     /// it is cancelled. `None`: for ever. Default: 3 min, like a proxy's Timer C (§16.6).
@@ -153,6 +157,7 @@ impl Default for Config {
             notify_interval: Duration::from_secs(1),
             event_retry: Duration::from_secs(5),
             max_auth_attempts: 3,
+            credentials_timeout: Duration::from_secs(32),
             ring_timeout: Some(Duration::from_secs(180)),
             refer_silence: Duration::from_secs(300),
             replaces: true,

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod api;
+mod auth;
 mod clients;
 mod commands;
 mod config;
@@ -19,6 +20,7 @@ pub use api::{
     Account, AccountKey, Body, CallKey, Cause, Credentials, EndedBy, Error, Event, Headers, Input,
     Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target, Transmit,
 };
+pub use auth::{AuthPolicy, AuthScheme, ChallengeOrder, CredentialsReply, CredentialsRequest};
 pub use config::Config;
 pub use events::{
     PublicationEvent, PublicationKey, Publish, Subscribe, SubscriptionEvent, SubscriptionKey,
@@ -149,6 +151,8 @@ pub(crate) enum Due {
     WatcherPace(WatcherKey),
     /// Publish again.
     Publication(PublicationKey),
+    /// Nobody gave credentials.
+    Credentials(QueryKey),
 }
 
 impl Endpoint {
@@ -254,6 +258,7 @@ impl Endpoint {
             Due::WatcherOver(key) => self.watcher_over(now, key),
             Due::WatcherPace(key) => self.watcher_pace(now, key),
             Due::Publication(key) => self.publication_due(now, key),
+            Due::Credentials(query) => self.credentials_timeout(now, query),
         }
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) auth_attempts: u8,
     /// A 3xx is for the owner to decide on.
     pub(crate) redirects: bool,
+    /// What its owner was asked for (`Event::CredentialsWanted`).
+    pub(crate) waiting: Option<Box<super::auth::Waiting>>,
 }
 
 /// What Contact a request has.
@@ -116,6 +118,10 @@ impl Endpoint {
 
     /// An answer to `Event::Resolve`.
     pub(crate) fn resolved(&mut self, now: Instant, query: super::QueryKey, targets: Vec<Target>) {
+        // A question for credentials is not answered by addresses.
+        if self.pending.get(query).is_some_and(|request| request.waiting.is_some()) {
+            return;
+        }
         let Some(mut request) = self.pending.remove(query) else { return };
         if targets.is_empty() {
             let uri = dialog::next_hop(&request.uri, &request.routes);
@@ -461,13 +467,16 @@ impl Endpoint {
 
     /// Forgets a request that waits for a resolution.
     pub(crate) fn drop_leg(&mut self, leg: Leg) {
-        if let Leg::Pending(query) = leg {
-            self.pending.remove(query);
+        if let Leg::Pending(query) = leg
+            && let Some(request) = self.pending.remove(query)
+            && let Some(waiting) = request.waiting
+        {
+            self.timers.cancel(waiting.timer);
         }
     }
 
     /// Tells the owner where its request stands.
-    fn set_leg(&mut self, owner: Owner, leg: Leg) {
+    pub(super) fn set_leg(&mut self, owner: Owner, leg: Leg) {
         match owner {
             Owner::Invite(call) => {
                 if let Some(call) = self.calls.get_mut(call) {
@@ -534,6 +543,7 @@ impl Request {
             challenged: Vec::new(),
             auth_attempts: 0,
             redirects: false,
+            waiting: None,
         }
     }
 }
