@@ -8,6 +8,7 @@
 //! - [`body`]: what events and messages carry: presence, dialogs, mailboxes, fragments of messages.
 //! - [`digest`]: RFC 7616 authentication, both sides; [`aka`]: RFC 3310 and 4169.
 //! - [`multipart`]: RFC 2046 bodies.
+//! - [`identity`]: callers signed and verified (RFC 8224, 8225, 8588).
 //!
 //! The endpoint half (RFC 3261 §8–§18):
 //! - [`Endpoint`]: the sans-IO core. [`Input`] in, [`Event`] and [`Transmit`] out; [`Config`].
@@ -24,6 +25,7 @@ pub mod digest;
 mod endpoint;
 mod framing;
 pub mod header;
+pub mod identity;
 mod message;
 mod method;
 pub mod multipart;

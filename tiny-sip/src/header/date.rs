@@ -67,6 +67,26 @@ impl Date {
         if valid { Ok(date) } else { Err(Flaw::Date) }
     }
 
+    /// From seconds since 1970. Before that day and after the year 9999 it stays at the nearest.
+    pub fn from_unix(seconds: i64) -> Self {
+        let seconds = seconds.clamp(0, 253_402_300_799);
+        let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * day_of_year + 2) / 153;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        Self {
+            year: (year_of_era + era * 400 + i64::from(month <= 2)) as u16,
+            month: month as u8,
+            day: (day_of_year - (153 * shifted + 2) / 5 + 1) as u8,
+            hour: (rest / 3600) as u8,
+            minute: (rest / 60 % 60) as u8,
+            second: (rest % 60) as u8,
+        }
+    }
+
     /// Seconds since 1970 (negative before).
     pub fn unix(&self) -> i64 {
         self.days() * 86_400
@@ -109,6 +129,10 @@ mod tests {
         let date = Date::parse(text).unwrap();
         assert_eq!(date.unix(), 1_289_690_940);
         assert_eq!(date.to_string(), text);
+        for seconds in [0, 951_782_400, 1_289_690_940, 1_471_375_418, 253_402_300_799] {
+            assert_eq!(Date::from_unix(seconds).unix(), seconds);
+        }
+        assert_eq!(Date::from_unix(date.unix()), date);
         assert_eq!(Date::parse("Thu, 01 Jan 1970 00:00:00 GMT").unwrap().unix(), 0);
         assert_eq!(Date::parse("Tue, 29 Feb 2000 00:00:00 GMT").unwrap().unix(), 951_782_400);
     }
