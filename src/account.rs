@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiny_sak::{Secret, Transport};
 use tiny_sip::aka::Usim;
+use tiny_sip::identity::Signer;
 use tiny_sip::{AccountKey, AuthPolicy, Credentials, Scheme, Uri};
 
 /// Names an account in events; stays valid as a name when the account is gone.
@@ -88,6 +89,12 @@ impl AccountBuilder {
     /// [`ask_credentials`](Self::ask_credentials).
     pub fn usim(mut self, usim: Usim) -> Self {
         self.spec.auth.usim = Some(usim);
+        self
+    }
+
+    /// Signs the calls of this account (RFC 8224): Date and Identity on every new INVITE.
+    pub fn sign_calls(mut self, signer: Signer) -> Self {
+        self.spec.auth.signer = Some(signer);
         self
     }
 

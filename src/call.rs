@@ -4,6 +4,7 @@ use crate::account::{RequestBuilder, check_uri};
 use crate::agent::{Shared, off_thread};
 use crate::command::{Command, Headers, PlaceCall, Sender};
 use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
+use crate::identity::CallerIdentity;
 use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -269,9 +270,15 @@ pub struct IncomingCall {
     pub(crate) call: Call,
     pub(crate) account: Option<AccountId>,
     pub(crate) request: SipMessage,
+    pub(crate) identity: CallerIdentity,
 }
 
 impl IncomingCall {
+    /// What the call's Identity header field (RFC 8224) shows about the caller.
+    pub fn caller_identity(&self) -> &CallerIdentity {
+        &self.identity
+    }
+
     /// The call, e.g. to wait for its end while it rings.
     pub fn call(&self) -> &Call {
         &self.call

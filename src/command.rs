@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Stats { call: CallKey, reply: Reply<CallStats> },
     Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
     Respond { key: ServerKey, status: u16, headers: Headers },
+    Certificate { call: CallKey, data: Option<Vec<u8>> },
     Credentials { query: QueryKey, reply: CredentialsReply },
     Shutdown { reply: oneshot::Sender<()> },
 }

@@ -1,6 +1,6 @@
 //! Settings of a user agent: all limits are run-time settings with documented defaults.
 
-use crate::Trace;
+use crate::{IdentityConfig, Trace};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -80,6 +80,8 @@ pub struct Config {
     /// How long [`UserAgent::shutdown`](crate::UserAgent::shutdown) waits for BYEs and
     /// unregistrations. Default 4 s.
     pub shutdown_timeout: Duration,
+    /// Whether and how callers are verified (RFC 8224, STIR/SHAKEN). Default: not.
+    pub identity: Option<IdentityConfig>,
     /// Limits, timers and identity of the SIP core.
     pub sip: tiny_sip::Config,
     /// Limits and choices of offer and answer.
@@ -107,6 +109,7 @@ impl Default for Config {
             media_timeout: Duration::from_secs(30),
             media_workers: 1,
             shutdown_timeout: Duration::from_secs(4),
+            identity: None,
             sip: tiny_sip::Config::default(),
             sdp: tiny_sdp::Config::default(),
             net: tiny_net::Config::default(),

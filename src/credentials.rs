@@ -7,6 +7,7 @@ use crate::command::Command;
 use std::sync::Arc;
 use tiny_sak::{Secret, Transport};
 use tiny_sip::aka::AkaOutcome;
+use tiny_sip::identity::Signer;
 use tiny_sip::{
     AuthPolicy, AuthScheme, Credentials, CredentialsReply, Method, QueryKey, aka::Usim,
 };
@@ -17,6 +18,7 @@ pub(crate) struct AuthSpec {
     pub(crate) policy: AuthPolicy,
     pub(crate) usim: Option<Usim>,
     pub(crate) more: Vec<Credentials>,
+    pub(crate) signer: Option<Signer>,
 }
 
 /// A server asks an account for something that it does not have; comes with

@@ -1,6 +1,8 @@
 //! What happens, as the application sees it.
 
-use crate::{AccountId, CredentialsRequest, IncomingCall, IncomingMessage, SipMessage};
+use crate::{
+    AccountId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage, SipMessage,
+};
 use std::time::Duration;
 use tiny_media::StreamStats;
 
@@ -16,6 +18,9 @@ pub enum Event {
     /// A server asks an account for credentials that the application keeps
     /// ([`AccountBuilder::ask_credentials`](crate::AccountBuilder::ask_credentials)).
     CredentialsWanted(CredentialsRequest),
+    /// The certificate of a caller is to be fetched, before its call rings
+    /// ([`Config::identity`](crate::Config::identity)).
+    CertificateWanted(CertificateRequest),
     /// A server that showed with its answer that it does not know the password (RFC 7616 §3.5). It
     /// is shown nothing more before it asks again.
     ServerUnproven {

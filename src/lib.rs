@@ -38,6 +38,7 @@ mod credentials;
 mod engine;
 mod error;
 mod event;
+mod identity;
 mod media;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
@@ -54,11 +55,16 @@ pub use config::{Config, Listen, Tcp, Udp};
 pub use credentials::CredentialsRequest;
 pub use error::Error;
 pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
+pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use tiny_media::StreamStats as CallStats;
 pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
 pub use tiny_sak::{Flow, Secret, Transport};
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
 pub use tiny_sip::digest::{Algorithm as DigestAlgorithm, QopPolicy};
+pub use tiny_sip::identity::{
+    Attestation, Authority, IdentityError, Party as IdentityParty, Signer, TrustAnchors,
+    VerifiedCaller,
+};
 pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder};
 pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
 pub use trace::{Trace, TraceKind, TracePacket};

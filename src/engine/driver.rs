@@ -155,6 +155,8 @@ impl Driver {
     /// Carries out everything the core wants; `None` when it has ended.
     fn drain(&mut self) -> Option<Option<Instant>> {
         let now = Instant::now();
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        self.core.set_clock(now, unix.map_or(0, |d| d.as_secs() as i64));
         loop {
             match self.core.poll(now) {
                 Output::Transmit(transmit) => {

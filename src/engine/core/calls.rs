@@ -83,6 +83,12 @@ impl<P: MediaPlane> Core<P> {
 
     fn try_place(&mut self, now: Instant, call: PlaceCall, local: IpAddr) -> Result<Call, Error> {
         let shared = self.shared.upgrade().ok_or(Error::Ended("the agent"))?;
+        let mut call = call;
+        if let Some(account) = self.accounts.get(&call.account)
+            && let Some(signer) = &account.spec.auth.signer
+        {
+            self.sign(now, signer, &account.spec.aor, &call.to, &mut call.headers)?;
+        }
         let ports = self.plane.open(local)?;
         let mut negotiator = self.negotiator();
         let placed = self.offer(&mut negotiator, &ports, Direction::SendRecv).and_then(|body| {

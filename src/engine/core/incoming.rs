@@ -5,6 +5,7 @@ use super::{Core, session, sip_error};
 use crate::audio::OpenAudio;
 use crate::command::Headers;
 use crate::event::CallEvent;
+use crate::identity::CallerIdentity;
 use crate::media::MediaPlane;
 use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
 use std::time::{Duration, Instant};
@@ -13,8 +14,16 @@ use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, ServerKey};
 
 impl<P: MediaPlane> Core<P> {
-    pub(super) fn incoming(&mut self, now: Instant, key: CallKey, request: SipMessage, flow: Flow) {
-        if let Err((status, reason)) = self.try_incoming(key, request, flow) {
+    /// A call whose caller was looked at.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        request: SipMessage,
+        flow: Flow,
+        identity: CallerIdentity,
+    ) {
+        if let Err((status, reason)) = self.try_incoming(key, request, flow, identity) {
             self.calls.remove(&key);
             let result = self.endpoint.reject(now, key, status, reason, Vec::new());
             self.tolerate("reject", result);
@@ -26,6 +35,7 @@ impl<P: MediaPlane> Core<P> {
         key: CallKey,
         request: SipMessage,
         flow: Flow,
+        identity: CallerIdentity,
     ) -> Result<(), (u16, Option<&'static str>)> {
         let shared =
             self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or((480, None))?;
@@ -55,7 +65,7 @@ impl<P: MediaPlane> Core<P> {
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);
         let account = self.account_for(&request).map(AccountId);
-        let event = Event::IncomingCall(IncomingCall { call, account, request });
+        let event = Event::IncomingCall(IncomingCall { call, account, request, identity });
         self.events.try_send(event).map_err(|_| (503, None))
     }
 

@@ -7,6 +7,7 @@
 mod accounts;
 mod calls;
 mod entry;
+mod identity;
 mod incoming;
 mod session;
 mod teardown;
@@ -79,6 +80,7 @@ pub(crate) struct Core<P> {
     events: mpsc::Sender<Event>,
     shared: Weak<Shared>,
     shutdown: Option<Shutdown>,
+    verifications: identity::Verifications,
 }
 
 struct Shutdown {
@@ -114,6 +116,7 @@ impl<P: MediaPlane> Core<P> {
             events,
             shared,
             shutdown: None,
+            verifications: identity::Verifications::default(),
         }
     }
 
@@ -141,11 +144,13 @@ impl<P: MediaPlane> Core<P> {
                 Output::Transmit(transmit) => return Output::Transmit(transmit),
                 Output::Event(event) => self.sip_event(now, event),
                 Output::Timeout(deadline) => {
-                    if self.check_shutdown(now) {
+                    if self.expire_verifications(now) || self.check_shutdown(now) {
                         continue;
                     }
                     let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
-                    return Output::Timeout(deadline.into_iter().chain(stop).min());
+                    return Output::Timeout(
+                        deadline.into_iter().chain(stop).chain(self.verifications.deadline()).min(),
+                    );
                 }
             }
         }
@@ -182,6 +187,7 @@ impl<P: MediaPlane> Core<P> {
                 let result = self.endpoint.respond(now, key, status, None, headers, None);
                 self.tolerate("respond", result);
             }
+            Command::Certificate { call, data } => self.certificate(now, call, data),
             Command::Credentials { query, reply } => {
                 let result = self.endpoint.give_credentials(now, query, reply);
                 self.tolerate("credentials", result);
@@ -256,6 +262,7 @@ impl<P: MediaPlane> Core<P> {
                 self.reinvite_rejected(now, call, status, reason);
             }
             E::Ended { call, by, status, reason, message } => {
+                self.verifications.forget(call);
                 self.ended(now, call, by, status, reason, message);
             }
             E::StreamBroken { flow } => self.asks.push_back(Request::Close { flow }),
