@@ -3,9 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use tiny_sip::body::{
-    Limits, composing::IsComposing, conference_info, cpim, dialog_info, imdn::Report, imdn::Request,
-    message_summary::MessageSummary, pidf::Presence, reginfo, resource_lists::ResourceLists, rlmi,
-    sipfrag::SipFrag, watcherinfo,
+    Limits, composing::IsComposing, conference_info, cpim, dialog_info, imdn::Report,
+    imdn::Request, message_summary::MessageSummary, pidf::Presence, reginfo,
+    resource_lists::ResourceLists, rlmi, sipfrag::SipFrag, watcherinfo,
 };
 
 macro_rules! again {
@@ -55,7 +55,8 @@ fuzz_target!(|body: &[u8]| {
     }
     let kind = "multipart/related;boundary=b;start=\"<a>\"";
     if let Ok(whole) = rlmi::Aggregate::parse(kind, &body.to_vec().into(), &limits) {
-        let _ = whole.list.resources.iter().flat_map(|r| &r.instances).map(|i| whole.part(i)).count();
+        let _ =
+            whole.list.resources.iter().flat_map(|r| &r.instances).map(|i| whole.part(i)).count();
     }
     if let Some(lists) = again!(ResourceLists, body, &limits) {
         let _ = lists.uris();

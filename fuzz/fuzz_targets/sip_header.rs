@@ -3,8 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use tiny_sip::header::{
-    AuthParams, Challenge, Credentials, Date, InfoUri, Item, MediaType, NameAddrs, RetryAfter,
-    Timestamp, Vias, Warning, quote, split_commas, unquote,
+    AnswerMode, AuthParams, Challenge, Credentials, Date, Diversion, FeatureSet, HistoryEntry,
+    InfoUri, Item, MediaType, NameAddrs, Privacy, Reason, RequestDisposition, RetryAfter,
+    SessionId, SubscriptionState, Timestamp, UserToUser, Vias, Warning, quote, split_commas,
+    unquote,
 };
 use tiny_sip::{CSeq, NameAddr, Params, Via};
 
@@ -23,6 +25,33 @@ fuzz_target!(|text: &str| {
     assert_eq!(unquote(&quoted[1..quoted.len() - 1]).len(), {
         text.chars().filter(|c| !c.is_ascii_control()).map(char::len_utf8).sum::<usize>()
     });
+    macro_rules! again {
+        ($($type:ty),*) => {$(
+            if let Ok(value) = <$type>::parse(text) {
+                let printed = value.to_string();
+                assert_eq!(<$type>::parse(&printed).expect("its own text parses").to_string(), printed);
+            }
+        )*};
+    }
+    again!(
+        AnswerMode,
+        Diversion,
+        FeatureSet,
+        HistoryEntry<'_>,
+        Reason<'_>,
+        SessionId,
+        SubscriptionState<'_>,
+        UserToUser<'_>
+    );
+    if let Ok(privacy) = Privacy::parse(text) {
+        let again = Privacy::parse(&privacy.to_string()).unwrap_or_default();
+        assert!(again.hides_caller() == privacy.hides_caller());
+    }
+    let _ = RequestDisposition::parse(text).map(|wish| wish.to_string());
+    if let Ok(entry) = HistoryEntry::parse(text) {
+        let _ = (entry.reason(), entry.privacy(), entry.previous());
+    }
+    let _ = UserToUser::parse(text).map(|uui| uui.octets());
     if let Ok(date) = Date::parse(text) {
         let _ = (date.unix(), date.to_string());
     }

@@ -3,6 +3,7 @@
 //! What a message means is decided elsewhere.
 
 mod error;
+mod extensions;
 mod fields;
 mod limits;
 mod parse;

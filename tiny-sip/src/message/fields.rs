@@ -8,9 +8,9 @@ use crate::header::{
 };
 use HeaderName as H;
 
-type Fallible<T> = Result<T, HeaderError>;
+pub(super) type Fallible<T> = Result<T, HeaderError>;
 
-fn malformed(name: HeaderName) -> impl Fn(Flaw) -> HeaderError + Copy {
+pub(super) fn malformed(name: HeaderName) -> impl Fn(Flaw) -> HeaderError + Copy {
     move |flaw| HeaderError::Malformed { name, flaw }
 }
 
@@ -230,7 +230,7 @@ impl Message {
         parse(value).map_err(malformed(name))
     }
 
-    fn optional<'a, T>(
+    pub(super) fn optional<'a, T>(
         &'a self,
         name: HeaderName,
         parse: impl Fn(&'a str) -> Result<T, Flaw>,
