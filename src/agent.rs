@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tiny_media::Registry;
+use tiny_net::tls::TlsConfig;
 use tiny_sak::{Rng, Transport};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -33,7 +34,9 @@ pub struct UserAgentBuilder {
 }
 
 impl UserAgentBuilder {
-    /// Adds an address to listen at; see [`Udp`](crate::Udp) and [`Tcp`](crate::Tcp).
+    /// Adds an address to listen at; see [`Udp`](crate::Udp), [`Tcp`](crate::Tcp),
+    /// [`Tls`](crate::Tls), [`Ws`](crate::Ws) and [`Wss`](crate::Wss). Connections to others need
+    /// none.
     pub fn transport(mut self, listen: Listen) -> Self {
         self.config.listen.push(listen);
         self
@@ -42,6 +45,13 @@ impl UserAgentBuilder {
     /// Listens at this address by UDP and TCP.
     pub fn listen(self, address: SocketAddr) -> Self {
         self.transport(crate::Udp::at(address)).transport(crate::Tcp::at(address))
+    }
+
+    /// Certificates, keys and whom to trust under TLS; the default verifies servers against the
+    /// platform's roots and has no certificate of its own.
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.config.net.tls = tls;
+        self
     }
 
     /// Binds media to this address.
@@ -190,6 +200,16 @@ impl UserAgent {
     /// The next event; `None` when the agent has ended.
     pub async fn next_event(&self) -> Option<Event> {
         self.inner.events.lock().await.recv().await
+    }
+
+    /// Puts other certificates, keys and authorities in force, or the same files read again: for a
+    /// certificate that was renewed. Connections that stand go on; new ones use the new settings.
+    ///
+    /// # Errors
+    /// [`Error::Config`] says what is wrong with them; the old settings stay in force.
+    pub async fn set_tls(&self, tls: TlsConfig) -> Result<(), Error> {
+        let tls = Box::new(tls);
+        self.inner.shared.commands.ask(|reply| Command::SetTls { tls, reply }).await
     }
 
     /// Hangs up all calls, unregisters all accounts, and ends; bounded by

@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Respond { key: ServerKey, status: u16, headers: Headers },
     Certificate { call: CallKey, data: Option<Vec<u8>> },
     Credentials { query: QueryKey, reply: CredentialsReply },
+    SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
     Shutdown { reply: oneshot::Sender<()> },
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+use tiny_net::resolve::Dns;
 use tiny_sak::Transport;
 
 /// An address to listen at.
@@ -22,36 +23,43 @@ pub struct Udp;
 #[derive(Debug, Clone, Copy)]
 pub struct Tcp;
 
+/// SIP over TLS: takes connections, for which [`Config::net`]'s `tls.server` must hold a certificate
+/// and its key. Making connections needs no listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Tls;
+
+/// SIP over WebSocket (RFC 7118), as a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Ws;
+
+/// SIP over secure WebSocket, as a server with a certificate as for [`Tls`].
+#[derive(Debug, Clone, Copy)]
+pub struct Wss;
+
 pub(crate) const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-impl Udp {
-    /// Any IPv4 address and a free port.
-    pub fn any() -> Listen {
-        Self::at(ANY)
-    }
+macro_rules! listen {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Any IPv4 address and a free port.
+            pub fn any() -> Listen {
+                Self::at(ANY)
+            }
 
-    /// This address; port 0 picks a free one.
-    pub fn at(address: SocketAddr) -> Listen {
-        Listen { transport: Transport::Udp, address }
-    }
+            /// This address; port 0 picks a free one.
+            pub fn at(address: SocketAddr) -> Listen {
+                Listen { transport: Transport::$name, address }
+            }
+        }
+    )*};
 }
 
-impl Tcp {
-    /// Any IPv4 address and a free port.
-    pub fn any() -> Listen {
-        Self::at(ANY)
-    }
-
-    /// This address; port 0 picks a free one.
-    pub fn at(address: SocketAddr) -> Listen {
-        Listen { transport: Transport::Tcp, address }
-    }
-}
+listen!(Udp, Tcp, Tls, Ws, Wss);
 
 /// The settings of a [`UserAgent`](crate::UserAgent); [`Default`] is right for a telephone.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen. When empty: UDP and TCP on any IPv4 address, one free port for both.
+    /// Where to listen. When empty: UDP and TCP on any address, one free port for both.
     pub listen: Vec<Listen>,
     /// Where media binds; `None` takes the address that faces the peer.
     pub media_address: Option<IpAddr>,
@@ -86,8 +94,10 @@ pub struct Config {
     pub sip: tiny_sip::Config,
     /// Limits and choices of offer and answer.
     pub sdp: tiny_sdp::Config,
-    /// Limits of the socket drivers.
+    /// Limits of the socket drivers, and the certificates of TLS.
     pub net: tiny_net::Config,
+    /// Who answers questions about names; `None` asks the system's name servers.
+    pub dns: Option<Arc<dyn Dns>>,
     /// The jitter buffer.
     pub jitter: tiny_media::JitterConfig,
     /// Receives a copy of every packet.
@@ -113,6 +123,7 @@ impl Default for Config {
             sip: tiny_sip::Config::default(),
             sdp: tiny_sdp::Config::default(),
             net: tiny_net::Config::default(),
+            dns: None,
             jitter: tiny_media::JitterConfig::default(),
             trace: None,
         }

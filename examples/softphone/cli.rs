@@ -13,8 +13,7 @@ Examples:
   softphone --aor sip:1001@example.com --registrar sip:example.com --input silence --output null answer
   softphone --json --listen 127.0.0.1:5070 --for 60 answer --after 2
 
-Not in this build: --ice --ice-lite --stun --turn --webrtc --ca --cert --key --insecure
-  --video --video-input --video-output
+Not in this build: --ice --ice-lite --stun --turn --webrtc --video --video-input --video-output
 
 Exit status: 0 done; 1 the call or request failed; 2 a wrong option or setting; 130 interrupted.
 Options may stand before or after the command. On a terminal, no command starts the interactive phone.";
@@ -136,7 +135,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "URI", help_heading = "Network")]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) outbound_proxy: Vec<String>,
-    /// Preferred transport: udp, tcp (tls, ws, wss: not in this build)
+    /// Preferred transport: udp, tcp, tls, ws, wss. Default: what the domain's DNS records say
     #[arg(long, global = true, value_name = "T", help_heading = "Network")]
     pub(crate) transport: Option<String>,
     /// Where to listen for SIP; port 0 picks one. Default 0.0.0.0:0, and 0.0.0.0:5060 for `answer`
@@ -166,14 +165,18 @@ pub(crate) struct Options {
     #[arg(long, global = true, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", hide = true)]
     pub(crate) webrtc: Option<bool>,
-    #[arg(long, global = true, value_name = "FILE", hide = true)]
+    /// Trust the servers that these authorities vouch for (PEM or DER), and no others
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Network")]
     pub(crate) ca: Option<PathBuf>,
-    #[arg(long, global = true, value_name = "FILE", hide = true)]
+    /// Our certificate and its chain. With it, TLS is taken one port above --listen
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Network")]
     pub(crate) cert: Option<PathBuf>,
-    #[arg(long, global = true, value_name = "FILE", hide = true)]
+    /// The private key of --cert
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Network")]
     pub(crate) key: Option<PathBuf>,
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide = true)]
+    /// Believe every server, whoever it is: anybody can listen in
+    #[arg(long, global = true, help_heading = "Network", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
     pub(crate) insecure: Option<bool>,
 
     /// Codecs to offer and accept, best first, e.g. opus,g722,pcmu,pcma

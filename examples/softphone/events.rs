@@ -35,6 +35,8 @@ pub(crate) struct Stats {
 pub(crate) enum Event {
     Listening {
         sip: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tls: Option<String>,
     },
     Registered {
         aor: String,
@@ -254,7 +256,10 @@ impl Reporter {
 /// What a person reads; `None` for what the live line shows anyway.
 fn sentence(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Listening { sip } => format!("listening at {sip}"),
+        Event::Listening { sip, tls: None } => format!("listening at {sip}"),
+        Event::Listening { sip, tls: Some(tls) } => {
+            format!("listening at {sip}, and for TLS at {tls}")
+        }
         Event::Registered { aor, expires, contact } => {
             format!("registered {aor} for {expires} s as {contact}")
         }
@@ -403,7 +408,7 @@ mod tests {
     fn every_event_has_the_name_of_the_contract() {
         let (s, n) = (String::new, None::<u16>);
         let events = [
-            (Event::Listening { sip: s() }, "listening"),
+            (Event::Listening { sip: s(), tls: None }, "listening"),
             (Event::Registered { aor: s(), expires: 1, contact: s() }, "registered"),
             (Event::RegistrationFailed { status: n, reason: s() }, "registration_failed"),
             (Event::Incoming { call: 1, from: s(), to: s() }, "incoming"),

@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         Err(problem) => return usage(&Reporter::new(json), &problem),
     };
     log(settings.verbose);
+    if settings.tls.insecure {
+        tracing::warn!("--insecure: servers are not checked; anybody can listen in");
+    }
     let reporter = Reporter::new(settings.json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {

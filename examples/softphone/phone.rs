@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tiny_ua::{Account, Audio, Error, IncomingCall, Trace, Transport, UserAgent};
+use tiny_ua::{Account, Audio, Error, IncomingCall, Tls, Trace, Transport, UserAgent};
 use tokio::sync::{mpsc, watch};
 
 /// Why a command did not do what it was asked for.
@@ -148,7 +148,13 @@ impl Desk {
         } else {
             None
         };
-        let mut builder = UserAgent::builder().listen(settings.listen);
+        let mut builder = UserAgent::builder().listen(settings.listen).tls(settings.tls.clone());
+        if settings.tls.server.is_some() {
+            let mut at = settings.listen;
+            // 5061 beside 5060 (RFC 3261 §19.1.2).
+            at.set_port(if at.port() == 0 { 0 } else { at.port().saturating_add(1) });
+            builder = builder.transport(Tls::at(at));
+        }
         if let Some(address) = settings.media_address {
             UdpSocket::bind((address, 0)).map_err(|e| {
                 Problem::new("--media-address", format!("{address}: {e}; is it of this machine?"))
@@ -172,7 +178,9 @@ impl Desk {
         let hop = settings.outbound_proxies.first().map(String::as_str);
         let next_hop = hop.or(settings.registrar.as_deref()).or(towards);
         let account = add_account(&ua, &settings, command, address, next_hop).await?;
-        reporter.event(&Event::Listening { sip: address.to_string() });
+        let tls = ua.addresses().iter().find(|(t, _)| *t == Transport::Tls);
+        let tls = tls.map(|(_, address)| address.to_string());
+        reporter.event(&Event::Listening { sip: address.to_string(), tls });
         let (incoming_in, incoming) = mpsc::channel(1024);
         let (registration_in, registration) = watch::channel(Registration::Unknown);
         let aor = account.aor().to_owned();
@@ -303,6 +311,9 @@ fn listen_error(error: Error, wanted: SocketAddr) -> Failure {
             } else {
                 format!("--listen {wanted}: {reason}")
             }))
+        }
+        Error::Config { field, reason } if field == "tls" => {
+            Failure::Usage(Problem(format!("--ca, --cert, --key: {reason}")))
         }
         _ => error.into(),
     }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tiny_ua::tls::{Identity, Material, Roots, TlsConfig};
 use tiny_ua::{DtmfMode, Secret, Transport};
 
 /// A usage or configuration error: one line; the exit status is 2.
@@ -30,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) password: Option<Secret>,
     pub(crate) outbound_proxies: Vec<String>,
     pub(crate) transport: Option<Transport>,
+    /// Trust and identity under TLS.
+    pub(crate) tls: TlsConfig,
     pub(crate) listen: SocketAddr,
     pub(crate) media_address: Option<IpAddr>,
     pub(crate) rtp_ports: Option<RangeInclusive<u16>>,
@@ -142,10 +145,6 @@ pub(crate) fn refuse_missing(options: &Options, command: Option<&Command>) -> Re
         ("--stun", options.stun.is_some()),
         ("--turn", options.turn.is_some()),
         ("--webrtc", options.webrtc.unwrap_or(false)),
-        ("--ca", options.ca.is_some()),
-        ("--cert", options.cert.is_some()),
-        ("--key", options.key.is_some()),
-        ("--insecure", options.insecure.unwrap_or(false)),
         ("--video", options.video.unwrap_or(false)),
         ("--video-input", options.video_input.is_some()),
         ("--video-output", options.video_output.is_some()),
@@ -198,6 +197,8 @@ impl Settings {
             }
             (named, _, _) => named.filter(|_| wanted),
         };
+        let insecure = options.insecure.unwrap_or(false);
+        let tls = tls(options.ca, options.cert, options.key, insecure)?;
         let mut proxies = Vec::new();
         for uri in options.outbound_proxy {
             proxies.push(uri_of("--outbound-proxy", uri)?);
@@ -218,6 +219,7 @@ impl Settings {
             password: password(options.password, options.password_file)?,
             outbound_proxies: proxies,
             transport,
+            tls,
             listen,
             media_address: options.media_address.as_deref().map(media_address).transpose()?,
             rtp_ports: options.rtp_ports.as_deref().map(ports).transpose()?,
@@ -245,10 +247,6 @@ impl Settings {
 
 /// A URI of ours or of a peer, or a sentence.
 pub(crate) fn uri_of(option: &str, uri: String) -> Result<String, Problem> {
-    let scheme = uri.split(':').next().unwrap_or("").to_ascii_lowercase();
-    if scheme == "sips" && uri.len() > 5 {
-        return Err(Problem::new(option, format!("'{uri}' asks for TLS: not in this build")));
-    }
     match tiny_ua::UserAgent::check_uri(&uri) {
         Ok(()) => Ok(uri),
         Err(tiny_ua::Error::Config { reason, .. }) => Err(Problem::new(option, reason)),
@@ -256,21 +254,51 @@ pub(crate) fn uri_of(option: &str, uri: String) -> Result<String, Problem> {
     }
 }
 
+/// What the files say, as far as it can be seen without a connection.
+fn tls(
+    ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+    insecure: bool,
+) -> Result<TlsConfig, Problem> {
+    let readable = |option: &str, path: PathBuf| match std::fs::File::open(&path) {
+        Ok(_) => Ok(Material::file(path)),
+        Err(e) => Err(Problem::new(option, format!("{}: {e}", path.display()))),
+    };
+    let mut tls = TlsConfig::default();
+    if let Some(path) = ca {
+        tls.roots = Roots::Only(vec![readable("--ca", path)?]);
+    }
+    let identity = match (cert, key) {
+        (None, None) => None,
+        (Some(_), None) => return Err(Problem::new("--cert", "needs --key too")),
+        (None, Some(_)) => return Err(Problem::new("--key", "needs --cert too")),
+        (Some(cert), Some(key)) => {
+            Some(Identity { chain: readable("--cert", cert)?, key: readable("--key", key)? })
+        }
+    };
+    tls.client.clone_from(&identity);
+    tls.server = identity;
+    tls.insecure = insecure;
+    Ok(tls)
+}
+
 /// `sip:` and the host part of an AOR: where its registrar is by default (RFC 3261 §10.2).
 fn domain_of(aor: &str) -> String {
     let rest = aor.split_once(':').map_or(aor, |(_, rest)| rest);
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let host = host.split(['?', '>']).next().unwrap_or(host);
-    format!("sip:{host}")
+    let scheme = if aor.to_ascii_lowercase().starts_with("sips:") { "sips" } else { "sip" };
+    format!("{scheme}:{host}")
 }
 
 fn transport(name: &str) -> Result<Transport, Problem> {
     match name {
         "udp" => Ok(Transport::Udp),
         "tcp" => Ok(Transport::Tcp),
-        "tls" | "ws" | "wss" => {
-            Err(Problem::new("--transport", format!("{name}: not in this build")))
-        }
+        "tls" => Ok(Transport::Tls),
+        "ws" => Ok(Transport::Ws),
+        "wss" => Ok(Transport::Wss),
         other => {
             let what = format!("'{other}' is none of udp, tcp, tls, ws, wss");
             Err(Problem::new("--transport", what))

@@ -1,6 +1,7 @@
 //! Runs the engine's core on tokio: sockets, timers, names, the command queue.
 
 use super::core::{Core, Input, Request};
+use super::reach::{Outcome, Race, bound_for, words};
 use crate::agent::Shared;
 use crate::command::Command;
 use crate::config::{ANY, Config};
@@ -8,10 +9,13 @@ use crate::media::MediaNotice;
 use crate::media::worker::Workers;
 use crate::trace::{TraceKind, TracePacket};
 use crate::{Error, Event, Tcp, Udp};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use tiny_media::Registry;
+use tiny_net::resolve::{Query, Resolver, Target as Found};
+use tiny_net::tls::Roots;
 use tiny_net::{NetEvent, SipTransports};
 use tiny_sak::{Flow, Output, Rng, Transport};
 use tiny_sip::{QueryKey, Target};
@@ -53,6 +57,13 @@ pub(crate) async fn start(parts: Parts) -> Result<Addresses, Error> {
 
 async fn run(mut parts: Parts, ready: oneshot::Sender<Result<Addresses, Error>>) {
     let mut net = SipTransports::new(parts.config.net.clone());
+    let tls = &parts.config.net.tls;
+    // What was given is looked at now; the platform's roots when they are needed first.
+    let given = tls.client.is_some() || tls.server.is_some() || matches!(tls.roots, Roots::Only(_));
+    if let Err(e) = if given { net.set_tls(tls) } else { Ok(()) } {
+        let _ = ready.send(Err(Error::config("tls", e)));
+        return;
+    }
     let addresses = match bind(&mut net, &parts.config) {
         Ok(addresses) => addresses,
         Err(e) => {
@@ -70,20 +81,26 @@ async fn run(mut parts: Parts, ready: oneshot::Sender<Result<Addresses, Error>>)
     };
     let trace = parts.config.trace.clone();
     let config = parts.config;
-    let mut core =
-        Core::new(config.clone(), parts.registry, parts.rng, plane, parts.events, parts.shared);
+    let resolver = match &config.dns {
+        Some(dns) => Resolver::with_dns(&config.net, Arc::clone(dns), None),
+        None => Resolver::new(&config.net),
+    };
+    let mut core = Core::new(config, parts.registry, parts.rng, plane, parts.events, parts.shared);
     addresses.iter().for_each(|(transport, address)| core.bind(*transport, *address));
     let _ = ready.send(Ok(addresses.clone()));
     let jobs = JoinSet::new();
-    let driver = Driver { core, net, inbox: parts.inbox, notices, jobs, addresses, config, trace };
+    let (inbox, races) = (parts.inbox, Vec::new());
+    let driver = Driver { core, net, inbox, notices, jobs, addresses, resolver, races, trace };
     driver.run().await;
 }
 
-/// Binds what the configuration asks for. Without a wish: UDP and TCP on one free port.
+/// Binds what the configuration asks for. Without a wish: UDP and TCP on one free port, and on the
+/// same one of IPv6 where the system has it.
 fn bind(net: &mut SipTransports, config: &Config) -> Result<Addresses, Error> {
     let default = [Udp::at(ANY), Tcp::at(ANY)];
     let wishes = if config.listen.is_empty() { &default[..] } else { &config.listen[..] };
     let mut bound: Addresses = Vec::new();
+    let defaults = config.listen.is_empty();
     for wish in wishes {
         let mut address = wish.address;
         // TCP beside UDP takes the port that UDP was given.
@@ -93,6 +110,15 @@ fn bind(net: &mut SipTransports, config: &Config) -> Result<Addresses, Error> {
         }
         let local = net.bind(wish.transport, address).map_err(|e| Error::config("listen", e))?;
         bound.push((wish.transport, local));
+    }
+    if let (true, [(_, first), ..]) = (defaults, &bound[..]) {
+        let everywhere = SocketAddr::new(IpAddr::from([0; 16]), first.port());
+        for transport in [Transport::Udp, Transport::Tcp] {
+            match net.bind(transport, everywhere) {
+                Ok(local) => bound.push((transport, local)),
+                Err(e) => tracing::debug!("{e}"),
+            }
+        }
     }
     Ok(bound)
 }
@@ -104,13 +130,14 @@ struct Driver {
     notices: mpsc::UnboundedReceiver<MediaNotice>,
     jobs: JoinSet<Job>,
     addresses: Addresses,
-    config: Config,
+    resolver: Resolver,
+    races: Vec<Race>,
     trace: Option<Arc<dyn crate::Trace>>,
 }
 
 /// What a look-up found.
 enum Job {
-    Resolved { query: QueryKey, targets: Vec<Target> },
+    Resolved { query: QueryKey, name: Option<Arc<str>>, found: Result<Vec<Found>, String> },
     Located { job: u64, address: Result<IpAddr, Error> },
 }
 
@@ -145,7 +172,9 @@ impl Driver {
                 }
                 () = &mut sleep => {
                     armed = None;
-                    self.core.handle(Instant::now(), Input::Timeout);
+                    let now = Instant::now();
+                    self.run_races(now, |race| race.tick(now));
+                    self.core.handle(now, Input::Timeout);
                 }
             }
         }
@@ -161,15 +190,32 @@ impl Driver {
             match self.core.poll(now) {
                 Output::Transmit(transmit) => {
                     self.traced(true, transmit.flow, &transmit.data);
-                    self.net.send(transmit.flow, transmit.data);
+                    match &transmit.name {
+                        Some(name) => self.net.send_to(transmit.flow, name, transmit.data),
+                        None => self.net.send(transmit.flow, transmit.data),
+                    }
                 }
                 Output::Event(Request::Done) => return None,
-                Output::Event(Request::Resolve { query, host, port, transport, secure }) => {
-                    self.resolve(query, host, port, transport, secure);
+                Output::Event(Request::Resolve { query, host, port, transport, secure, name }) => {
+                    let hop = self.query(host, port, transport, secure);
+                    self.resolve(query, hop, name);
+                }
+                Output::Event(Request::Alias { flow, sent_by }) => {
+                    let granted = self.net.alias(flow, sent_by);
+                    tracing::debug!(%flow, %sent_by, granted, "offered as an alias");
+                }
+                Output::Event(Request::SetTls { tls, reply }) => {
+                    let set = self.net.set_tls(&tls).map_err(|e| Error::config("tls", e));
+                    let _ = reply.send(set);
                 }
                 Output::Event(Request::Close { flow }) => self.net.close(flow),
-                Output::Event(Request::Locate { job, host }) => self.locate(job, host),
-                Output::Timeout(deadline) => return Some(deadline),
+                Output::Event(Request::Locate { job, uri, transport }) => {
+                    self.locate(job, &uri, transport);
+                }
+                Output::Timeout(deadline) => {
+                    let races = self.races.iter().filter_map(Race::deadline);
+                    return Some(deadline.into_iter().chain(races).min());
+                }
             }
         }
     }
@@ -185,8 +231,19 @@ impl Driver {
                 self.traced(false, flow, &data);
                 tiny_sip::Input::Stream { flow, data }
             }
-            NetEvent::Closed { flow, .. } => tiny_sip::Input::StreamClosed { flow },
-            NetEvent::SendFailed { flow, error } => tiny_sip::Input::SendFailed { flow, error },
+            NetEvent::Opened { flow } => return self.run_races(now, |race| race.opened(flow)),
+            NetEvent::Closed { flow, error: None } => tiny_sip::Input::StreamClosed { flow },
+            NetEvent::Closed { flow, error: Some(error) } => {
+                let reason = format!("the connection broke: {error}");
+                tiny_sip::Input::Unreachable { flow, reason }
+            }
+            NetEvent::SendFailed { flow, error } => {
+                let reliable = flow.transport.is_reliable() && error != ErrorKind::QuotaExceeded;
+                let told = self.net.failure(flow).filter(|_| reliable);
+                let reason = told.map_or_else(|| words(error), str::to_owned);
+                self.run_races(now, |race| race.failed(flow, &reason));
+                tiny_sip::Input::Unreachable { flow, reason }
+            }
             _ => return,
         };
         self.core.handle(now, Input::Sip(input));
@@ -195,63 +252,157 @@ impl Driver {
     fn job_done(&mut self, job: Job) {
         let now = Instant::now();
         match job {
-            Job::Resolved { query, targets } => self.core.resolved(now, query, targets),
+            Job::Resolved { query, name, found } => self.resolved(now, query, name, found),
             Job::Located { job, address } => {
                 self.core.handle(now, Input::Located { job, address });
             }
         }
     }
 
-    fn resolve(
+    fn resolve(&mut self, query: QueryKey, hop: Query, name: Option<Arc<str>>) {
+        let resolver = self.resolver.clone();
+        self.jobs.spawn(async move {
+            let found = resolver.targets(hop).await;
+            Job::Resolved { query, name, found: found.map_err(|e| e.to_string()) }
+        });
+    }
+
+    fn resolved(
         &mut self,
+        now: Instant,
         query: QueryKey,
+        name: Option<Arc<str>>,
+        found: Result<Vec<Found>, String>,
+    ) {
+        let found = match found {
+            Ok(found) => found,
+            Err(reason) => return self.unresolved(now, query, reason),
+        };
+        let mut targets: Vec<Target> = Vec::with_capacity(found.len());
+        for found in &found {
+            targets.extend(self.with_local(found));
+        }
+        if targets.is_empty() {
+            let all: Vec<String> = found.iter().map(|f| f.addr.to_string()).collect();
+            let reason = format!("no address of ours reaches {}", all.join(", "));
+            return self.unresolved(now, query, reason);
+        }
+        match Race::new(now, query, name, targets) {
+            Ok(race) => self.start_race(now, race),
+            Err(targets) => self.core.resolved(now, query, targets),
+        }
+    }
+
+    fn unresolved(&mut self, now: Instant, query: QueryKey, reason: String) {
+        self.core.handle(now, Input::Sip(tiny_sip::Input::Unresolved { query, reason }));
+    }
+
+    fn start_race(&mut self, now: Instant, mut race: Race) {
+        let Some(first) = race.first() else { return };
+        if self.net.connect(flow_to(first), race.name.as_deref()) {
+            let outcome = race.opened(flow_to(first));
+            return self.race_step(now, &mut race, outcome);
+        }
+        self.races.push(race);
+    }
+
+    /// Tells the races what happened.
+    fn run_races(&mut self, now: Instant, mut what: impl FnMut(&mut Race) -> Outcome) {
+        for mut race in std::mem::take(&mut self.races) {
+            match what(&mut race) {
+                Outcome::Goes => self.races.push(race),
+                Outcome::Start(target) => {
+                    if self.net.connect(flow_to(target), race.name.as_deref()) {
+                        let outcome = race.opened(flow_to(target));
+                        self.race_step(now, &mut race, outcome);
+                    } else {
+                        self.races.push(race);
+                    }
+                }
+                over => self.race_step(now, &mut race, over),
+            }
+        }
+    }
+
+    fn race_step(&mut self, now: Instant, race: &mut Race, outcome: Outcome) {
+        match outcome {
+            Outcome::Over(targets) => self.core.resolved(now, race.query, targets),
+            Outcome::Lost => {
+                let reason = race.trouble.take().unwrap_or_else(|| "no connection".into());
+                self.unresolved(now, race.query, reason);
+            }
+            Outcome::Start(_) | Outcome::Goes => {}
+        }
+    }
+
+    /// A target with the address of ours that it sees; `None` where none reaches it.
+    fn with_local(&mut self, found: &Found) -> Option<Target> {
+        let Found { transport, addr, local: route, .. } = *found;
+        let bound = match bound_for(&self.addresses, transport, addr) {
+            None if transport == Transport::Udp => Some(self.other_family(addr)?),
+            bound => bound,
+        };
+        let local = match bound {
+            Some(bound) if !bound.ip().is_unspecified() => bound,
+            _ if route.is_unspecified() => return None,
+            Some(bound) => SocketAddr::new(route, bound.port()),
+            // Connections can be opened without a listener; the peer answers on the same one. Whoever
+            // listens at one address only wants to be seen there.
+            None => {
+                let own =
+                    |a: &SocketAddr| a.is_ipv4() == addr.is_ipv4() && !a.ip().is_unspecified();
+                let own = self.addresses.iter().map(|(_, a)| *a).find(own);
+                self.net.client_address(transport, own.map_or(route, |own| own.ip()))
+            }
+        };
+        Some(Target { transport, addr, local })
+    }
+
+    /// A datagram socket of the family that we do not listen on: only for who listens everywhere.
+    fn other_family(&mut self, remote: SocketAddr) -> Option<SocketAddr> {
+        let everywhere = |(t, a): &&(Transport, SocketAddr)| {
+            *t == Transport::Udp && a.ip().is_unspecified() && a.is_ipv4() != remote.is_ipv4()
+        };
+        let port = self.addresses.iter().find(everywhere)?.1.port();
+        let any: IpAddr = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        let bound = [port, 0].into_iter().find_map(|port| {
+            let wanted = SocketAddr::new(any, port);
+            self.net.bind(Transport::Udp, wanted).inspect_err(|e| tracing::debug!("{e}")).ok()
+        })?;
+        self.addresses.push((Transport::Udp, bound));
+        self.core.bind(Transport::Udp, bound);
+        Some(bound)
+    }
+
+    /// What a look-up needs to know beside the URI.
+    fn query(
+        &self,
         host: String,
         port: Option<u16>,
         transport: Option<Transport>,
         secure: bool,
-    ) {
-        let transport = match (transport, secure) {
-            (None, false) => self.preferred_transport(),
-            (Some(t @ (Transport::Udp | Transport::Tcp)), false) => t,
-            (other, _) => {
-                let wanted = other.unwrap_or(Transport::Tls);
-                tracing::warn!("{host}: {wanted} is not in this build");
-                self.jobs.spawn(async move { Job::Resolved { query, targets: Vec::new() } });
-                return;
-            }
-        };
-        let port = port.unwrap_or_else(|| transport.default_port());
-        let (config, addresses) = (self.config.net.clone(), self.addresses.clone());
-        self.jobs.spawn(async move {
-            let found = tiny_net::resolve::resolve(&host, port, &config).await;
-            if let Err(e) = &found {
-                tracing::debug!("{e}");
-            }
-            let targets = found.unwrap_or_default().into_iter().filter_map(|addr| {
-                let local = local_towards(&addresses, transport, addr)?;
-                Some(Target { transport, addr, local })
-            });
-            Job::Resolved { query, targets: targets.collect() }
-        });
+    ) -> Query {
+        // RFC 3263 §4.1: UDP where nothing is said, as long as we listen there.
+        let udp = self.addresses.iter().any(|(have, _)| *have == Transport::Udp);
+        let usable = |t: &&Transport| udp || **t != Transport::Udp;
+        let supported = SipTransports::supported().iter().filter(usable).copied().collect();
+        Query { port, transport, secure, supported, ..Query::new(host) }
     }
 
-    fn locate(&mut self, job: u64, host: String) {
-        let config = self.config.net.clone();
+    fn locate(&mut self, job: u64, uri: &str, transport: Option<Transport>) {
+        let Ok(uri) = tiny_sip::Uri::parse(uri) else { return };
+        let host = uri.maddr().unwrap_or(uri.host()).trim_matches(['[', ']']).to_owned();
+        let transport = uri.transport().or(transport);
+        let hop = self.query(host, uri.port(), transport, uri.is_sips());
+        let resolver = self.resolver.clone();
         self.jobs.spawn(async move {
-            let found = tiny_net::resolve::resolve(&host, 5060, &config).await;
-            let address = match found.as_deref() {
-                Ok([first, ..]) => Ok(first.ip()),
-                Ok([]) => Err(Error::Network(format!("{host} has no address"))),
+            let address = match resolver.targets(hop).await.as_deref() {
+                Ok([first, ..]) => Ok(first.addr.ip()),
+                Ok([]) => Err(Error::Network("no address was found".into())),
                 Err(e) => Err(Error::Network(e.to_string())),
             };
             Job::Located { job, address }
         });
-    }
-
-    // RFC 3263 §4.1: UDP where nothing is said, as long as we listen there.
-    fn preferred_transport(&self) -> Transport {
-        let has = |t| self.addresses.iter().any(|(have, _)| *have == t);
-        if has(Transport::Udp) || !has(Transport::Tcp) { Transport::Udp } else { Transport::Tcp }
     }
 
     fn traced(&self, outgoing: bool, flow: Flow, data: &[u8]) {
@@ -262,27 +413,6 @@ impl Driver {
     }
 }
 
-/// Our address for a target: the bound one, with an unspecified IP replaced by the one that faces it.
-fn local_towards(
-    addresses: &[(Transport, SocketAddr)],
-    transport: Transport,
-    remote: SocketAddr,
-) -> Option<SocketAddr> {
-    let same_family = |a: &SocketAddr| a.is_ipv4() == remote.is_ipv4();
-    let bound = addresses.iter().find(|(t, a)| *t == transport && same_family(a)).map(|(_, a)| *a);
-    let bound = match (bound, transport) {
-        (Some(bound), _) => bound,
-        // Connections can be opened without a listener; the peer answers on the same one.
-        (None, Transport::Tcp) => {
-            let any: IpAddr = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-            SocketAddr::new(any, 0)
-        }
-        (None, _) => return None,
-    };
-    let ip = if bound.ip().is_unspecified() {
-        tiny_net::local_address_for(remote).ok()?
-    } else {
-        bound.ip()
-    };
-    Some(SocketAddr::new(ip, bound.port()))
+fn flow_to(target: Target) -> Flow {
+    Flow { transport: target.transport, local: target.local, remote: target.addr }
 }

@@ -5,3 +5,4 @@
 
 pub(crate) mod core;
 pub(crate) mod driver;
+mod reach;

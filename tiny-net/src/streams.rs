@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
@@ -50,6 +50,8 @@ pub(crate) struct Streams {
     by_remote: HashMap<Key, SmallVec<[u64; 1]>>,
     // The domains that `expect_name` told.
     names: HashMap<Key, Arc<str>>,
+    // Ports that our own connections come from, see `client_address`.
+    client_ports: HashMap<(Transport, IpAddr), (Socket, u16)>,
     // Why connections failed lately, newest last.
     failures: VecDeque<(Flow, String)>,
     #[cfg(feature = "tls")]
@@ -86,6 +88,7 @@ impl Connection {
 // Names expected and failures remembered, at most.
 const MOST_NAMES: usize = 1024;
 const MOST_FAILURES: usize = 64;
+const MOST_CLIENT_PORTS: usize = 64;
 
 impl Streams {
     pub(crate) fn new(config: Arc<Config>) -> Self {
@@ -95,6 +98,7 @@ impl Streams {
             connections: HashMap::new(),
             by_remote: HashMap::new(),
             names: HashMap::new(),
+            client_ports: HashMap::new(),
             failures: VecDeque::new(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -170,6 +174,33 @@ impl Streams {
         Err(TlsError::Unusable { what: "TLS", detail: "it is not in this build".to_owned() })
     }
 
+    /// An address that connections from this one will come from, whatever they lead to. The socket
+    /// that holds the port neither listens nor connects.
+    pub(crate) fn client_address(&mut self, transport: Transport, ip: IpAddr) -> SocketAddr {
+        let open = || -> io::Result<(Socket, u16)> {
+            let any = SocketAddr::new(ip, 0);
+            let socket = Socket::new(Domain::for_address(any), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&any.into())?;
+            let port = socket.local_addr()?.as_socket().map_or(0, |local| local.port());
+            Ok((socket, port))
+        };
+        let known = self.client_ports.get(&(transport, ip)).map(|(_, port)| *port);
+        let port = known.unwrap_or_else(|| {
+            // Addresses that are gone give their ports back.
+            if self.client_ports.len() >= MOST_CLIENT_PORTS {
+                self.client_ports.clear();
+            }
+            // On Windows sharing a port would mean something else.
+            let opened = if cfg!(windows) { None } else { open().ok() };
+            opened.map_or(0, |(socket, port)| {
+                self.client_ports.insert((transport, ip), (socket, port));
+                port
+            })
+        });
+        SocketAddr::new(ip, port)
+    }
+
     pub(crate) fn listeners(&self) -> impl Iterator<Item = (Transport, SocketAddr)> + '_ {
         self.listeners.iter().map(|(_, local, transport)| (*transport, *local))
     }
@@ -212,21 +243,32 @@ impl Streams {
         self.failures.iter().rev().find(same).map(|(_, detail)| detail.as_str())
     }
 
-    pub(crate) fn send(&mut self, flow: Flow, name: Option<&str>, data: Bytes, stats: &mut Stats) {
-        let id = match self.find(flow, name) {
-            Some(id) => id,
-            None if self.connections.len() >= self.config.max_connections => {
-                stats.refused += 1;
-                return self.fail(flow, io::ErrorKind::QuotaExceeded, stats);
+    pub(crate) fn connect(&mut self, flow: Flow, name: Option<&str>, stats: &mut Stats) -> bool {
+        let id = self.find_or_open(flow, name, stats);
+        id.and_then(|id| self.connections.get(&id)).is_some_and(|connection| connection.open)
+    }
+
+    fn find_or_open(&mut self, flow: Flow, name: Option<&str>, stats: &mut Stats) -> Option<u64> {
+        if let Some(id) = self.find(flow, name) {
+            return Some(id);
+        }
+        if self.connections.len() >= self.config.max_connections {
+            stats.refused += 1;
+            self.fail(flow, io::ErrorKind::QuotaExceeded, stats);
+            return None;
+        }
+        match self.open(flow, name) {
+            Ok(id) => Some(id),
+            Err(detail) => {
+                self.remember(flow, detail);
+                self.fail(flow, io::ErrorKind::InvalidInput, stats);
+                None
             }
-            None => match self.open(flow, name) {
-                Ok(id) => id,
-                Err(detail) => {
-                    self.remember(flow, detail);
-                    return self.fail(flow, io::ErrorKind::InvalidInput, stats);
-                }
-            },
-        };
+        }
+    }
+
+    pub(crate) fn send(&mut self, flow: Flow, name: Option<&str>, data: Bytes, stats: &mut Stats) {
+        let Some(id) = self.find_or_open(flow, name, stats) else { return };
         let Some(connection) = self.connections.get(&id) else { return };
         let length = data.len();
         let waiting = connection.queued_bytes.fetch_add(length, Relaxed);
@@ -280,6 +322,10 @@ impl Streams {
         let told = name.map(|name| plain(name).into()).or_else(|| self.names.get(&key).cloned());
         let opening = Opening {
             accepted: None,
+            shared_port: self
+                .client_ports
+                .get(&(flow.transport, flow.local.ip()))
+                .is_some_and(|(_, port)| *port == flow.local.port()),
             name: told.clone().unwrap_or_else(|| flow.remote.ip().to_string().into()),
             // A second connection to one address is known by its own local address.
             distinct: self.exact(flow).is_some(),
@@ -410,6 +456,7 @@ impl Streams {
         let flow = Flow { transport, local, remote };
         let opening = Opening {
             accepted: Some(stream),
+            shared_port: false,
             name: Arc::default(),
             distinct: false,
             #[cfg(feature = "tls")]

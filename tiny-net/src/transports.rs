@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tiny_sak::{Flow, Transport};
@@ -99,6 +99,18 @@ impl SipTransports {
         }
     }
 
+    /// The address that connections to peers who cannot connect back will come from: this one with
+    /// a port of its own, kept for as long as there is a driver, so that it can be told before they
+    /// are open. Port 0 where the system cannot promise one.
+    pub fn client_address(&mut self, transport: Transport, ip: IpAddr) -> SocketAddr {
+        self.streams.client_address(transport, ip)
+    }
+
+    /// What this build can carry.
+    pub fn supported() -> &'static [Transport] {
+        DRIVERS
+    }
+
     /// The addresses bound so far.
     pub fn listening(&self) -> impl Iterator<Item = (Transport, SocketAddr)> + '_ {
         let udp = self.udp.iter().map(|s| (Transport::Udp, s.local()));
@@ -159,6 +171,19 @@ impl SipTransports {
     /// names, what the server answered… The last 64 are remembered.
     pub fn failure(&self, flow: Flow) -> Option<&str> {
         self.streams.failure(flow)
+    }
+
+    /// Opens the connection that [`send_to`](Self::send_to) would use, if it is not there, and tells
+    /// whether it stands already. If not, `Opened` or `SendFailed` will tell what becomes of it.
+    pub fn connect(&mut self, flow: Flow, name: Option<&str>) -> bool {
+        match flow.transport {
+            Transport::Udp => true,
+            t if DRIVERS.contains(&t) => self.streams.connect(flow, name, &mut self.stats),
+            _ => {
+                self.fail(flow, io::ErrorKind::Unsupported);
+                false
+            }
+        }
     }
 
     fn dispatch(&mut self, flow: Flow, name: Option<&str>, data: Bytes) {

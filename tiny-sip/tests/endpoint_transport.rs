@@ -177,7 +177,8 @@ fn names_are_asked_for_and_targets_tried_in_order() {
         ..Outgoing::default()
     };
     net.endpoint(0).invite(now, account, outgoing).unwrap();
-    let Event::Resolve { query, host, port: None, transport, secure: true } = net.event(0) else {
+    let Event::Resolve { query, host, port: None, transport, secure: true, .. } = net.event(0)
+    else {
         panic!()
     };
     assert_eq!((host.as_str(), transport), ("example.com", Some(Transport::Tls)));

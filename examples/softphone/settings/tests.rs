@@ -20,16 +20,9 @@ fn what_is_not_built_is_refused_by_name() {
         "--stun stun:192.0.2.1",
         "--turn turn:u:p@192.0.2.1",
         "--webrtc",
-        "--ca x",
-        "--cert x",
-        "--key x",
-        "--insecure",
         "--video",
         "--video-input pattern",
         "--video-output null",
-        "--transport tls",
-        "--transport ws",
-        "--transport wss",
         "--srtp sdes",
         "--srtp dtls",
     ] {
@@ -39,9 +32,21 @@ fn what_is_not_built_is_refused_by_name() {
         assert!(line.ends_with("not in this build"), "{option}: {line}");
     }
     assert_eq!(problem("subscribe presence sip:bob@example.com"), "subscribe: not in this build");
-    assert!(problem("--aor sips:a@example.com demo").ends_with("not in this build"));
     assert!(settings("--srtp off demo").is_ok() && settings("--srtp optional demo").is_ok());
     assert!(settings("--ice=false demo").is_ok());
+}
+
+#[test]
+fn every_transport_and_secure_uris_are_taken() {
+    use tiny_ua::Transport::{Tcp, Tls, Udp, Ws, Wss};
+    for (name, expected) in [("udp", Udp), ("tcp", Tcp), ("tls", Tls), ("ws", Ws), ("wss", Wss)] {
+        let settings = settings(&format!("--transport {name} demo")).unwrap();
+        assert_eq!(settings.transport, Some(expected));
+        assert!(!settings.tls.insecure && settings.tls.server.is_none());
+    }
+    let settings = settings("--aor sips:a@example.com --insecure register").unwrap();
+    assert_eq!(settings.registrar.as_deref(), Some("sips:example.com"));
+    assert!(settings.tls.insecure);
 }
 
 #[test]
@@ -51,6 +56,10 @@ fn wrong_values_are_one_line_that_names_the_option() {
         ("--media-address here demo", "--media-address: 'here'"),
         ("--rtp-ports 10-5 demo", "--rtp-ports: '10-5'"),
         ("--rtp-ports 10 demo", "--rtp-ports: '10'"),
+        ("--ca /nonexistent demo", "--ca: /nonexistent: "),
+        ("--cert /nonexistent demo", "--cert: needs --key"),
+        ("--key /nonexistent demo", "--key: needs --cert"),
+        ("--cert /nonexistent --key /nonexistent demo", "--cert: /nonexistent: "),
         ("--transport carrier-pigeon demo", "--transport: 'carrier-pigeon'"),
         ("--srtp maybe demo", "--srtp: 'maybe'"),
         ("--dtmf 12x demo", "--dtmf: 'X' is not a key"),

@@ -41,6 +41,7 @@ impl<P: MediaPlane> Core<P> {
             return;
         }
         let hop = account.spec.route.first().unwrap_or(&call.to);
+        let (uri, transport) = (hop.clone(), account.spec.transport);
         let host = match Uri::parse(hop) {
             Ok(uri) => uri.host().trim_matches(['[', ']']).to_owned(),
             Err(e) => {
@@ -53,7 +54,7 @@ impl<P: MediaPlane> Core<P> {
             Err(_) => {
                 self.next_job += 1;
                 self.placing.insert(self.next_job, (call, reply));
-                self.asks.push_back(Request::Locate { job: self.next_job, host });
+                self.asks.push_back(Request::Locate { job: self.next_job, uri, transport });
             }
         }
     }

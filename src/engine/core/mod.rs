@@ -22,7 +22,7 @@ use crate::{AccountId, Error, Event, SipMessage};
 use accounts::{AccountEntry, dialable};
 use entry::{CallEntry, HoldChange};
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tiny_media::Registry;
@@ -54,9 +54,14 @@ pub(crate) enum Request {
         port: Option<u16>,
         transport: Option<Transport>,
         secure: bool,
+        name: Option<Arc<str>>,
     },
+    /// Use a connection of the peer's for requests to this address too.
+    Alias { flow: Flow, sent_by: SocketAddr },
+    /// Put other certificates in force.
+    SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
     /// Find an address of a host, to learn which of our own faces it.
-    Locate { job: u64, host: String },
+    Locate { job: u64, uri: String, transport: Option<Transport> },
     /// Close a connection, once what was sent over it is written.
     Close { flow: Flow },
     /// Everything has ended.
@@ -121,7 +126,7 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// A listening address exists.
-    pub(crate) fn bind(&mut self, transport: Transport, local: std::net::SocketAddr) {
+    pub(crate) fn bind(&mut self, transport: Transport, local: SocketAddr) {
         self.endpoint.bind(transport, local);
     }
 
@@ -192,6 +197,7 @@ impl<P: MediaPlane> Core<P> {
                 let result = self.endpoint.give_credentials(now, query, reply);
                 self.tolerate("credentials", result);
             }
+            Command::SetTls { tls, reply } => self.asks.push_back(Request::SetTls { tls, reply }),
             Command::Shutdown { reply } => self.begin_shutdown(now, reply),
         }
     }
@@ -231,9 +237,11 @@ impl<P: MediaPlane> Core<P> {
     fn sip_event(&mut self, now: Instant, event: tiny_sip::Event) {
         use tiny_sip::Event as E;
         match event {
-            E::Resolve { query, host, port, transport, secure } => {
-                self.asks.push_back(Request::Resolve { query, host, port, transport, secure });
+            E::Resolve { query, host, port, transport, secure, name } => {
+                let ask = Request::Resolve { query, host, port, transport, secure, name };
+                self.asks.push_back(ask);
             }
+            E::Alias { flow, sent_by } => self.asks.push_back(Request::Alias { flow, sent_by }),
             E::Registered { account, expires, contact, response } => {
                 self.registered(account, Registered { expires, contact, response });
             }

@@ -4,7 +4,7 @@
 use super::PeerIdentity;
 use crate::Config;
 use bytes::{Buf, Bytes, BytesMut};
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -40,6 +40,8 @@ pub(super) enum What {
 /// How a connection comes to stand.
 pub(super) struct Opening {
     pub(super) accepted: Option<TcpStream>,
+    /// The local port is one that connections share.
+    pub(super) shared_port: bool,
     /// The domain to be proven, and what a WebSocket server is called.
     #[cfg_attr(
         not(any(feature = "ws", feature = "tls")),
@@ -92,7 +94,8 @@ impl Task {
         let silent = accepted.is_some() && flow.transport == Transport::Tcp;
         let stream = match accepted {
             Some(stream) => Ok(stream),
-            None => match timeout(config.connect_timeout, connect(flow)).await {
+            None => match timeout(config.connect_timeout, connect(flow, opening.shared_port)).await
+            {
                 Ok(connected) => connected.map_err(Failure::from),
                 Err(_) => Err(Failure(io::ErrorKind::TimedOut, "connecting took too long".into())),
             },
@@ -147,9 +150,23 @@ impl Task {
     }
 }
 
-async fn connect(flow: Flow) -> io::Result<TcpStream> {
-    let socket = if flow.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+async fn connect(flow: Flow, shared_port: bool) -> io::Result<TcpStream> {
+    let new = || if flow.remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let ip = flow.local.ip();
+    if shared_port {
+        let socket = new()?;
+        socket.set_reuseaddr(true)?;
+        let outcome = match socket.bind(flow.local) {
+            Ok(()) => socket.connect(flow.remote).await,
+            Err(e) => Err(e),
+        };
+        match outcome {
+            // The same two ends have met a moment ago (TIME_WAIT), or meet already.
+            Err(e) if matches!(e.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable) => {}
+            other => return other,
+        }
+    }
+    let socket = new()?;
     if !ip.is_unspecified() && ip.is_ipv4() == flow.remote.is_ipv4() {
         socket.bind(SocketAddr::new(ip, 0))?;
     }

@@ -7,6 +7,7 @@ use crate::endpoint::{CallKey, Fingerprint, SubscriptionKey, Target, WatcherKey}
 use crate::header::NameAddr;
 use crate::message::Message;
 use crate::uri::Uri;
+use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,10 @@ pub(crate) struct Dialog {
     pub(crate) remote_cseq: Option<u32>,
     /// Where the latest request of ours went, as long as route set and target stay.
     pub(crate) hop: Option<Target>,
+    /// The domain that it was set up with, under TLS or over WebSocket.
+    pub(crate) name: Option<Arc<str>>,
+    /// Set up over secure WebSocket.
+    pub(crate) wss: bool,
     text: Box<str>,
     ends: [u32; 4],
 }
@@ -82,7 +87,17 @@ pub(crate) struct Path {
 impl Dialog {
     pub(crate) fn new(print: Fingerprint, usage: Usage, parts: &Parts<'_>) -> Self {
         let (text, ends) = Self::block(parts);
-        Self { print, usage, local_cseq: 0, remote_cseq: None, hop: None, text, ends }
+        Self {
+            print,
+            usage,
+            local_cseq: 0,
+            remote_cseq: None,
+            hop: None,
+            name: None,
+            wss: false,
+            text,
+            ends,
+        }
     }
 
     fn block(p: &Parts<'_>) -> (Box<str>, [u32; 4]) {

@@ -1,6 +1,7 @@
 //! Accounts: how we present ourselves (From, Contact), and which of them a request is for.
 
 use super::auth::AuthSession;
+use super::naming::SentBy;
 use super::outgoing::{Leg, bad_uri, check};
 use super::{Account, AccountKey, Endpoint, Error};
 use crate::header::quote;
@@ -64,6 +65,12 @@ impl AccountState {
         Ok(Self { from, user, routes, contact_params, secure, sessions, binding, account })
     }
 
+    /// The domain of the address of record, unless that is an IP address.
+    pub(crate) fn domain(&self) -> Option<&str> {
+        let host = Uri::parse(&self.account.aor).ok().filter(Uri::is_sip)?.host();
+        crate::uri::host_ip(host).is_none().then_some(host)
+    }
+
     pub(crate) fn set_leg(&mut self, leg: Leg) {
         if let Some(binding) = &mut self.binding {
             binding.leg = leg;
@@ -75,7 +82,7 @@ impl AccountState {
 pub(crate) struct ContactUri<'a> {
     scheme: &'static str,
     user: &'a str,
-    addr: SocketAddr,
+    addr: SentBy<'a>,
     transport: Transport,
 }
 
@@ -95,7 +102,7 @@ impl fmt::Display for ContactUri<'_> {
 impl Endpoint {
     /// Where an account can be reached (§8.1.1.8).
     pub(crate) fn contact_uri<'a>(
-        &self,
+        &'a self,
         account: Option<&'a AccountState>,
         user: Option<&'a str>,
         transport: Transport,

@@ -11,6 +11,7 @@ use crate::usage::refer::ReferOutcome;
 use crate::usage::replaces::Related;
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tiny_sak::{Flow, Secret, Transport};
 
@@ -129,6 +130,9 @@ pub struct Target {
 pub struct Transmit {
     /// Which way. For a stream the driver opens a connection to `flow.remote` if there is none.
     pub flow: Flow,
+    /// The SIP domain that a TLS server must prove to be (RFC 5922 §7.3), and the host that a
+    /// WebSocket server is asked for. `None` where the connection that there is will do.
+    pub name: Option<Arc<str>>,
     /// One datagram, or a piece of the stream.
     pub data: Bytes,
 }
@@ -163,12 +167,26 @@ pub enum Input {
         /// What the system said.
         error: std::io::ErrorKind,
     },
+    /// The same in the driver's words: why a connection could not be opened, say.
+    Unreachable {
+        /// The flow of the [`Transmit`].
+        flow: Flow,
+        /// One sentence for people.
+        reason: String,
+    },
     /// The answer to [`Event::Resolve`], in order of preference; empty when nothing was found.
     Resolved {
         /// The question.
         query: QueryKey,
         /// The answer.
         targets: Vec<Target>,
+    },
+    /// The other answer to [`Event::Resolve`]: there are no targets, and this is why.
+    Unresolved {
+        /// The question.
+        query: QueryKey,
+        /// One sentence for people.
+        reason: String,
     },
     /// The deadline that `poll` gave has come.
     Timeout,
@@ -216,6 +234,8 @@ pub enum Event {
         transport: Option<Transport>,
         /// A `sips:` URI: TLS is a must.
         secure: bool,
+        /// The SIP domain that a TLS server must prove to be (RFC 5922 §7.3), whatever is found.
+        name: Option<Arc<str>>,
     },
     /// The registrar holds our binding (after each refresh, too).
     Registered {
@@ -444,6 +464,14 @@ pub enum Event {
     StreamBroken {
         /// The connection.
         flow: Flow,
+    },
+    /// A peer that connected to us offers its connection for requests to this address too
+    /// (RFC 5923 §8.1): the driver grants it where the peer has proved who it is.
+    Alias {
+        /// The connection.
+        flow: Flow,
+        /// The address in the peer's Via.
+        sent_by: SocketAddr,
     },
     /// A flow over which an account is registered closed or failed; it is being registered anew.
     FlowFailed {

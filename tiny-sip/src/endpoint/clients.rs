@@ -14,6 +14,7 @@ use crate::method::Method;
 use crate::transaction::{Action, Actions, Client, ClientEvent, InviteClient, Timer, TimerSlot};
 use crate::writer::Writer;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::{Flow, TimerKey};
 
@@ -59,13 +60,15 @@ pub(crate) struct ClientTx {
     pub(crate) owner: Owner,
     pub(crate) account: Option<AccountKey>,
     pub(crate) flow: Flow,
+    /// The domain that the next hop must prove to be.
+    pub(crate) name: Option<Arc<str>>,
     /// What may have to be sent again: the request, then its ACK.
     pub(crate) bytes: Bytes,
     /// What the request was made of; until the final response, of an INVITE with credentials
     /// longer, because its ACKs need them.
     pub(crate) request: Option<Box<Request>>,
     /// Where the ACK of a 2xx went.
-    pub(crate) ack_flow: Option<Box<Flow>>,
+    pub(crate) ack_flow: Option<Box<(Flow, Option<Arc<str>>)>>,
     /// The next-hop URI of an INVITE.
     pub(crate) hop: Option<Box<str>>,
     /// The dialog of the 2xx that won.
@@ -114,6 +117,7 @@ impl Endpoint {
             .then(|| crate::dialog::next_hop(&request.uri, &request.routes).into())
             .filter(|_| !matches!(request.owner, Owner::Reinvite(_)));
         let print = self.prints.of(&["c", branch, request.method.as_str()]);
+        let name = self.name_for(&request, flow.transport);
         let key = self.clients.insert(ClientTx {
             machine,
             print,
@@ -121,6 +125,7 @@ impl Endpoint {
             owner: request.owner,
             account: request.account,
             flow,
+            name,
             bytes,
             request: Some(request),
             ack_flow: None,
@@ -154,6 +159,16 @@ impl Endpoint {
         }
         let status = message.status().map_or(0, |status| status.code());
         self.client_event(now, key, ClientEvent::of_status(status), Some(&message));
+    }
+
+    /// What was sent did not arrive, or its connection is gone.
+    pub(crate) fn client_lost(&mut self, now: Instant, key: ClientKey, why: &str) {
+        if let Some(client) = self.clients.get_mut(key)
+            && let Some(request) = &mut client.request
+        {
+            request.trouble = Some(format!("{}: {why}", client.flow.remote).into());
+        }
+        self.client_event(now, key, ClientEvent::TransportError, None);
     }
 
     /// One step of a machine.
@@ -194,8 +209,9 @@ impl Endpoint {
             let Some(client) = self.clients.get_mut(key) else { break };
             match action {
                 Action::Send => {
-                    let (flow, bytes) = (client.flow, client.bytes.clone());
-                    self.transmit(flow, bytes);
+                    let (flow, name) = (client.flow, client.name.clone());
+                    let bytes = client.bytes.clone();
+                    self.transmit_to(flow, name, bytes);
                 }
                 Action::SendAck => {
                     if let Some(message) = message {
@@ -224,8 +240,9 @@ impl Endpoint {
         }
         if let Some((request, cause, reason)) = orphan {
             // RFC 3263 §4.3: a transport failure or time-out moves on to the next target.
-            if let Err(request) = self.fail_over(now, request) {
-                self.request_failed(now, request, cause, reason);
+            if let Err(mut request) = self.fail_over(now, request) {
+                let trouble = request.trouble.take().filter(|_| cause == Cause::Network);
+                self.request_failed(now, request, cause, trouble.as_deref().unwrap_or(reason));
             }
         }
     }
@@ -238,7 +255,7 @@ impl Endpoint {
             let mut w = Writer::request(&Method::Ack, &request.uri)
                 .via(
                     client.flow.transport,
-                    self.sent_by(client.flow.transport, client.flow.local),
+                    self.via_host(client.flow.transport, client.flow.local),
                     branch,
                 )
                 .header(HeaderName::MaxForwards, 70u8);
@@ -257,8 +274,8 @@ impl Endpoint {
             }
         }
         let Some(client) = self.clients.get(key) else { return };
-        let (flow, bytes) = (client.flow, client.bytes.clone());
-        self.transmit(flow, bytes);
+        let (flow, name, bytes) = (client.flow, client.name.clone(), client.bytes.clone());
+        self.transmit_to(flow, name, bytes);
     }
 
     fn set_client_timer(&mut self, key: ClientKey, timer: Timer, at: Instant) {

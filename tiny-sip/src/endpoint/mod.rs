@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod events;
 mod fingerprint;
+mod naming;
 mod outgoing;
 mod receive;
 mod reply;
@@ -108,6 +109,8 @@ pub struct Endpoint {
     pending: SlotMap<QueryKey, Box<Request>>,
     streams: HashMap<Flow, StreamFramer>,
     broken_streams: HashSet<Flow>,
+    /// Stands for our address where nobody can connect to us (RFC 7118 §5).
+    pub(crate) nowhere: String,
     pub(crate) counters: Stats,
     // Header field values that never change.
     pub(crate) allow: String,
@@ -159,6 +162,7 @@ impl Endpoint {
     /// An endpoint without addresses or accounts.
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let prints = Fingerprinter::new(&mut rng);
+        let nowhere = format!("{}.invalid", tiny_sak::id::tag(&mut rng.fork()));
         let allow: Vec<_> = config.allow.iter().map(|method| method.as_str()).collect();
         Self {
             allow: allow.join(", "),
@@ -193,6 +197,7 @@ impl Endpoint {
             pending: SlotMap::with_key(),
             streams: HashMap::new(),
             broken_streams: HashSet::new(),
+            nowhere,
             counters: Stats::default(),
         }
     }
@@ -223,9 +228,11 @@ impl Endpoint {
         match input {
             Input::Datagram { flow, data } => self.on_datagram(now, flow, data),
             Input::Stream { flow, data } => self.on_stream(now, flow, data),
-            Input::StreamClosed { flow } => self.on_closed(now, flow),
-            Input::SendFailed { flow, .. } => self.on_send_failed(now, flow),
+            Input::StreamClosed { flow } => self.on_closed(now, flow, None),
+            Input::SendFailed { flow, .. } => self.on_send_failed(now, flow, None),
+            Input::Unreachable { flow, reason } => self.on_send_failed(now, flow, Some(&reason)),
             Input::Resolved { query, targets } => self.resolved(now, query, targets),
+            Input::Unresolved { query, reason } => self.unresolved(now, query, &reason),
             Input::Timeout => {}
         }
     }

@@ -10,6 +10,7 @@ use crate::uri::Uri;
 use crate::writer::{WriteError, Writer};
 use bytes::Bytes;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::id::{self, Token};
 use tiny_sak::{Flow, Transport};
@@ -50,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) redirects: bool,
     /// What its owner was asked for (`Event::CredentialsWanted`).
     pub(crate) waiting: Option<Box<super::auth::Waiting>>,
+    /// Why the latest target could not be reached.
+    pub(crate) trouble: Option<Box<str>>,
 }
 
 /// What Contact a request has.
@@ -94,11 +97,18 @@ impl Endpoint {
         }
         let account = request.account.and_then(|key| self.accounts.get(key));
         let preferred = account.and_then(|account| account.account.transport);
-        let Some(hop) = hop(dialog::next_hop(&request.uri, &request.routes), preferred) else {
+        let uri = dialog::next_hop(&request.uri, &request.routes);
+        let Some(mut hop) = hop(uri, preferred) else {
             let reason = "the next hop is no SIP URI";
             self.request_failed(now, request, Cause::Network, reason);
             return Leg::None;
         };
+        // RFC 7118 §5.2 has one name for both kinds of WebSocket.
+        let dialog = request.dialog.and_then(|key| self.dialogs.get(key));
+        let wss = preferred == Some(Transport::Wss) || dialog.is_some_and(|dialog| dialog.wss);
+        if wss && hop.transport == Some(Transport::Ws) {
+            hop.transport = Some(Transport::Wss);
+        }
         if let Some(target) = self.literal_target(&hop) {
             request.targets.push(target);
             return self.attempt(now, request);
@@ -110,8 +120,13 @@ impl Endpoint {
         let host = hop.host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let (port, transport, secure) = (hop.port, hop.transport, hop.secure);
         let owner = request.owner;
+        // Datagrams to a known port have no use for it.
+        let name = match transport {
+            Some(Transport::Udp | Transport::Tcp) => None,
+            _ => self.server_name(&request),
+        };
         let query = self.pending.insert(request);
-        self.event(Event::Resolve { query, host, port, transport, secure });
+        self.event(Event::Resolve { query, host, port, transport, secure, name });
         self.set_leg(owner, Leg::Pending(query));
         Leg::Pending(query)
     }
@@ -135,6 +150,12 @@ impl Endpoint {
         // "bounded": nobody has more addresses than this.
         request.targets = targets.into_iter().take(16).collect();
         self.attempt(now, request);
+    }
+
+    pub(crate) fn unresolved(&mut self, now: Instant, query: super::QueryKey, reason: &str) {
+        if let Some(request) = self.pending.remove(query) {
+            self.request_failed(now, request, Cause::Network, reason);
+        }
     }
 
     /// No question needs to be asked for an IP literal of a family we are bound to (RFC 3263 §4.1).
@@ -190,7 +211,8 @@ impl Endpoint {
         }
         let flow = Flow { transport: target.transport, local: target.local, remote: target.addr };
         if request.method == Method::Ack {
-            self.send_ack(request, flow, bytes);
+            let name = self.name_for(&request, flow.transport);
+            self.send_ack(request, flow, name, bytes);
             return Leg::None;
         }
         let owner = request.owner;
@@ -213,7 +235,13 @@ impl Endpoint {
 
     /// The ACK of a 2xx: it belongs to no transaction, but is kept with the INVITE's so that it can
     /// be repeated (§13.2.2.4).
-    fn send_ack(&mut self, request: Box<Request>, flow: Flow, bytes: Bytes) {
+    fn send_ack(
+        &mut self,
+        request: Box<Request>,
+        flow: Flow,
+        name: Option<Arc<str>>,
+        bytes: Bytes,
+    ) {
         if let Owner::Ack(invite, stray) = request.owner
             && let Some(client) = self.clients.get_mut(invite)
         {
@@ -221,7 +249,7 @@ impl Endpoint {
             match stray {
                 None => {
                     client.bytes = kept;
-                    client.ack_flow = Some(Box::new(flow));
+                    client.ack_flow = Some(Box::new((flow, name.clone())));
                 }
                 Some(print) => {
                     let stray = client.strays.iter_mut().find(|stray| stray.0 == print);
@@ -231,7 +259,7 @@ impl Endpoint {
                 }
             }
         }
-        self.transmit(flow, bytes);
+        self.transmit_to(flow, name, bytes);
     }
 
     /// Tries the next way of sending; gives the request back when there is none.
@@ -271,7 +299,7 @@ impl Endpoint {
         branch: &str,
     ) -> Result<Bytes, WriteError> {
         let mut w = Writer::request(&request.method, &request.uri)
-            .via(target.transport, self.sent_by(target.transport, target.local), branch)
+            .via(target.transport, self.via_host(target.transport, target.local), branch)
             .header(HeaderName::MaxForwards, 70u8);
         if !request.routes.is_empty() {
             w = w.header(HeaderName::Route, &*request.routes);
@@ -325,23 +353,6 @@ impl Endpoint {
             w = w.body(&body.content_type, body.data.clone());
         }
         w.finish()
-    }
-
-    /// Our address in Via: a listening one, since a connection's own port takes no calls.
-    pub(crate) fn sent_by(
-        &self,
-        transport: Transport,
-        local: std::net::SocketAddr,
-    ) -> std::net::SocketAddr {
-        let mut same = self.bound.iter().filter(|(t, bound)| {
-            *t == transport && (bound.ip() == local.ip() || bound.ip().is_unspecified())
-        });
-        let Some((_, first)) = same.next() else { return local };
-        // Several ports on one address: the flow's own, if it is one of them.
-        if first.port() == local.port() || same.any(|(_, bound)| bound.port() == local.port()) {
-            return local;
-        }
-        (local.ip(), first.port()).into()
     }
 
     /// A request inside a dialog, without owner's extras.
@@ -456,9 +467,15 @@ impl Endpoint {
         self.start(now, ack);
     }
 
+    /// Sends over the connection that there is, or as a datagram.
     pub(crate) fn transmit(&mut self, flow: Flow, data: Bytes) {
+        self.transmit_to(flow, None, data);
+    }
+
+    /// The same to a server that must be this one.
+    pub(crate) fn transmit_to(&mut self, flow: Flow, name: Option<Arc<str>>, data: Bytes) {
         self.counters.sent += 1;
-        self.out.push_back(super::Out::Transmit(Transmit { flow, data }));
+        self.out.push_back(super::Out::Transmit(Transmit { flow, name, data }));
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -544,6 +561,7 @@ impl Request {
             auth_attempts: 0,
             redirects: false,
             waiting: None,
+            trouble: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::framing::{FrameError, Framed, StreamFramer};
 use crate::header::HeaderName as H;
 use crate::message::{Message, ParseError};
 use crate::method::Method;
-use crate::transaction::{ClientEvent, ServerEvent};
+use crate::transaction::ServerEvent;
 use crate::uri::Uri;
 use bytes::Bytes;
 use std::time::Instant;
@@ -78,7 +78,7 @@ impl Endpoint {
     }
 
     /// A stream closed: what went over it fails at once; answers take a new connection.
-    pub(crate) fn on_closed(&mut self, now: Instant, flow: Flow) {
+    pub(crate) fn on_closed(&mut self, now: Instant, flow: Flow, why: Option<&str>) {
         self.streams.remove(&flow);
         self.broken_streams.remove(&flow);
         let same = |other: &Flow| other.transport == flow.transport && other.remote == flow.remote;
@@ -95,16 +95,18 @@ impl Endpoint {
                 }
             }
         }
+        let why = why.unwrap_or("the connection closed");
         for key in lost {
-            self.client_event(now, key, ClientEvent::TransportError, None);
+            self.client_lost(now, key, why);
         }
         self.flow_lost(now, flow);
     }
 
     /// An ICMP error or a refused connection: like a 503 (§18.4, §8.1.3.1).
-    pub(crate) fn on_send_failed(&mut self, now: Instant, flow: Flow) {
+    pub(crate) fn on_send_failed(&mut self, now: Instant, flow: Flow, why: Option<&str>) {
+        let why = why.unwrap_or("the next hop cannot be reached");
         if flow.transport.is_reliable() {
-            return self.on_closed(now, flow);
+            return self.on_closed(now, flow, Some(why));
         }
         let lost: Vec<_> = self
             .clients
@@ -113,7 +115,7 @@ impl Endpoint {
             .map(|c| c.0)
             .collect();
         for key in lost {
-            self.client_event(now, key, ClientEvent::TransportError, None);
+            self.client_lost(now, key, why);
         }
         self.flow_lost(now, flow);
     }
@@ -172,6 +174,9 @@ impl Endpoint {
         }
         if let Err(what) = request.validate() {
             return self.reject_malformed(flow, &request, what);
+        }
+        if let Some(sent_by) = self.offered_alias(&request, flow) {
+            self.event(Event::Alias { flow, sent_by });
         }
         let (from_tag, to_tag) = dialog::tags(&request);
         let call_id = request.call_id().unwrap_or_default();

@@ -150,7 +150,7 @@ impl Endpoint {
     pub(crate) fn way_back_without_connection(&self, request: &Message, flow: Flow) -> Flow {
         let Ok(via) = request.top_via() else { return flow };
         let port = via.port.unwrap_or(flow.transport.default_port());
-        let local = self.sent_by(flow.transport, flow.local);
+        let local = self.listening(flow.transport, flow.local).unwrap_or(flow.local);
         Flow { local, remote: (flow.remote.ip(), port).into(), ..flow }
     }
 

@@ -46,6 +46,9 @@ impl Endpoint {
         let account = self.account_for(&request);
         let call = self.calls.insert(Call::new(account, false, Phase::Ringing(key)));
         let dialog = self.dialog_of_request(Usage::Call(call), &request, tag, fallback);
+        let name = self.caller_name(account, flow);
+        self.note_way(dialog, flow.transport, name);
+        self.note_flow(dialog, flow);
         if let Some(state) = self.calls.get_mut(call) {
             state.dialog = Some(dialog);
         }

@@ -144,8 +144,12 @@ impl Endpoint {
         };
         let mut dialog = Dialog::new(print, usage, &parts);
         dialog.local_cseq = message.cseq().map_or(1, |cseq| cseq.number);
+        let way = self.clients.get(invite).map(|c| (c.flow.transport, c.name.clone()));
         let key = self.dialogs.insert(dialog);
         self.dialog_index.insert(print, key);
+        if let Some((transport, name)) = way {
+            self.note_way(key, transport, name);
+        }
         key
     }
 
@@ -204,11 +208,11 @@ impl Endpoint {
     /// A repeated 2xx gets its ACK again.
     pub(crate) fn repeat_ack(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get(key)
-            && let Some(flow) = &client.ack_flow
+            && let Some(way) = &client.ack_flow
         {
-            let (flow, bytes) = (**flow, client.bytes.clone());
+            let ((flow, name), bytes) = ((**way).clone(), client.bytes.clone());
             self.counters.retransmitted += 1;
-            self.transmit(flow, bytes);
+            self.transmit_to(flow, name, bytes);
         }
     }
 
@@ -224,9 +228,9 @@ impl Endpoint {
         let max = self.config.max_forks;
         let Some(client) = self.clients.get_mut(key) else { return };
         if let Some((_, bytes, flow)) = client.strays.iter().find(|stray| stray.0 == print) {
-            let (flow, bytes) = (*flow, bytes.clone());
+            let (flow, name, bytes) = (*flow, client.name.clone(), bytes.clone());
             if !bytes.is_empty() {
-                self.transmit(flow, bytes);
+                self.transmit_to(flow, name, bytes);
             }
             return;
         }

@@ -126,6 +126,11 @@ impl Endpoint {
         Ok(())
     }
 
+    /// The flow of the latest registration.
+    pub(crate) fn registered_over(&self, account: AccountKey) -> Option<Flow> {
+        self.accounts.get(account)?.binding.as_ref()?.flow
+    }
+
     fn stop_binding_timers(&mut self, account: AccountKey) {
         let Some(binding) = self.accounts.get_mut(account).and_then(|s| s.binding.as_mut()) else {
             return;

@@ -1,0 +1,165 @@
+//! Names on the way: the SIP domain that a server must prove to be (RFC 5922 §7.3), and what stands
+//! in Via and Contact (RFC 3261 §18.1.1; RFC 7118 §5 where we have no address that others reach).
+//!
+//! Nothing here looks a name up, and none is made from what a look-up led to.
+
+use super::outgoing::Request;
+use super::{AccountKey, Endpoint, Target};
+use crate::dialog::{self, DialogKey};
+use crate::header::HeaderName;
+use crate::message::Message;
+use crate::uri::{Uri, host_ip};
+use crate::writer::Value;
+use bytes::{BufMut, BytesMut};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tiny_sak::{Flow, Transport};
+
+/// Host and port as others are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SentBy<'a> {
+    Addr(SocketAddr),
+    /// A name that nobody can look up: answers come over the connection itself.
+    Nowhere(&'a str),
+}
+
+impl fmt::Display for SentBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A connection whose port is not known yet.
+            Self::Addr(SocketAddr::V4(v4)) if v4.port() == 0 => write!(f, "{}", v4.ip()),
+            Self::Addr(SocketAddr::V6(v6)) if v6.port() == 0 => write!(f, "[{}]", v6.ip()),
+            Self::Addr(addr) => addr.fmt(f),
+            Self::Nowhere(name) => f.write_str(name),
+        }
+    }
+}
+
+/// What follows the transport in a Via of ours.
+pub(crate) struct ViaHost<'a> {
+    sent_by: SentBy<'a>,
+    alias: bool,
+}
+
+impl Value for ViaHost<'_> {
+    fn write(&self, out: &mut BytesMut) {
+        format_args!("{}", self.sent_by).write(out);
+        if self.alias {
+            out.put_slice(b";alias");
+        }
+    }
+}
+
+impl Endpoint {
+    /// Host and port of Contact, and of Via.
+    pub(crate) fn sent_by(&self, transport: Transport, local: SocketAddr) -> SentBy<'_> {
+        match self.listening(transport, local) {
+            Some(addr) => SentBy::Addr(addr),
+            None if matches!(transport, Transport::Ws | Transport::Wss) => {
+                SentBy::Nowhere(&self.nowhere)
+            }
+            None => SentBy::Addr(local),
+        }
+    }
+
+    /// Via of a request: over TLS, where the peer could connect to us too, it is told that it need
+    /// not (RFC 5923 §6).
+    pub(crate) fn via_host(&self, transport: Transport, local: SocketAddr) -> ViaHost<'_> {
+        let alias = transport == Transport::Tls && self.listening(transport, local).is_some();
+        ViaHost { sent_by: self.sent_by(transport, local), alias }
+    }
+
+    /// Our listening address for a flow: a connection's own port takes no calls.
+    pub(crate) fn listening(&self, transport: Transport, local: SocketAddr) -> Option<SocketAddr> {
+        let mut same = self.bound.iter().filter(|(t, bound)| {
+            *t == transport
+                && bound.is_ipv4() == local.is_ipv4()
+                && (bound.ip() == local.ip() || bound.ip().is_unspecified())
+        });
+        let (_, first) = same.next()?;
+        // Several ports on one address: the flow's own, if it is one of them.
+        if first.port() == local.port() || same.any(|(_, bound)| bound.port() == local.port()) {
+            return Some(local);
+        }
+        Some((local.ip(), first.port()).into())
+    }
+
+    /// The domain that the next hop of a request must prove to be (RFC 5922 §7.3): the host of its
+    /// URI. Where that is an address, what leads there decides: a dialog was set up with a domain,
+    /// and a route or registrar of ours speaks for the account's.
+    pub(crate) fn server_name(&self, request: &Request) -> Option<Arc<str>> {
+        let uri = Uri::parse(dialog::next_hop(&request.uri, &request.routes)).ok()?;
+        let host = uri.host();
+        if host_ip(host).is_none() {
+            return Some(host.into());
+        }
+        let dialog = request.dialog.and_then(|key| self.dialogs.get(key));
+        if let Some(name) = dialog.and_then(|dialog| dialog.name.clone()) {
+            return Some(name);
+        }
+        let ours = !request.routes.is_empty() || request.method == crate::method::Method::Register;
+        let account = request.account.filter(|_| ours).and_then(|key| self.accounts.get(key));
+        let domain = account.and_then(|account| account.domain());
+        Some(domain.unwrap_or_else(|| host.trim_matches(['[', ']'])).into())
+    }
+
+    /// The same for what a transaction sends; datagrams and plain TCP have no names.
+    pub(crate) fn name_for(&self, request: &Request, transport: Transport) -> Option<Arc<str>> {
+        match transport {
+            Transport::Udp | Transport::Tcp => None,
+            _ => self.server_name(request),
+        }
+    }
+
+    /// Who called over a flow: the domain of the account that is registered over it.
+    pub(crate) fn caller_name(&self, account: Option<AccountKey>, flow: Flow) -> Option<Arc<str>> {
+        if matches!(flow.transport, Transport::Udp | Transport::Tcp) {
+            return None;
+        }
+        let account = account?;
+        let same = |f: Flow| f.transport == flow.transport && f.remote == flow.remote;
+        self.registered_over(account).filter(|registered| same(*registered))?;
+        Some(self.accounts.get(account)?.domain()?.into())
+    }
+
+    /// What a dialog keeps of the way that set it up.
+    pub(crate) fn note_way(
+        &mut self,
+        key: DialogKey,
+        transport: Transport,
+        name: Option<Arc<str>>,
+    ) {
+        if let Some(dialog) = self.dialogs.get_mut(key) {
+            dialog.name = name;
+            dialog.wss = transport == Transport::Wss;
+        }
+    }
+
+    /// A WebSocket client cannot be connected to: what we send inside the dialog goes over the
+    /// connection it opened (RFC 7118 §5.4, RFC 5626 §5.3).
+    pub(crate) fn note_flow(&mut self, key: DialogKey, flow: Flow) {
+        let Some(dialog) = self.dialogs.get_mut(key) else { return };
+        if !matches!(flow.transport, Transport::Ws | Transport::Wss) {
+            return;
+        }
+        let path = dialog.path();
+        let hop = Uri::parse(dialog::next_hop(&path.uri, &path.routes));
+        if hop.is_ok_and(|uri| uri.host().ends_with(".invalid")) {
+            let Flow { transport, local, remote } = flow;
+            dialog.hop = Some(Target { transport, addr: remote, local });
+        }
+    }
+
+    /// RFC 5923 §8.1: the peer offers its connection for our requests too. The address is that of
+    /// the connection with the port of the Via. Only under TLS, where the driver can tell who it is.
+    pub(crate) fn offered_alias(&self, request: &Message, flow: Flow) -> Option<SocketAddr> {
+        if flow.transport != Transport::Tls || request.header(HeaderName::Via).is_none() {
+            return None;
+        }
+        let via = request.top_via().ok()?;
+        via.param("alias")?;
+        let port = via.port.unwrap_or(flow.transport.default_port());
+        (port != flow.remote.port()).then_some((flow.remote.ip(), port).into())
+    }
+}
