@@ -119,13 +119,14 @@ impl Agent {
                 let targets = targets.map(|addr| Target { transport, addr, local }).collect();
                 self.core.resolved(now, query, targets);
             }
-            Request::Locate { job, host } => {
-                let found = self.find(&host, None).first().map(|a| a.ip());
+            Request::Locate { job, uri, .. } => {
+                let host = tiny_sip::Uri::parse(&uri).expect("a URI").host();
+                let found = self.find(host, None).first().map(|a| a.ip());
                 let address = found.ok_or_else(|| Error::Network(format!("no {host}")));
                 self.core.handle(now, Input::Located { job, address });
             }
             Request::Close { flow } => self.out.push_back(Transmit::Close { flow }),
-            Request::Done => {}
+            Request::Alias { .. } | Request::SetTls { .. } | Request::Done => {}
         }
     }
 }
