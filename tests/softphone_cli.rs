@@ -58,7 +58,7 @@ fn a_wrong_command_line_is_one_line_and_status_2() {
         (&["--cert", "Cargo.toml", "answer"], "--cert: needs --key"),
         (
             &["--ca", "Cargo.toml", "--listen", "127.0.0.1:0", "answer"],
-            "the authorities holds no certificate",
+            "the authorities cannot be used",
         ),
         (&["subscribe", "presence", "sip:bob@127.0.0.1"], "subscribe: not in this build"),
         (&["call", "bob"], "'bob'"),
