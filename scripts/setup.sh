@@ -7,6 +7,7 @@ packages_for() {
     case "$1" in
     build) echo "gcc:gcc pkg-config:pkg-config libasound2-dev:/usr/include/alsa/asoundlib.h" ;;
     interop) echo "kamailio:kamailio kamailio-tls-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so
+        kamailio-websocket-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/websocket.so
         sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark
         libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl" ;;
     tools) echo "" ;;

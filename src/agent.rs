@@ -54,6 +54,14 @@ impl UserAgentBuilder {
         self
     }
 
+    /// Asks these name servers in place of the system's.
+    #[cfg(feature = "dns")]
+    pub fn name_servers(mut self, servers: &[SocketAddr]) -> Self {
+        let dns = tiny_net::resolve::SystemDns::servers(&self.config.net, servers);
+        self.config.dns = Some(Arc::new(dns));
+        self
+    }
+
     /// Binds media to this address.
     pub fn media_address(mut self, address: IpAddr) -> Self {
         self.config.media_address = Some(address);

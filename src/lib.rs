@@ -46,6 +46,12 @@ mod scenarios;
 pub mod testkit;
 mod trace;
 
+/// Answering questions about names oneself: see [`Config::dns`].
+pub mod dns {
+    pub use tiny_net::locate::{Outcome, Question, Record, RecordKind};
+    pub use tiny_net::resolve::{Dns, SystemDns};
+}
+
 pub use account::{Account, AccountBuilder, AccountId, RequestBuilder};
 pub use agent::{UserAgent, UserAgentBuilder};
 pub use audio::Audio;

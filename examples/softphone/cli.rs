@@ -165,6 +165,9 @@ pub(crate) struct Options {
     #[arg(long, global = true, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", hide = true)]
     pub(crate) webrtc: Option<bool>,
+    /// Ask this name server, and not the system's
+    #[arg(long, global = true, value_name = "ADDR[:PORT]", help_heading = "Network")]
+    pub(crate) dns_server: Option<String>,
     /// Trust the servers that these authorities vouch for (PEM or DER), and no others
     #[arg(long, global = true, value_name = "FILE", help_heading = "Network")]
     pub(crate) ca: Option<PathBuf>,

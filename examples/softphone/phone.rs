@@ -149,6 +149,9 @@ impl Desk {
             None
         };
         let mut builder = UserAgent::builder().listen(settings.listen).tls(settings.tls.clone());
+        if let Some(server) = settings.dns_server {
+            builder = builder.name_servers(&[server]);
+        }
         if settings.tls.server.is_some() {
             let mut at = settings.listen;
             // 5061 beside 5060 (RFC 3261 §19.1.2).

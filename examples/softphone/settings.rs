@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) transport: Option<Transport>,
     /// Trust and identity under TLS.
     pub(crate) tls: TlsConfig,
+    pub(crate) dns_server: Option<SocketAddr>,
     pub(crate) listen: SocketAddr,
     pub(crate) media_address: Option<IpAddr>,
     pub(crate) rtp_ports: Option<RangeInclusive<u16>>,
@@ -83,6 +84,7 @@ pub(crate) fn merge(cli: Options, file: Options) -> Options {
         stun: cli.stun.or(file.stun),
         turn: cli.turn.or(file.turn),
         webrtc: cli.webrtc.or(file.webrtc),
+        dns_server: cli.dns_server.or(file.dns_server),
         ca: cli.ca.or(file.ca),
         cert: cli.cert.or(file.cert),
         key: cli.key.or(file.key),
@@ -197,6 +199,16 @@ impl Settings {
             }
             (named, _, _) => named.filter(|_| wanted),
         };
+        let dns_server = match options.dns_server.as_deref() {
+            Some(text) => {
+                let mut server = address("--dns-server", text)?;
+                if server.port() == 0 {
+                    server.set_port(53);
+                }
+                Some(server)
+            }
+            None => None,
+        };
         let insecure = options.insecure.unwrap_or(false);
         let tls = tls(options.ca, options.cert, options.key, insecure)?;
         let mut proxies = Vec::new();
@@ -220,6 +232,7 @@ impl Settings {
             outbound_proxies: proxies,
             transport,
             tls,
+            dns_server,
             listen,
             media_address: options.media_address.as_deref().map(media_address).transpose()?,
             rtp_ports: options.rtp_ports.as_deref().map(ports).transpose()?,

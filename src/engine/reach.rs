@@ -131,3 +131,72 @@ pub(super) fn words(error: std::io::ErrorKind) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(addr: &str) -> Target {
+        let local = if addr.starts_with('[') { "[::1]:1" } else { "127.0.0.1:1" };
+        let (addr, local) = (addr.parse().unwrap(), local.parse().unwrap());
+        Target { transport: Transport::Tls, addr, local }
+    }
+
+    fn flow(t: Target) -> Flow {
+        Flow { transport: t.transport, local: t.local, remote: t.addr }
+    }
+
+    fn pair() -> Vec<Target> {
+        vec![target("[2001:db8::1]:5061"), target("192.0.2.1:5061"), target("192.0.2.9:5061")]
+    }
+
+    fn race(now: Instant) -> Race {
+        Race::new(now, QueryKey::default(), None, pair()).unwrap_or_else(|_| panic!("no race"))
+    }
+
+    #[test]
+    fn the_other_family_starts_after_250_ms_and_the_first_to_stand_wins() {
+        let now = Instant::now();
+        let mut race = race(now);
+        assert_eq!(race.deadline(), Some(now + ATTEMPT_DELAY));
+        assert!(matches!(race.tick(now + Duration::from_millis(249)), Outcome::Goes));
+        // One that does not run cannot win.
+        assert!(matches!(race.opened(flow(pair()[1])), Outcome::Goes));
+        let Outcome::Start(second) = race.tick(now + ATTEMPT_DELAY) else { panic!("late") };
+        assert_eq!(second, pair()[1]);
+        assert_eq!(race.deadline(), None);
+        let Outcome::Over(order) = race.opened(flow(second)) else { panic!("not over") };
+        assert_eq!(order, [pair()[1], pair()[0], pair()[2]]);
+    }
+
+    #[test]
+    fn a_family_that_fails_at_once_leaves_the_rest_in_order() {
+        let now = Instant::now();
+        let mut race = race(now);
+        let Outcome::Over(order) = race.failed(flow(pair()[0]), "refused") else { panic!() };
+        assert_eq!(order, pair()[1..]);
+    }
+
+    #[test]
+    fn the_one_that_is_left_runs_on_and_its_end_is_told() {
+        let now = Instant::now();
+        let targets = pair()[..2].to_vec();
+        let mut race =
+            Race::new(now, QueryKey::default(), None, targets).unwrap_or_else(|_| panic!());
+        race.tick(now + ATTEMPT_DELAY);
+        assert!(matches!(race.failed(flow(pair()[0]), "refused"), Outcome::Goes));
+        assert!(matches!(race.tick(now + ATTEMPT_DELAY * 2), Outcome::Goes));
+        assert!(matches!(race.failed(flow(pair()[1]), "no answer"), Outcome::Lost));
+        assert_eq!(race.trouble.as_deref(), Some("192.0.2.1:5061: no answer"));
+    }
+
+    #[test]
+    fn one_family_or_datagrams_are_no_race() {
+        let now = Instant::now();
+        let new = |targets| Race::new(now, QueryKey::default(), None, targets).is_ok();
+        assert!(!new(vec![target("192.0.2.1:5061"), target("192.0.2.2:5061")]));
+        assert!(!new(pair()[..1].to_vec()));
+        let udp = |t: &Target| Target { transport: Transport::Udp, ..*t };
+        assert!(!new(pair().iter().map(udp).collect()));
+    }
+}

@@ -18,7 +18,7 @@ const CODECS: [(&str, &str); 4] = [
     ("opus/48000/2", "opus"),
 ];
 
-struct Baresip {
+pub(crate) struct Baresip {
     _process: Process,
     control: TcpStream,
     inbox: Vec<u8>,
@@ -29,6 +29,18 @@ struct Baresip {
 impl Baresip {
     /// Sends a sine of `hz` and records what it hears. `user` and `params` make up its account.
     fn start(name: &str, hz: u32, codec: &str, user: &str, params: &str) -> Self {
+        Self::start_with(name, hz, codec, user, params, "")
+    }
+
+    /// The same with further lines of configuration.
+    pub(crate) fn start_with(
+        name: &str,
+        hz: u32,
+        codec: &str,
+        user: &str,
+        params: &str,
+        extra: &str,
+    ) -> Self {
         let dir = scratch(&format!("baresip-{name}"));
         let (port, control) = (free_port(), free_port());
         std::fs::create_dir_all(dir.join("rec")).expect("rec");
@@ -58,7 +70,7 @@ impl Baresip {
              ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              audio_buffer 20-160\nrtp_ports 21000-21999\nrtcp_mux yes\nrtp_stats yes\n\
              net_interface 127.0.0.1\nmodule_path /usr/lib/baresip/modules\n{modules}\n\
-             ctrl_tcp_listen 127.0.0.1:{control}\nsnd_path {shown}/rec\n"
+             ctrl_tcp_listen 127.0.0.1:{control}\nsnd_path {shown}/rec\n{extra}"
         );
         std::fs::write(dir.join("config"), config).expect("config");
         let log = std::fs::File::create(dir.join("log")).expect("log");
@@ -81,14 +93,14 @@ impl Baresip {
         Self { _process: process, control, inbox: Vec::new(), dir, port }
     }
 
-    fn tell(&mut self, command: &str, params: &str) {
+    pub(crate) fn tell(&mut self, command: &str, params: &str) {
         let text = json!({"command": command, "params": params, "token": "t"}).to_string();
         let framed = format!("{}:{},", text.len(), text);
         self.control.write_all(framed.as_bytes()).expect("baresip's control");
     }
 
     /// Waits for its registration. It may be done before its control socket can tell us.
-    fn registered(&self) {
+    pub(crate) fn registered(&self) {
         let end = Instant::now() + Duration::from_secs(10);
         let log = self.dir.join("log");
         while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains("200 OK")) {
@@ -98,7 +110,7 @@ impl Baresip {
     }
 
     /// The next event of that type.
-    fn expect(&mut self, kind: &str) -> Value {
+    pub(crate) fn expect(&mut self, kind: &str) -> Value {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             while let Some(value) = self.next() {

@@ -16,8 +16,16 @@ pub(crate) struct Kamailio {
 
 impl Kamailio {
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_with(name, include_str!("kamailio.cfg"), &[])
+    }
+
+    /// With this configuration, in which PORT stands for the port, and further files beside it.
+    pub(crate) fn start_with(name: &str, config: &str, files: &[(&str, &str)]) -> Self {
         let (dir, port) = (scratch(&format!("kamailio-{name}")), free_port());
-        let config = include_str!("kamailio.cfg").replace("PORT", &port.to_string());
+        let config = config.replace("PORT", &port.to_string());
+        for (file, content) in files {
+            std::fs::write(dir.join(file), content).expect("configuration");
+        }
         std::fs::write(dir.join("kamailio.cfg"), config).expect("configuration");
         let log = std::fs::File::create(dir.join("kamailio.log")).expect("log");
         let mut command = Command::new("kamailio");

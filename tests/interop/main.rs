@@ -7,5 +7,6 @@
 mod baresip;
 mod kamailio;
 mod peers;
+mod secure;
 mod sipp;
 mod sound;

@@ -386,6 +386,9 @@ impl Endpoint {
             }
         } else if status == 503 && self.wants_retry(owner) {
             // RFC 3263 §4.3: a 503 is a failure of this target.
+            if let Some(flow) = self.clients.get(key).map(|client| client.flow) {
+                self.note_unavailable(now, flow, message);
+            }
             match self.fail_over(now, kept) {
                 Ok(()) => return,
                 Err(request) => kept = request,

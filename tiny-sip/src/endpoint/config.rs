@@ -110,6 +110,9 @@ pub struct Config {
     pub keepalive_udp: Option<Duration>,
     /// The same over TCP and TLS (RFC 5626 §4.4.1 recommends 95 to 120 s). Default: 100 s.
     pub keepalive_stream: Option<Duration>,
+    /// The longest that a server is spared which answered 503 with Retry-After (RFC 3261 §21.5.4);
+    /// a longer wish is cut to this. Default: 10 min.
+    pub server_pause_max: Duration,
     /// First pause after a failed registration; doubled each time, with jitter of ±25 %.
     /// Default: 5 s.
     pub register_retry: Duration,
@@ -166,6 +169,7 @@ impl Default for Config {
             switch_to_tcp: true,
             keepalive_udp: Some(Duration::from_secs(29)),
             keepalive_stream: Some(Duration::from_secs(100)),
+            server_pause_max: Duration::from_secs(600),
             register_retry: Duration::from_secs(5),
             register_retry_max: Duration::from_secs(600),
         }

@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 mod config;
 mod events;
+mod failover;
 mod fingerprint;
 mod naming;
 mod outgoing;
@@ -109,6 +110,8 @@ pub struct Endpoint {
     pending: SlotMap<QueryKey, Box<Request>>,
     streams: HashMap<Flow, StreamFramer>,
     broken_streams: HashSet<Flow>,
+    /// Servers that asked for a pause.
+    pub(crate) resting: Vec<failover::Resting>,
     /// Stands for our address where nobody can connect to us (RFC 7118 §5).
     pub(crate) nowhere: String,
     pub(crate) counters: Stats,
@@ -198,6 +201,7 @@ impl Endpoint {
             streams: HashMap::new(),
             broken_streams: HashSet::new(),
             nowhere,
+            resting: Vec::new(),
             counters: Stats::default(),
         }
     }

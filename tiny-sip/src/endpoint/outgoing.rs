@@ -111,6 +111,10 @@ impl Endpoint {
         }
         if let Some(target) = self.literal_target(&hop) {
             request.targets.push(target);
+            if let Err(reason) = self.order_targets(now, &mut request) {
+                self.request_failed(now, request, Cause::Network, &reason);
+                return Leg::None;
+            }
             return self.attempt(now, request);
         }
         if self.pending.len() >= self.config.max_pending {
@@ -149,6 +153,9 @@ impl Endpoint {
         }
         // "bounded": nobody has more addresses than this.
         request.targets = targets.into_iter().take(16).collect();
+        if let Err(reason) = self.order_targets(now, &mut request) {
+            return self.request_failed(now, request, Cause::Network, &reason);
+        }
         self.attempt(now, request);
     }
 
