@@ -3,7 +3,7 @@
 use crate::agent::Shared;
 use crate::command::{Command, Content, Headers, Registered, SendRequest, Sender};
 use crate::credentials::AuthSpec;
-use crate::{CallBuilder, Error, Method, SipMessage};
+use crate::{CallBuilder, Error, Method, SipMessage, Srtp};
 use std::sync::Arc;
 use std::time::Duration;
 use tiny_sak::{Secret, Transport};
@@ -28,6 +28,7 @@ pub(crate) struct AccountSpec {
     pub(crate) transport: Option<Transport>,
     pub(crate) headers: Headers,
     pub(crate) auth: AuthSpec,
+    pub(crate) srtp: Option<Srtp>,
 }
 
 /// Describes an account; from [`UserAgent::account`](crate::UserAgent::account).
@@ -51,6 +52,7 @@ impl AccountBuilder {
             transport: None,
             headers: Vec::new(),
             auth: AuthSpec::default(),
+            srtp: None,
         };
         Self { shared, spec }
     }
@@ -133,6 +135,13 @@ impl AccountBuilder {
     /// The transport to use where the URI of the next hop leaves the choice.
     pub fn transport(mut self, transport: Transport) -> Self {
         self.spec.transport = Some(transport);
+        self
+    }
+
+    /// How the calls of this account treat encryption; what [`Config::srtp`](crate::Config::srtp) says
+    /// when not called.
+    pub fn srtp(mut self, srtp: Srtp) -> Self {
+        self.spec.srtp = Some(srtp);
         self
     }
 

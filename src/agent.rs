@@ -4,7 +4,7 @@ use crate::account::{AccountBuilder, check_uri};
 use crate::command::{Command, Commands};
 use crate::config::{Config, Listen};
 use crate::engine::driver;
-use crate::{Error, Event, Trace};
+use crate::{Error, Event, Srtp, Trace};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -83,6 +83,12 @@ impl UserAgentBuilder {
     /// Milliseconds of sound in a packet.
     pub fn ptime_ms(mut self, ms: u32) -> Self {
         self.config.ptime_ms = Some(ms);
+        self
+    }
+
+    /// How calls treat encryption where account and call do not say.
+    pub fn srtp(mut self, srtp: Srtp) -> Self {
+        self.config.srtp = srtp;
         self
     }
 

@@ -5,7 +5,7 @@ use crate::agent::{Shared, off_thread};
 use crate::command::{Command, Headers, PlaceCall, Sender};
 use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
 use crate::identity::CallerIdentity;
-use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage};
+use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage, Srtp};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,16 +52,23 @@ pub struct CallBuilder {
     to: String,
     headers: Headers,
     audio: Option<Audio>,
+    srtp: Option<Srtp>,
 }
 
 impl CallBuilder {
     pub(crate) fn new(account: Account, to: String) -> Self {
-        Self { account, to, headers: Vec::new(), audio: None }
+        Self { account, to, headers: Vec::new(), audio: None, srtp: None }
     }
 
     /// Its sound; the default devices when not called.
     pub fn audio(mut self, audio: Audio) -> Self {
         self.audio = Some(audio);
+        self
+    }
+
+    /// How this call treats encryption; what the account says when not called.
+    pub fn srtp(mut self, srtp: Srtp) -> Self {
+        self.srtp = Some(srtp);
         self
     }
 
@@ -76,7 +83,8 @@ impl CallBuilder {
         let shared = self.account.shared().clone();
         let audio = open(&shared, self.audio.unwrap_or_default()).await?;
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
-        let call = Box::new(PlaceCall { account, to, headers, audio });
+        let srtp = self.srtp;
+        let call = Box::new(PlaceCall { account, to, headers, audio, srtp });
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }
 }
@@ -409,12 +417,14 @@ impl CallEnd {
             duration: std::time::Duration::ZERO,
             stats: None,
             message: None,
+            failed: false,
         }
     }
 
     /// The end as an error: why a call was not answered.
     pub(crate) fn error(&self) -> Error {
         match (self.status, self.by) {
+            _ if self.failed => Error::State(self.reason.clone()),
             (Some(408), crate::Party::Network) => Error::Timeout(self.reason.clone()),
             (Some(status), _) if status >= 300 => {
                 Error::Peer { status, reason: self.reason.clone() }

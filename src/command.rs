@@ -2,7 +2,7 @@
 
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
-use crate::{Call, CallStats, DtmfMode, Error, SipMessage};
+use crate::{Call, CallStats, DtmfMode, Error, SipMessage, Srtp};
 use tiny_sip::{AccountKey, CallKey, CredentialsReply, Method, QueryKey, ServerKey};
 use tokio::sync::oneshot;
 
@@ -56,6 +56,7 @@ pub(crate) struct PlaceCall {
     pub(crate) to: String,
     pub(crate) headers: Headers,
     pub(crate) audio: OpenAudio,
+    pub(crate) srtp: Option<Srtp>,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Settings of a user agent: all limits are run-time settings with documented defaults.
 
-use crate::{IdentityConfig, Trace};
+use crate::{IdentityConfig, Srtp, SrtpProfile, Trace};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -100,6 +100,13 @@ pub struct Config {
     pub dns: Option<Arc<dyn Dns>>,
     /// The jitter buffer.
     pub jitter: tiny_media::JitterConfig,
+    /// How calls treat encryption, where account and call do not say. Default
+    /// [`Srtp::Optional`].
+    pub srtp: Srtp,
+    /// The crypto suites of our offers, most preferred first; each costs some 90 octets in the INVITE.
+    /// Offers of peers are taken in their order, with any suite that encrypts. Default:
+    /// AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80.
+    pub srtp_suites: Vec<SrtpProfile>,
     /// Receives a copy of every packet.
     pub trace: Option<Arc<dyn Trace>>,
 }
@@ -125,6 +132,8 @@ impl Default for Config {
             net: tiny_net::Config::default(),
             dns: None,
             jitter: tiny_media::JitterConfig::default(),
+            srtp: Srtp::default(),
+            srtp_suites: vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AesCm128HmacSha1_80],
             trace: None,
         }
     }

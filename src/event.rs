@@ -173,6 +173,9 @@ pub struct CodecInfo {
     pub channels: u16,
     /// The address that the peer wants its media at, as `address:port`.
     pub remote: String,
+    /// How its packets are encrypted and with which suite, e.g. `sdes:AES_CM_128_HMAC_SHA1_80`; `None`
+    /// when they are not.
+    pub srtp: Option<String>,
 }
 
 /// How a call ended.
@@ -190,4 +193,6 @@ pub struct CallEnd {
     pub stats: Option<Box<StreamStats>>,
     /// The message that ended it, if one did.
     pub message: Option<SipMessage>,
+    /// This side ended it because it could not be carried on: `reason` says why.
+    pub failed: bool,
 }

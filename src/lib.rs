@@ -42,6 +42,7 @@ mod identity;
 mod media;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
+mod srtp;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod trace;
@@ -62,9 +63,11 @@ pub use credentials::CredentialsRequest;
 pub use error::Error;
 pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
+pub use srtp::Srtp;
 pub use tiny_media::StreamStats as CallStats;
 pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
 pub use tiny_net::tls;
+pub use tiny_rtp::srtp::Profile as SrtpProfile;
 pub use tiny_sak::{Flow, Secret, Transport};
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
 pub use tiny_sip::digest::{Algorithm as DigestAlgorithm, QopPolicy};

@@ -53,7 +53,7 @@ fn a_wrong_command_line_is_one_line_and_status_2() {
         (&["--fro", "3", "demo"][..], "--fro"),
         (&["--ice", "call", "sip:bob@127.0.0.1"], "--ice: not in this build"),
         (&["--video", "answer"], "--video: not in this build"),
-        (&["--srtp", "sdes", "answer"], "--srtp: sdes: not in this build"),
+        (&["--srtp", "dtls", "answer"], "--srtp: dtls: not in this build"),
         (&["--ca", "/nonexistent.pem", "answer"], "--ca: /nonexistent.pem"),
         (&["--cert", "Cargo.toml", "answer"], "--cert: needs --key"),
         (
@@ -122,7 +122,8 @@ fn a_call_has_its_events_its_sound_and_its_figures() {
     assert!(incoming["from"].as_str().unwrap().starts_with("sip:softphone@127.0.0.1"));
     let answered = alice.expect("answered");
     assert_eq!(answered["codec"].as_str().unwrap().to_lowercase(), "opus");
-    assert_eq!((&answered["sample_rate"], &answered["srtp"]), (&48_000.into(), &"off".into()));
+    let suite = "sdes:AEAD_AES_128_GCM".into();
+    assert_eq!((&answered["sample_rate"], &answered["srtp"]), (&48_000.into(), &suite));
     let keys = [bob.expect("dtmf"), bob.expect("dtmf")];
     assert_eq!((&keys[0]["digit"], &keys[1]["digit"]), (&"4".into(), &"#".into()));
     assert_eq!(keys[0]["via"], "rfc4733");

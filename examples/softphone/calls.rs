@@ -170,7 +170,7 @@ impl Following<'_> {
                     call,
                     sample_rate: codec.as_ref().map(|c| c.sample_rate),
                     channels: codec.as_ref().map(|c| c.channels),
-                    srtp: "off",
+                    srtp: codec.as_ref().and_then(|c| c.srtp.clone()).unwrap_or("off".into()),
                     ice: false,
                     remote: codec.as_ref().map(|c| c.remote.clone()),
                     codec: codec.map(|c| c.name),

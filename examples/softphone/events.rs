@@ -60,7 +60,8 @@ pub(crate) enum Event {
         codec: Option<String>,
         sample_rate: Option<u32>,
         channels: Option<u16>,
-        srtp: &'static str,
+        /// `off`, or how and with which suite: `sdes:AEAD_AES_128_GCM`.
+        srtp: String,
         ice: bool,
         remote: Option<String>,
     },

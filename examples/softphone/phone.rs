@@ -148,7 +148,10 @@ impl Desk {
         } else {
             None
         };
-        let mut builder = UserAgent::builder().listen(settings.listen).tls(settings.tls.clone());
+        let mut builder = UserAgent::builder()
+            .listen(settings.listen)
+            .srtp(settings.srtp)
+            .tls(settings.tls.clone());
         if let Some(server) = settings.dns_server {
             builder = builder.name_servers(&[server]);
         }

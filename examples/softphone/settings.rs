@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tiny_ua::tls::{Identity, Material, Roots, TlsConfig};
-use tiny_ua::{DtmfMode, Secret, Transport};
+use tiny_ua::{DtmfMode, Secret, Srtp, Transport};
 
 /// A usage or configuration error: one line; the exit status is 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) rtp_ports: Option<RangeInclusive<u16>>,
     pub(crate) codecs: Vec<String>,
     pub(crate) ptime: Option<u32>,
+    pub(crate) srtp: Srtp,
     pub(crate) input: String,
     pub(crate) looped: bool,
     pub(crate) output: String,
@@ -170,16 +171,18 @@ impl Settings {
             return Err(Problem::new("--ptime", what));
         }
         let transport = options.transport.as_deref().map(transport).transpose()?;
-        match options.srtp.as_deref() {
-            None | Some("off" | "optional") => {}
-            Some(mode @ ("sdes" | "dtls")) => {
+        let srtp = match options.srtp.as_deref() {
+            None | Some("optional") => Srtp::Optional,
+            Some("off") => Srtp::Off,
+            Some("sdes") => Srtp::Sdes,
+            Some(mode @ "dtls") => {
                 return Err(Problem::new("--srtp", format!("{mode}: not in this build")));
             }
             Some(other) => {
                 let what = format!("'{other}' is none of off, optional, sdes, dtls");
                 return Err(Problem::new("--srtp", what));
             }
-        }
+        };
         let aor = options.aor.map(|uri| uri_of("--aor", uri)).transpose()?;
         let named = options.registrar.map(|uri| uri_of("--registrar", uri)).transpose()?;
         let wanted = !options.no_register.unwrap_or(false);
@@ -224,6 +227,7 @@ impl Settings {
         let script = options.script.as_deref().map(read_script).transpose()?;
         Ok(Self {
             aor,
+            srtp,
             display: options.display,
             registrar,
             expires: options.expires,

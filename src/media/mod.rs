@@ -1,7 +1,10 @@
 //! The media plane, as signalling sees it. Media runs apart from the engine: it is told what to do
 //! and reports what happened.
 
+mod shield;
 pub(crate) mod worker;
+
+pub(crate) use shield::{SdesKeys, Security, Shield};
 
 use crate::audio::OpenAudio;
 use crate::command::Reply;
@@ -30,7 +33,7 @@ pub(crate) trait MediaPlane {
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error>;
 
     /// Starts a stream on ports that are open.
-    fn start(&mut self, id: MediaId, config: StreamConfig, audio: OpenAudio);
+    fn start(&mut self, id: MediaId, config: StreamConfig, security: Security, audio: OpenAudio);
 
     /// Changes or asks something.
     fn tell(&mut self, id: MediaId, command: MediaCommand);
@@ -41,7 +44,7 @@ pub(crate) trait MediaPlane {
 
 #[derive(Debug)]
 pub(crate) enum MediaCommand {
-    Reconfigure(Box<StreamConfig>),
+    Reconfigure(Box<StreamConfig>, Security),
     Mute(bool),
     Dtmf { digits: String, inband: bool, reply: Reply<()> },
     Stats(Reply<CallStats>),
@@ -57,5 +60,9 @@ pub(crate) struct MediaNotice {
 #[derive(Debug)]
 pub(crate) enum MediaReport {
     Event(StreamEvent),
+    /// Our key nears the end of its lifetime.
+    RekeyDue,
+    /// The keys cannot be used: no packet passes.
+    NoKeys(String),
     Closed(Option<CallStats>),
 }

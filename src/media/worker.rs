@@ -1,7 +1,9 @@
 //! The media plane with sockets and threads: each worker is one thread with a single-threaded
 //! runtime, each stream a task on it that waits for its sockets, its deadline or a command.
 
-use super::{MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport};
+use super::{
+    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, Security, Shield,
+};
 use crate::audio::OpenAudio;
 use crate::config::Config;
 use crate::trace::{TraceKind, TracePacket};
@@ -10,7 +12,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tiny_media::{AudioStream, Component, DtmfVia, Input as StreamInput, MediaError, StreamConfig};
+use tiny_media::{
+    AudioStream, Component, DtmfVia, Input as StreamInput, MediaError, StreamConfig, StreamEvent,
+};
 use tiny_net::rtp::{RtpPair, RtpPorts, RtpSocket};
 use tiny_rtp::{NtpClock, NtpTime};
 use tiny_sak::{Flow, Output, Rng, Transport};
@@ -110,7 +114,13 @@ impl MediaPlane for Workers {
         Ok(MediaPorts { id, rtp, rtcp })
     }
 
-    fn start(&mut self, id: MediaId, mut config: StreamConfig, audio: OpenAudio) {
+    fn start(
+        &mut self,
+        id: MediaId,
+        mut config: StreamConfig,
+        security: Security,
+        audio: OpenAudio,
+    ) {
         config.ntp = Some(self.ntp);
         let Some(pair) = self.waiting.remove(&id) else { return };
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -124,7 +134,7 @@ impl MediaPlane for Workers {
         };
         let rng = self.rng.fork();
         self.next = (self.next + 1) % self.workers.len();
-        self.workers[self.next].runtime.spawn(task.run(pair, config, audio, rng));
+        self.workers[self.next].runtime.spawn(task.run(pair, config, security, audio, rng));
     }
 
     fn tell(&mut self, id: MediaId, command: MediaCommand) {
@@ -159,6 +169,20 @@ struct Sockets {
     rtcp: RtpSocket,
 }
 
+/// A stream, and what protects its packets.
+struct Carried {
+    stream: AudioStream,
+    shield: Shield,
+}
+
+impl Carried {
+    fn stats(&self) -> CallStats {
+        let mut stats = self.stream.stats(Instant::now());
+        self.shield.count(&mut stats);
+        stats
+    }
+}
+
 struct StreamTask {
     id: MediaId,
     inbox: mpsc::UnboundedReceiver<ToStream>,
@@ -172,17 +196,26 @@ impl StreamTask {
         let _ = self.notices.send(MediaNotice { id: self.id, report });
     }
 
-    async fn run(mut self, pair: RtpPair, config: StreamConfig, audio: OpenAudio, rng: Rng) {
+    async fn run(
+        mut self,
+        pair: RtpPair,
+        config: StreamConfig,
+        security: Security,
+        audio: OpenAudio,
+        rng: Rng,
+    ) {
         let now = Instant::now();
         let ready = pair.attach().map_err(no_sockets).and_then(|(rtp, rtcp)| {
             let mut stream = AudioStream::new(now, config, rng)?;
             stream.set_source(now, Some(audio.source))?;
             stream.set_sink(now, Some(audio.sink))?;
             stream.set_recorder(now, audio.recorder)?;
-            Ok((Sockets { rtp, rtcp }, stream))
+            let shield = Shield::new(security)
+                .map_err(|e| MediaError::Device { id: "srtp".into(), reason: e.to_string() })?;
+            Ok((Sockets { rtp, rtcp }, Carried { stream, shield }))
         });
         let stats = match ready {
-            Ok((sockets, mut stream)) => Some(self.carry(&sockets, &mut stream).await),
+            Ok((sockets, mut carried)) => Some(self.carry(&sockets, &mut carried).await),
             Err(e) => {
                 tracing::error!("no media: {e}");
                 None
@@ -191,28 +224,28 @@ impl StreamTask {
         self.report(MediaReport::Closed(stats));
     }
 
-    async fn carry(&mut self, sockets: &Sockets, stream: &mut AudioStream) -> CallStats {
+    async fn carry(&mut self, sockets: &Sockets, carried: &mut Carried) -> CallStats {
         let far = Duration::from_secs(3600);
         let sleep = tokio::time::sleep(far);
         tokio::pin!(sleep);
         let mut buffer = [0u8; MAX_PACKET];
         loop {
-            let deadline = self.drain(sockets, stream);
+            let deadline = self.drain(sockets, carried);
             sleep.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + far).into());
             tokio::select! {
                 _ = sockets.rtp.readable() => {
-                    self.receive(&sockets.rtp, Component::Rtp, stream, &mut buffer);
+                    self.receive(&sockets.rtp, Component::Rtp, carried, &mut buffer);
                 }
                 _ = sockets.rtcp.readable() => {
-                    self.receive(&sockets.rtcp, Component::Rtcp, stream, &mut buffer);
+                    self.receive(&sockets.rtcp, Component::Rtcp, carried, &mut buffer);
                 }
-                () = &mut sleep => stream.handle(Instant::now(), StreamInput::Timeout),
+                () = &mut sleep => carried.stream.handle(Instant::now(), StreamInput::Timeout),
                 told = self.inbox.recv() => match told {
-                    Some(ToStream::Command(command)) => self.obey(stream, command),
+                    Some(ToStream::Command(command)) => self.obey(carried, command),
                     Some(ToStream::Close) | None => {
-                        stream.end(Instant::now());
-                        self.drain(sockets, stream);
-                        return stream.stats(Instant::now());
+                        carried.stream.end(Instant::now());
+                        self.drain(sockets, carried);
+                        return carried.stats();
                     }
                 },
             }
@@ -224,16 +257,19 @@ impl StreamTask {
         &self,
         socket: &RtpSocket,
         component: Component,
-        stream: &mut AudioStream,
+        carried: &mut Carried,
         buffer: &mut [u8],
     ) {
         let now = Instant::now();
         for _ in 0..MAX_BURST {
             match socket.try_recv_from(buffer) {
                 Ok((length, from)) => {
-                    let data = &buffer[..length];
+                    let data = &mut buffer[..length];
                     self.traced(false, component, socket.local_addr(), from, data);
-                    stream.handle(now, StreamInput::Packet { component, from, data });
+                    if let Some(length) = carried.shield.open(data) {
+                        let data = &data[..length];
+                        carried.stream.handle(now, StreamInput::Packet { component, from, data });
+                    }
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
                 // An ICMP error about a packet sent earlier: the next read may well succeed.
@@ -243,11 +279,16 @@ impl StreamTask {
     }
 
     /// Sends and reports all that the stream has; returns its next deadline.
-    fn drain(&self, sockets: &Sockets, stream: &mut AudioStream) -> Option<Instant> {
+    fn drain(&self, sockets: &Sockets, carried: &mut Carried) -> Option<Instant> {
         let now = Instant::now();
+        let Carried { stream, shield } = carried;
         loop {
             match stream.poll(now) {
-                Output::Transmit(packet) => {
+                Output::Transmit(mut packet) => {
+                    if !shield.seal(packet.component, &mut packet.data) {
+                        stream.recycle(packet.data);
+                        continue;
+                    }
                     let socket = match packet.component {
                         Component::Rtp => &sockets.rtp,
                         Component::Rtcp => &sockets.rtcp,
@@ -258,17 +299,32 @@ impl StreamTask {
                     let _ = socket.try_send_to(&packet.data, packet.to);
                     stream.recycle(packet.data);
                 }
-                Output::Event(event) => self.report(MediaReport::Event(event)),
-                Output::Timeout(deadline) => return deadline,
+                Output::Event(event) => {
+                    if let StreamEvent::RemoteBye { ssrc } = event {
+                        shield.forget(ssrc);
+                    }
+                    self.report(MediaReport::Event(event));
+                }
+                Output::Timeout(deadline) => {
+                    if shield.take_rekey_due() {
+                        self.report(MediaReport::RekeyDue);
+                    }
+                    return deadline;
+                }
             }
         }
     }
 
-    fn obey(&self, stream: &mut AudioStream, command: MediaCommand) {
+    fn obey(&self, carried: &mut Carried, command: MediaCommand) {
         let now = Instant::now();
+        let stream = &mut carried.stream;
         match command {
-            MediaCommand::Reconfigure(mut config) => {
+            MediaCommand::Reconfigure(mut config, security) => {
                 config.ntp = Some(self.ntp);
+                if let Err(e) = carried.shield.apply(security) {
+                    self.report(MediaReport::NoKeys(e.to_string()));
+                    return;
+                }
                 if let Err(e) = stream.reconfigure(now, *config) {
                     tracing::error!("media: {e}");
                 }
@@ -280,7 +336,7 @@ impl StreamTask {
                 let _ = reply.send(sent.map_err(Error::from));
             }
             MediaCommand::Stats(reply) => {
-                let _ = reply.send(Ok(stream.stats(now)));
+                let _ = reply.send(Ok(carried.stats()));
             }
         }
     }

@@ -5,7 +5,9 @@ use crate::agent::Shared;
 use crate::audio::OpenAudio;
 use crate::command::{Command, Commands, PlaceCall};
 use crate::engine::core::{Core, Input, Request};
-use crate::media::{MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport};
+use crate::media::{
+    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, Security,
+};
 use crate::testkit::{Server, ServerConfig};
 use crate::{Account, Call, CallEnd, CallState, CallStats, Config, Error, Event, IncomingCall};
 use bytes::Bytes;
@@ -69,12 +71,12 @@ impl MediaPlane for Plane {
         let at = |n| SocketAddr::new(address, 20_000 + (2 * notes.next as u16 + n) % 40_000);
         Ok(MediaPorts { id: MediaId(notes.next), rtp: at(0), rtcp: at(1) })
     }
-    fn start(&mut self, id: MediaId, config: StreamConfig, _: OpenAudio) {
+    fn start(&mut self, id: MediaId, config: StreamConfig, _: Security, _: OpenAudio) {
         self.notes.lock().unwrap().running.insert(id, config);
     }
     fn tell(&mut self, id: MediaId, command: MediaCommand) {
         match command {
-            MediaCommand::Reconfigure(config) => {
+            MediaCommand::Reconfigure(config, _) => {
                 self.notes.lock().unwrap().running.insert(id, *config);
             }
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
@@ -360,7 +362,7 @@ impl Village {
     pub(super) fn call(&mut self, phone: &Phone, to: &str) -> Call {
         let account = phone.account.key();
         let (to, headers, audio) = (to.to_owned(), Vec::new(), quiet());
-        let call = Box::new(PlaceCall { account, to, headers, audio });
+        let call = Box::new(PlaceCall { account, to, headers, audio, srtp: None });
         self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
     }
 

@@ -118,6 +118,10 @@ pub enum Error {
         /// The `m=` line, from 0.
         index: usize,
     },
+    /// The encryption of an offer does not fit; the negotiator itself knows nothing of keys, but who
+    /// wraps it does. A SIP agent answers 488.
+    #[error("encryption: {0}")]
+    Security(String),
     /// Something in the [`LocalSession`](crate::LocalSession) cannot be written in a description.
     #[error("local {field} cannot be written: {what}")]
     Local {

@@ -23,7 +23,6 @@ fn what_is_not_built_is_refused_by_name() {
         "--video",
         "--video-input pattern",
         "--video-output null",
-        "--srtp sdes",
         "--srtp dtls",
     ] {
         let line = problem(&format!("{option} demo"));
@@ -33,6 +32,7 @@ fn what_is_not_built_is_refused_by_name() {
     }
     assert_eq!(problem("subscribe presence sip:bob@example.com"), "subscribe: not in this build");
     assert!(settings("--srtp off demo").is_ok() && settings("--srtp optional demo").is_ok());
+    assert!(settings("--srtp sdes demo").is_ok());
     assert!(settings("--ice=false demo").is_ok());
 }
 

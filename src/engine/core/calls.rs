@@ -10,6 +10,7 @@ use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tiny_media::StreamEvent;
+use tiny_sak::Transport;
 use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, Outgoing, Uri};
 
@@ -91,7 +92,11 @@ impl<P: MediaPlane> Core<P> {
             self.sign(now, signer, &account.spec.aor, &call.to, &mut call.headers)?;
         }
         let ports = self.plane.open(local)?;
-        let mut negotiator = self.negotiator();
+        let policy = call.srtp.unwrap_or_else(|| self.policy(Some(call.account)));
+        let transport = self.accounts.get(&call.account).and_then(|a| a.spec.transport);
+        let by_tls = matches!(transport, Some(Transport::Tls | Transport::Wss));
+        self.note_keys(policy, by_tls || call.to.starts_with("sips:"));
+        let mut negotiator = self.negotiator(policy);
         let placed = self.offer(&mut negotiator, &ports, Direction::SendRecv).and_then(|body| {
             let outgoing = Outgoing {
                 to: call.to.clone(),
@@ -162,8 +167,7 @@ impl<P: MediaPlane> Core<P> {
         if let Err(e) = result {
             // Up without media that we understand: end it (RFC 3261 §13.2.2.4).
             tracing::info!("call answered but unusable: {e}");
-            let reason = ("Reason".to_owned(), "SIP;cause=488;text=\"Not Acceptable Here\"".into());
-            self.hangup(now, key, vec![reason]);
+            self.fail(now, key, &e.to_string());
             return;
         }
         self.up(now, key, Some(response));
@@ -180,16 +184,15 @@ impl<P: MediaPlane> Core<P> {
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
-        let reply = change.reply;
         let Some(entry) = self.calls.get_mut(&key).filter(|e| e.end.is_none()) else {
-            let _ = reply.send(Err(Error::Ended("the call")));
+            change.done(Err(Error::Ended("the call")));
             return;
         };
         if !entry.established() {
-            let _ = reply.send(Err(Error::state("the call is not up yet")));
+            change.done(Err(Error::state("the call is not up yet")));
             return;
         }
-        entry.changes.push_back(HoldChange { reply, ..change });
+        entry.changes.push_back(change);
         self.next_change(now, key);
     }
 
@@ -200,8 +203,8 @@ impl<P: MediaPlane> Core<P> {
             return;
         }
         let Some(change) = entry.changes.pop_front() else { return };
-        if change.on == entry.held {
-            let _ = change.reply.send(Ok(()));
+        if change.on == entry.held && change.reply.is_some() {
+            change.done(Ok(()));
             return self.next_change(now, key);
         }
         let direction = if change.on { Direction::SendOnly } else { Direction::SendRecv };
@@ -212,7 +215,7 @@ impl<P: MediaPlane> Core<P> {
                 }
             }
             Err(e) => {
-                let _ = change.reply.send(Err(e));
+                change.done(Err(e));
                 self.next_change(now, key);
             }
         }
@@ -247,20 +250,28 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                entry.held = change.on;
-                let by = Party::Local;
-                let event =
-                    if change.on { CallEvent::Held { by } } else { CallEvent::Resumed { by } };
-                entry.tell(event);
+                if entry.held != change.on {
+                    entry.held = change.on;
+                    let by = Party::Local;
+                    let event =
+                        if change.on { CallEvent::Held { by } } else { CallEvent::Resumed { by } };
+                    entry.tell(event);
+                }
                 self.run_media(key);
                 if let Some(entry) = self.calls.get(&key) {
                     entry.publish();
                 }
-                let _ = change.reply.send(Ok(()));
+                change.done(Ok(()));
             }
             Err(e) => {
                 entry.negotiator.rollback();
-                let _ = change.reply.send(Err(e));
+                let (why, encrypted) = (e.to_string(), entry.encrypted());
+                change.done(Err(e));
+                if encrypted {
+                    // What the peer does now is not what was agreed: not a word more (RFC 4568 §7.1.3).
+                    self.fail(now, key, &why);
+                    return;
+                }
             }
         }
         self.next_change(now, key);
@@ -278,9 +289,7 @@ impl<P: MediaPlane> Core<P> {
         match entry.changing.take() {
             // The peer's change came first: ours is offered anew on top of it.
             Some(change) if status == 491 => entry.changes.push_front(change),
-            Some(change) => {
-                let _ = change.reply.send(Err(Error::Peer { status, reason }));
-            }
+            Some(change) => change.done(Err(Error::Peer { status, reason })),
             None => {}
         }
         self.next_change(now, key);

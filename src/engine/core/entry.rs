@@ -1,5 +1,6 @@
 //! What the engine knows of one call.
 
+use super::negotiation::Negotiation;
 use crate::agent::Shared;
 use crate::audio::OpenAudio;
 use crate::call::CallInner;
@@ -12,24 +13,34 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::{Rng, id};
-use tiny_sdp::{NegotiatedSession, Negotiator};
+use tiny_sdp::NegotiatedSession;
 use tiny_sip::CallKey;
 use tokio::sync::{Mutex, mpsc, watch};
 
-/// A change of hold that waits for its re-INVITE.
+/// A change of hold that waits for its re-INVITE; without a reply it renews the keys as well, and is
+/// made even if nothing else changes.
 #[derive(Debug)]
 pub(super) struct HoldChange {
     pub(super) on: bool,
     pub(super) headers: crate::command::Headers,
-    pub(super) reply: Reply<()>,
+    pub(super) reply: Option<Reply<()>>,
+}
+
+impl HoldChange {
+    /// Says how it went to whoever waits.
+    pub(super) fn done(self, result: Result<(), crate::Error>) {
+        if let Some(reply) = self.reply {
+            let _ = reply.send(result);
+        }
+    }
 }
 
 pub(super) struct CallEntry {
     state: watch::Sender<CallState>,
     events: mpsc::Sender<CallEvent>,
-    pub(super) negotiator: Negotiator,
+    pub(super) negotiator: Negotiation,
     /// The negotiator as our offer left it: another fork's answer starts from here.
-    pub(super) offered: Option<Negotiator>,
+    pub(super) offered: Option<Negotiation>,
     pub(super) session: Option<NegotiatedSession>,
     pub(super) ports: Option<MediaPorts>,
     /// Our synchronization source and canonical name, for the life of the call.
@@ -51,6 +62,8 @@ pub(super) struct CallEntry {
     pub(super) changes: VecDeque<HoldChange>,
     pub(super) changing: Option<HoldChange>,
     pub(super) answered_at: Option<Instant>,
+    /// Why we end it, when that is not what the user wanted.
+    pub(super) failure: Option<String>,
     /// The call is over and waits for its media to hand in the last figures.
     pub(super) end: Option<CallEnd>,
 }
@@ -61,7 +74,7 @@ impl CallEntry {
         shared: Arc<Shared>,
         key: CallKey,
         remote: String,
-        negotiator: Negotiator,
+        negotiator: Negotiation,
         max_events: usize,
         rng: &mut Rng,
     ) -> (Self, Call) {
@@ -90,6 +103,7 @@ impl CallEntry {
             changes: VecDeque::new(),
             changing: None,
             answered_at: None,
+            failure: None,
             end: None,
         };
         (entry, Call { inner: Arc::new(inner) })
@@ -97,6 +111,11 @@ impl CallEntry {
 
     pub(super) fn established(&self) -> bool {
         self.answered_at.is_some() && self.end.is_none()
+    }
+
+    /// Whether the peer and we agreed on encryption.
+    pub(super) fn encrypted(&self) -> bool {
+        !matches!(self.negotiator.security(), crate::media::Security::Plain)
     }
 
     /// Hands an event to the application. The last place of the queue is kept for the end.

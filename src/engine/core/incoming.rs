@@ -9,9 +9,14 @@ use crate::identity::CallerIdentity;
 use crate::media::MediaPlane;
 use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
 use std::time::{Duration, Instant};
-use tiny_sak::Flow;
+use tiny_sak::{Flow, Transport};
 use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, ServerKey};
+
+/// A sentence as a reason phrase: one line, and none of the peer's octets beyond ASCII.
+pub(super) fn phrase(what: &impl ToString) -> String {
+    what.to_string().chars().filter(|c| (' '..='~').contains(c)).take(200).collect()
+}
 
 impl<P: MediaPlane> Core<P> {
     /// A call whose caller was looked at.
@@ -25,7 +30,7 @@ impl<P: MediaPlane> Core<P> {
     ) {
         if let Err((status, reason)) = self.try_incoming(key, request, flow, identity) {
             self.calls.remove(&key);
-            let result = self.endpoint.reject(now, key, status, reason, Vec::new());
+            let result = self.endpoint.reject(now, key, status, reason.as_deref(), Vec::new());
             self.tolerate("reject", result);
         }
     }
@@ -36,25 +41,27 @@ impl<P: MediaPlane> Core<P> {
         request: SipMessage,
         flow: Flow,
         identity: CallerIdentity,
-    ) -> Result<(), (u16, Option<&'static str>)> {
+    ) -> Result<(), (u16, Option<String>)> {
         let shared =
             self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or((480, None))?;
         if self.calls.len() >= self.config.max_calls {
             return Err((486, None));
         }
         let offer = session::sdp_of(&request);
-        let negotiator = self.negotiator();
+        let account = self.account_for(&request);
+        let policy = self.policy(account);
+        self.note_keys(policy, matches!(flow.transport, Transport::Tls | Transport::Wss));
+        let negotiator = self.negotiator(policy);
         if let Some(offer) = &offer {
             // Better now than when somebody has picked up: 488 when nothing fits, 400 when the offer
             // makes no sense.
-            let trial = self.trial_session(flow.local.ip());
-            if let Err(e) = negotiator.clone().answer(offer, &trial) {
+            let mut trial = self.trial_session(flow.local.ip());
+            if let Err(e) = negotiator.clone().answer(offer, &mut trial, &mut self.rng) {
                 tracing::info!("call declined: {e}");
-                let malformed = matches!(e, tiny_sdp::Error::Parse(_));
-                return Err(if malformed {
-                    (400, Some("Bad Session Description"))
-                } else {
-                    (488, None)
+                return Err(match e {
+                    tiny_sdp::Error::Parse(_) => (400, Some("Bad Session Description".into())),
+                    tiny_sdp::Error::Security(_) => (488, Some(phrase(&e))),
+                    _ => (488, None),
                 });
             }
         }
@@ -64,7 +71,7 @@ impl<P: MediaPlane> Core<P> {
         entry.offer = offer;
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);
-        let account = self.account_for(&request).map(AccountId);
+        let account = account.map(AccountId);
         let event = Event::IncomingCall(IncomingCall { call, account, request, identity });
         self.events.try_send(event).map_err(|_| (503, None))
     }
@@ -136,7 +143,7 @@ impl<P: MediaPlane> Core<P> {
             Ok(()) => self.up(now, key, None),
             Err(e) => {
                 tracing::info!("call ended: {e}");
-                self.hangup(now, key, Vec::new());
+                self.fail(now, key, &e.to_string());
             }
         }
     }
@@ -158,7 +165,7 @@ impl<P: MediaPlane> Core<P> {
         key: CallKey,
         request: &SipMessage,
     ) -> Result<(), (u16, String)> {
-        let refuse = |e: Error| (488, e.to_string());
+        let refuse = |e: Error| (488, phrase(&e));
         let gone = || (481, "Call/Transaction Does Not Exist".to_owned());
         let entry = self.calls.get_mut(&key).filter(|e| e.end.is_none()).ok_or_else(gone)?;
         // Our own offer waits for its retry after a 491: it is made anew when its turn comes.

@@ -9,6 +9,7 @@ mod calls;
 mod entry;
 mod identity;
 mod incoming;
+mod negotiation;
 mod session;
 mod teardown;
 #[cfg(test)]
@@ -81,6 +82,8 @@ pub(crate) struct Core<P> {
     requests: HashMap<RequestKey, Reply<SipMessage>>,
     placing: HashMap<u64, (PlaceCall, Reply<crate::Call>)>,
     next_job: u64,
+    /// The warning about keys in plain signalling was given.
+    keys_noted: bool,
     asks: VecDeque<Request>,
     events: mpsc::Sender<Event>,
     shared: Weak<Shared>,
@@ -117,6 +120,7 @@ impl<P: MediaPlane> Core<P> {
             requests: HashMap::new(),
             placing: HashMap::new(),
             next_job: 0,
+            keys_noted: false,
             asks: VecDeque::new(),
             events,
             shared,
@@ -180,7 +184,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::Hangup { call, headers } => self.hangup(now, call, headers),
             Command::Hold { call, on, headers, reply } => {
-                self.hold(now, call, HoldChange { on, headers, reply });
+                self.hold(now, call, HoldChange { on, headers, reply: Some(reply) });
             }
             Command::Mute { call, on } => self.mute(call, on),
             Command::Dtmf { call, digits, mode, reply } => {
@@ -298,6 +302,8 @@ impl<P: MediaPlane> Core<P> {
     fn media_notice(&mut self, now: Instant, notice: MediaNotice) {
         match notice.report {
             MediaReport::Event(event) => self.media_event(notice.id, event),
+            MediaReport::RekeyDue => self.rekey(now, notice.id),
+            MediaReport::NoKeys(why) => self.media_failed(now, notice.id, &why),
             MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),
         }
     }

@@ -3,10 +3,11 @@
 
 use super::Core;
 use super::entry::CallEntry;
+use super::negotiation::{Negotiation, sdp_error};
 use crate::command::Content;
 use crate::event::CodecInfo;
 use crate::media::{MediaCommand, MediaPlane, MediaPorts};
-use crate::{Error, SipMessage};
+use crate::{Error, SipMessage, Srtp};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -74,8 +75,23 @@ pub(super) fn parse_dtmf(request: &SipMessage) -> Option<(char, u32)> {
 
 impl<P: MediaPlane> Core<P> {
     /// A session of our own: `o=` id and version drawn at random.
-    pub(super) fn negotiator(&mut self) -> Negotiator {
-        Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34)
+    pub(super) fn negotiator(&mut self, policy: Srtp) -> Negotiation {
+        let sdp = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34);
+        Negotiation::new(sdp, self.sdp.clone(), policy, self.config.srtp_suites.clone())
+    }
+
+    /// RFC 4568 §8.3: only what encrypts the signalling protects the keys in it. Said once.
+    pub(super) fn note_keys(&mut self, policy: Srtp, protected: bool) {
+        let sends_keys = matches!(policy, Srtp::Optional | Srtp::Sdes);
+        if sends_keys && !protected && !std::mem::replace(&mut self.keys_noted, true) {
+            tracing::warn!("media keys travel readable in session descriptions: SIP without TLS");
+        }
+    }
+
+    /// How the calls of an account treat encryption.
+    pub(super) fn policy(&self, account: Option<tiny_sip::AccountKey>) -> Srtp {
+        let own = account.and_then(|key| self.accounts.get(&key)).and_then(|a| a.spec.srtp);
+        own.unwrap_or(self.config.srtp)
     }
 
     fn local_session(&self, address: IpAddr, ports: (u16, u16), way: Direction) -> LocalSession {
@@ -112,24 +128,26 @@ impl<P: MediaPlane> Core<P> {
 
     /// Writes an offer.
     pub(super) fn offer(
-        &self,
-        negotiator: &mut Negotiator,
+        &mut self,
+        negotiator: &mut Negotiation,
         ports: &MediaPorts,
         way: Direction,
     ) -> Result<Body, Error> {
-        let offer = negotiator.offer(&self.session_at(ports, way)).map_err(sdp_error)?;
+        let mut local = self.session_at(ports, way);
+        let offer = negotiator.offer(&mut local, &mut self.rng)?;
         Ok(Body::sdp(offer))
     }
 
     /// Answers an offer.
     pub(super) fn answer_offer(
-        &self,
-        negotiator: &mut Negotiator,
+        &mut self,
+        negotiator: &mut Negotiation,
         offer: &Bytes,
         ports: &MediaPorts,
         way: Direction,
     ) -> Result<(Body, Option<NegotiatedSession>), Error> {
-        let answer = negotiator.answer(offer, &self.session_at(ports, way)).map_err(sdp_error)?;
+        let mut local = self.session_at(ports, way);
+        let answer = negotiator.answer(offer, &mut local, &mut self.rng).map_err(sdp_error)?;
         Ok((Body::sdp(answer.sdp), Some(answer.session)))
     }
 
@@ -148,7 +166,7 @@ impl<P: MediaPlane> Core<P> {
                 None => entry.offered = Some(entry.negotiator.clone()),
             }
         }
-        entry.session = Some(entry.negotiator.accept_answer(answer).map_err(sdp_error)?);
+        entry.session = Some(entry.negotiator.accept_answer(answer)?);
         Ok(())
     }
 
@@ -178,12 +196,13 @@ impl<P: MediaPlane> Core<P> {
         let Some((config, info)) = self.stream_config(entry) else { return };
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(ports) = entry.ports else { return };
+        let security = entry.negotiator.security();
         entry.codec = Some(info);
         if entry.started {
-            self.plane.tell(ports.id, MediaCommand::Reconfigure(Box::new(config)));
+            self.plane.tell(ports.id, MediaCommand::Reconfigure(Box::new(config), security));
         } else if let Some(audio) = entry.audio.take() {
             entry.started = true;
-            self.plane.start(ports.id, config, audio);
+            self.plane.start(ports.id, config, security, audio);
         }
     }
 
@@ -198,6 +217,7 @@ impl<P: MediaPlane> Core<P> {
             sample_rate: format.rate,
             channels: format.channels,
             remote: remote.map(|r| r.to_string()).unwrap_or_default(),
+            srtp: entry.negotiator.security().name(),
         };
         let send = StreamCodec::new(codec, first.send_pt, Fmtp(first.remote_fmtp.to_string()));
         let mut config = StreamConfig::new(send, entry.ssrc, entry.cname.as_str());
@@ -243,8 +263,4 @@ fn stream_direction(agreed: Direction, held: bool) -> tiny_media::Direction {
 // A host name in a session description is not looked up: no peer of today sends one.
 fn socket_address(address: &RemoteAddress) -> Option<SocketAddr> {
     address.host.ip().map(|ip| SocketAddr::new(ip, address.port))
-}
-
-fn sdp_error(e: tiny_sdp::Error) -> Error {
-    Error::state(format!("session description: {e}"))
 }

@@ -1,5 +1,7 @@
 //! How calls, and the agent itself, end.
 
+use super::entry::HoldChange;
+use super::incoming::phrase;
 use super::{Core, Request, Shutdown};
 use crate::command::Headers;
 use crate::event::CallEnd;
@@ -15,6 +17,30 @@ impl<P: MediaPlane> Core<P> {
             let result = self.endpoint.hangup(now, key, headers);
             self.tolerate("hang up", result);
         }
+    }
+
+    /// Ends a call that cannot go on, and says why to both sides.
+    pub(super) fn fail(&mut self, now: Instant, key: CallKey, why: &str) {
+        let Some(entry) = self.calls.get_mut(&key).filter(|e| e.end.is_none()) else { return };
+        entry.failure.get_or_insert_with(|| why.to_owned());
+        let text = phrase(&why).replace(['"', '\\'], "'");
+        let reason = ("Reason".to_owned(), format!("SIP;cause=488;text=\"{text}\""));
+        self.hangup(now, key, vec![reason]);
+    }
+
+    pub(super) fn media_failed(&mut self, now: Instant, id: MediaId, why: &str) {
+        if let Some(key) = self.media.get(&id).copied() {
+            self.fail(now, key, why);
+        }
+    }
+
+    /// Our key nears its end: a re-INVITE brings another (RFC 4568 §6.4.2).
+    pub(super) fn rekey(&mut self, now: Instant, id: MediaId) {
+        let Some(key) = self.media.get(&id).copied() else { return };
+        let Some(entry) = self.calls.get_mut(&key).filter(|e| e.established()) else { return };
+        entry.negotiator.rekey();
+        entry.changes.push_back(HoldChange { on: entry.held, headers: Vec::new(), reply: None });
+        self.next_change(now, key);
     }
 
     pub(super) fn ended(
@@ -35,10 +61,13 @@ impl<P: MediaPlane> Core<P> {
         let up = entry.answered_at.map(|at| now.saturating_duration_since(at));
         let duration = up.unwrap_or(Duration::ZERO);
         for change in entry.changing.take().into_iter().chain(entry.changes.drain(..)) {
-            let _ = change.reply.send(Err(Error::Ended("the call")));
+            change.done(Err(Error::Ended("the call")));
         }
         entry.audio = None;
-        entry.end = Some(CallEnd { by, status, reason, duration, stats: None, message });
+        let failure = entry.failure.take().filter(|_| by == Party::Local);
+        let failed = failure.is_some();
+        let reason = failure.unwrap_or(reason);
+        entry.end = Some(CallEnd { by, status, reason, duration, stats: None, message, failed });
         match entry.ports {
             Some(ports) => self.plane.close(ports.id),
             None => self.finish(key, None),

@@ -5,12 +5,14 @@ use super::*;
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::event::{CallEnd, CallEvent};
-use crate::media::{MediaCommand, MediaPorts};
+use crate::media::{MediaCommand, MediaPorts, Security};
 use crate::{Call, CallState, CallStats, IncomingCall, Party};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tiny_media::{AudioFormat, Direction, Sink, Source, StreamConfig};
+
+mod srtp;
 
 struct Quiet;
 impl Source for Quiet {
@@ -36,6 +38,7 @@ fn quiet() -> OpenAudio {
 #[derive(Default)]
 struct Notes {
     running: HashMap<MediaId, StreamConfig>,
+    secured: Vec<Security>,
     closed: Vec<MediaId>,
     next: u64,
 }
@@ -57,13 +60,17 @@ impl MediaPlane for Plane {
         let at = |port| SocketAddr::new(address, port);
         Ok(MediaPorts { id: MediaId(notes.next), rtp: at(port), rtcp: at(port + 1) })
     }
-    fn start(&mut self, id: MediaId, config: StreamConfig, _: OpenAudio) {
-        self.notes.lock().unwrap().running.insert(id, config);
+    fn start(&mut self, id: MediaId, config: StreamConfig, security: Security, _: OpenAudio) {
+        let mut notes = self.notes.lock().unwrap();
+        notes.running.insert(id, config);
+        notes.secured.push(security);
     }
     fn tell(&mut self, id: MediaId, command: MediaCommand) {
         match command {
-            MediaCommand::Reconfigure(config) => {
-                self.notes.lock().unwrap().running.insert(id, *config);
+            MediaCommand::Reconfigure(config, security) => {
+                let mut notes = self.notes.lock().unwrap();
+                notes.running.insert(id, *config);
+                notes.secured.push(security);
             }
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
@@ -118,6 +125,7 @@ fn agent(n: u8, config: Config) -> Agent {
         transport: None,
         headers: Vec::new(),
         auth: crate::credentials::AuthSpec::default(),
+        srtp: None,
     };
     let add = Command::AddAccount { spec: Box::new(spec), reply };
     core.handle(Instant::now(), Input::Command(add));
@@ -213,7 +221,7 @@ impl Pair {
         let to = format!("sip:bob@{}", self.bob.address);
         let account = self.alice.account;
         let headers = vec![("X-Ticket".to_owned(), "42".to_owned())];
-        let call = Box::new(PlaceCall { account, to, headers, audio: quiet() });
+        let call = Box::new(PlaceCall { account, to, headers, audio: quiet(), srtp: None });
         let mut placed = self.alice.command(self.now, |reply| Command::Call { call, reply });
         let call = placed.now().unwrap();
         self.settle();
@@ -360,7 +368,7 @@ fn a_call_without_a_codec_in_common_gets_488() {
     pair.bob.core.registry = only("PCMA");
     let to = format!("sip:bob@{}", pair.bob.address);
     let account = pair.alice.account;
-    let call = Box::new(PlaceCall { account, to, headers: vec![], audio: quiet() });
+    let call = Box::new(PlaceCall { account, to, headers: vec![], audio: quiet(), srtp: None });
     let mut placed = pair.alice.command(pair.now, |reply| Command::Call { call, reply });
     let call = placed.now().unwrap();
     pair.settle();
@@ -445,7 +453,7 @@ fn one_call_more_than_the_limit_is_busy() {
     let (_first, _incoming) = pair.ring();
     let to = format!("sip:bob@{}", pair.bob.address);
     let account = pair.alice.account;
-    let call = Box::new(PlaceCall { account, to, headers: vec![], audio: quiet() });
+    let call = Box::new(PlaceCall { account, to, headers: vec![], audio: quiet(), srtp: None });
     let mut placed = pair.alice.command(pair.now, |reply| Command::Call { call, reply });
     let second = placed.now().unwrap();
     pair.settle();

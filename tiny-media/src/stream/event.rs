@@ -83,5 +83,8 @@ pub enum StreamEvent {
     /// Nothing was received for the configured time. Said once; the next packet re-arms it.
     MediaTimeout,
     /// The peer left the session (RTCP BYE).
-    RemoteBye,
+    RemoteBye {
+        /// The synchronization source that left.
+        ssrc: u32,
+    },
 }

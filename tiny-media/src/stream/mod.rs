@@ -416,8 +416,8 @@ impl AudioStream {
             Event::SourceRestarted { .. } => {
                 self.receiver.events.iter_mut().for_each(|e| e.receiver.reset());
             }
-            Event::SourceRemoved { why: Removal::Bye(_), .. } => {
-                self.emit(StreamEvent::RemoteBye);
+            Event::SourceRemoved { ssrc, why: Removal::Bye(_), .. } => {
+                self.emit(StreamEvent::RemoteBye { ssrc: ssrc.0 });
             }
             _ => {}
         }

@@ -52,6 +52,16 @@ pub struct StreamStats {
     pub encode_errors: u64,
     /// Payloads that the decoder refused.
     pub decode_errors: u64,
+    /// SRTP: packets whose authentication failed: forged, damaged, under another key, or not
+    /// encrypted at all. The stream itself does not see them; who decrypts for it fills this in.
+    pub srtp_auth_failed: u64,
+    /// SRTP: packets that were seen before or are behind the replay window.
+    pub srtp_replayed: u64,
+    /// SRTP: packets refused for another reason: malformed, under an unknown key identifier, RTCP in
+    /// the clear, no RTP at all, or before there were keys.
+    pub srtp_rejected: u64,
+    /// SRTP: packets of ours that were not sent because they could not be encrypted.
+    pub srtp_unsent: u64,
 }
 
 /// Delay beyond the network and the jitter buffer: one packet each for encoder and sink, roughly.
@@ -96,5 +106,9 @@ pub(super) fn read(stream: &AudioStream) -> StreamStats {
         rx_skipped_ms: stream.receiver.skipped.as_millis() as u64,
         encode_errors: stream.sender.errors,
         decode_errors: jitter.decode_errors,
+        srtp_auth_failed: 0,
+        srtp_replayed: 0,
+        srtp_rejected: 0,
+        srtp_unsent: 0,
     }
 }

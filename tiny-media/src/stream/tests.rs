@@ -586,7 +586,7 @@ fn the_end_is_a_bye_and_then_nothing() {
     assert_eq!(last.len(), 1, "only the BYE");
     assert_eq!(PacketKind::of(&last[0].2), PacketKind::Rtcp);
     assert!(last[0].2.windows(2).any(|w| w[1] == 203));
-    assert!(p.events[1].iter().any(|e| e.1 == StreamEvent::RemoteBye));
+    assert!(p.events[1].iter().any(|e| matches!(e.1, StreamEvent::RemoteBye { .. })));
     assert!(matches!(p.streams[0].poll(p.now), Output::Timeout(None)));
 }
 

@@ -45,8 +45,9 @@ pub(super) struct Tx {
 impl Tx {
     pub(super) fn new(rng: &mut Rng) -> Self {
         Self {
-            // §5.1: both begin at random, so that known-plaintext attacks are harder.
-            sequence: SequenceNumber(rng.u32() as u16),
+            // §5.1: both begin at random, so that known-plaintext attacks are harder; and below 2^15, so
+            // that the first loss around a wrap does not lose an SRTP peer (RFC 4568 §6.4).
+            sequence: SequenceNumber(rng.u32() as u16 & 0x7fff),
             offset: RtpTimestamp(rng.u32()),
             packets: 0,
             octets: 0,

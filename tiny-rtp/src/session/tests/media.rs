@@ -273,6 +273,14 @@ fn packets_held_are_bounded_in_number_and_length() {
 }
 
 #[test]
+fn sequence_numbers_begin_in_the_lower_half() {
+    let first = |seed| session(Instant::now(), bob(), seed).next_sequence().0;
+    let all: Vec<u16> = (0..64).map(first).collect();
+    assert!(all.iter().all(|s| *s < 1 << 15), "RFC 4568 §6.4: {all:?}");
+    assert!(all.iter().any(|s| *s > 1 << 13), "and at random: {all:?}");
+}
+
+#[test]
 fn telephone_events_keep_sequence_numbers_and_the_clock_of_reports() {
     let start = Instant::now();
     let mut s = session(start, bob(), 1);

@@ -1,0 +1,327 @@
+//! The offer/answer state of one call together with its keys: which `m=` protocol and which
+//! `a=crypto` lines go out, which come in, and what follows (RFC 3264, RFC 4568, RFC 8643).
+//!
+//! Once encryption is agreed, no later description takes it back.
+
+use crate::media::{SdesKeys, Security};
+use crate::{Error, Srtp};
+use std::sync::Arc;
+use tiny_rtp::srtp::sdes::{self, Agreement, CryptoAttribute};
+use tiny_rtp::srtp::{MasterKey, Profile};
+use tiny_sak::Rng;
+use tiny_sdp::{
+    Answer, AttributeList, Description, LocalAttribute, LocalSession, MediaDescription, MediaKind,
+    NegotiatedMedia, NegotiatedSession, Negotiator, Protocol, RemoteAddress,
+};
+
+/// What of an offered stream can be taken: its protocol, and the keys of both sides.
+struct Plan {
+    index: usize,
+    protocol: Protocol,
+    keys: Option<Agreement>,
+}
+
+/// What is in force.
+#[derive(Clone)]
+struct Agreed {
+    protocol: Protocol,
+    keys: Option<Agreement>,
+    peer: Option<RemoteAddress>,
+    moved: bool,
+}
+
+/// A [`Negotiator`] that knows about keys. Each fork of an INVITE goes on with its own clone.
+#[derive(Clone)]
+pub(super) struct Negotiation {
+    sdp: Negotiator,
+    limits: Arc<tiny_sdp::Config>,
+    policy: Srtp,
+    /// Suites of an offer; answers take any that encrypts.
+    suites: Vec<Profile>,
+    /// The lines of our offer that waits for its answer.
+    offered: Vec<CryptoAttribute>,
+    agreed: Option<Agreed>,
+    rekey: bool,
+}
+
+impl Negotiation {
+    pub(super) fn new(
+        sdp: Negotiator,
+        limits: Arc<tiny_sdp::Config>,
+        policy: Srtp,
+        suites: Vec<Profile>,
+    ) -> Self {
+        Self { sdp, limits, policy, suites, offered: Vec::new(), agreed: None, rekey: false }
+    }
+
+    /// The next offer or answer brings a new key of ours.
+    pub(super) fn rekey(&mut self) {
+        self.rekey = true;
+    }
+
+    /// What the packets of the stream need now.
+    pub(super) fn security(&self) -> Security {
+        match &self.agreed {
+            Some(Agreed { keys: Some(agreement), moved, .. }) => {
+                let agreement = agreement.clone();
+                Security::Sdes(Box::new(SdesKeys { agreement, moved: *moved }))
+            }
+            _ => Security::Plain,
+        }
+    }
+
+    fn in_force(&self) -> Option<&Agreement> {
+        self.agreed.as_ref().and_then(|a| a.keys.as_ref())
+    }
+
+    fn sdes(&self, profiles: Vec<Profile>) -> sdes::Config {
+        let mut config = sdes::Config::default();
+        config.profiles = profiles;
+        config
+    }
+
+    /// Every suite that encrypts, for taking what a peer offers.
+    fn all(&self) -> sdes::Config {
+        self.sdes(Profile::ALL.into_iter().filter(|p| p.encrypts()).collect())
+    }
+
+    /// Writes an offer. The first stream of `local` is the one that is protected.
+    pub(super) fn offer(
+        &mut self,
+        local: &mut LocalSession,
+        rng: &mut Rng,
+    ) -> Result<String, Error> {
+        let mut lines = Vec::new();
+        let protocol = match &self.agreed {
+            Some(agreed) => {
+                if let Some(keys) = &agreed.keys {
+                    lines = self.lines_again(keys, rng);
+                }
+                agreed.protocol.clone()
+            }
+            None => {
+                if matches!(self.policy, Srtp::Optional | Srtp::Sdes) {
+                    lines = sdes::offer(&self.sdes(self.suites.clone()), rng);
+                }
+                match self.policy {
+                    Srtp::Off | Srtp::Optional => Protocol::RtpAvp,
+                    Srtp::Sdes => Protocol::RtpSavp,
+                    Srtp::Dtls => return Err(no_dtls()),
+                }
+            }
+        };
+        write(local, protocol, &lines);
+        let offer = self.sdp.offer(local).map_err(sdp_error)?;
+        self.offered = lines;
+        Ok(offer)
+    }
+
+    /// RFC 4568 §7.1.4: the line in force first, with the key that it has unless that is worn out;
+    /// then the other suites, should the call have got another peer.
+    fn lines_again(&self, keys: &Agreement, rng: &mut Rng) -> Vec<CryptoAttribute> {
+        let current = &keys.local;
+        let others = self.suites.iter().copied().filter(|p| *p != current.profile());
+        let mut profiles = vec![current.profile()];
+        profiles.extend(others);
+        let fresh = sdes::offer(&self.sdes(profiles), rng);
+        let again = |line: CryptoAttribute| {
+            if line.profile() != current.profile() || self.rekey {
+                return line;
+            }
+            let keys = current.keys().to_vec();
+            CryptoAttribute::new(line.tag(), keys, current.parameters()).unwrap_or(line)
+        };
+        fresh.into_iter().map(again).collect()
+    }
+
+    /// Answers an offer.
+    pub(super) fn answer(
+        &mut self,
+        offer: &[u8],
+        local: &mut LocalSession,
+        rng: &mut Rng,
+    ) -> Result<Answer, tiny_sdp::Error> {
+        let description = Description::parse(offer, &self.limits.limits)?;
+        let plan = self.plan(&description, rng)?;
+        if let Some(plan) = &plan {
+            let lines = plan.keys.as_ref().map(|k| &k.local);
+            write(local, plan.protocol.clone(), lines);
+        }
+        // Nothing is changed by an answer that turns out unfit.
+        let mut sdp = self.sdp.clone();
+        let answer = sdp.answer_to(&description, local)?;
+        if let Some(audio) = answer.session.audio() {
+            match plan.filter(|p| p.index == audio.index) {
+                Some(plan) => self.agree(plan.protocol, plan.keys, audio),
+                None => return Err(refused("no stream has both a codec and keys in common")),
+            }
+        }
+        self.sdp = sdp;
+        Ok(answer)
+    }
+
+    /// Which stream of sound of an offer to take: one with keys before one without. Of each protocol
+    /// only the first is looked at.
+    fn plan(&self, offer: &Description, rng: &mut Rng) -> Result<Option<Plan>, tiny_sdp::Error> {
+        let (mut plain, mut error, mut seen) = (None, None, Vec::new());
+        for (index, media) in offer.all_media().enumerate() {
+            let protocol = media.protocol();
+            let known = !matches!(protocol, Protocol::Other(_)) && !seen.contains(&protocol);
+            if media.kind() != MediaKind::Audio || media.port() == 0 || !known {
+                continue;
+            }
+            seen.push(protocol.clone());
+            match self.keys_for(&media, &protocol, rng) {
+                Ok(None) => {
+                    plain.get_or_insert(Plan { index, protocol, keys: None });
+                }
+                Ok(keys) => return Ok(Some(Plan { index, protocol, keys })),
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        match (plain, error) {
+            (Some(plan), _) => Ok(Some(plan)),
+            (None, Some(e)) => Err(refused(&e)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The keys for an offered stream; `None` to talk in the clear.
+    fn keys_for(
+        &self,
+        media: &MediaDescription<'_>,
+        protocol: &Protocol,
+        rng: &mut Rng,
+    ) -> Result<Option<Agreement>, String> {
+        let demanded = match protocol {
+            Protocol::RtpAvp | Protocol::RtpAvpf => false,
+            Protocol::RtpSavp | Protocol::RtpSavpf => true,
+            Protocol::UdpTlsRtpSavp | Protocol::UdpTlsRtpSavpf => {
+                return Err("DTLS-SRTP is not in this build".into());
+            }
+            // Never planned with.
+            Protocol::Other(_) => return Err("transport protocol not supported".into()),
+        };
+        let forced = self.in_force().is_some() || matches!(self.policy, Srtp::Sdes | Srtp::Dtls);
+        match self.policy {
+            Srtp::Off if demanded => return Err("encryption is switched off here".into()),
+            Srtp::Off => return Ok(None),
+            Srtp::Dtls => return Err("encryption by DTLS is demanded here".into()),
+            _ => {}
+        }
+        let lines: Vec<&str> = media.values("crypto").collect();
+        if lines.is_empty() {
+            return match (demanded || forced, self.in_force()) {
+                (false, _) => Ok(None),
+                (true, Some(_)) => Err("encryption cannot be taken back".into()),
+                (true, None) if demanded => Err("RTP/SAVP without a crypto line".into()),
+                (true, None) => Err("encryption is demanded here".into()),
+            };
+        }
+        match sdes::answer(lines, &self.all(), rng) {
+            Ok(agreement) => Ok(Some(self.keep_key(agreement))),
+            // RFC 8643 §3: what cannot be taken is as if it was not offered.
+            Err(e) if !demanded && !forced => {
+                tracing::info!("talking in the clear: {e}");
+                Ok(None)
+            }
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// An answer within a call keeps our key if suite and peer stay.
+    fn keep_key(&self, new: Agreement) -> Agreement {
+        let Some(old) = self.in_force().filter(|_| !self.rekey) else { return new };
+        let stays = old.profile() == new.profile() && new.continues(old).1;
+        let keys: Vec<MasterKey> = old.local.keys().to_vec();
+        match CryptoAttribute::new(new.local.tag(), keys, new.local.parameters()) {
+            Ok(local) if stays => Agreement { local, ..new },
+            _ => new,
+        }
+    }
+
+    /// Takes the peer's answer to our offer.
+    pub(super) fn accept_answer(&mut self, answer: &[u8]) -> Result<NegotiatedSession, Error> {
+        if !self.sdp.is_offering() {
+            return Err(sdp_error(tiny_sdp::Error::NoOffer));
+        }
+        let description = Description::parse(answer, &self.limits.limits)
+            .map_err(|e| sdp_error(tiny_sdp::Error::Parse(e)))?;
+        let mut sdp = self.sdp.clone();
+        let session = sdp.accept_parsed_answer(&description).map_err(sdp_error)?;
+        if let Some(audio) = session.audio() {
+            let media = description.media(audio.index);
+            let keys = match media {
+                Some(media) => self.keys_from(&media, audio)?,
+                None => None,
+            };
+            self.agree(audio.protocol.clone(), keys, audio);
+        }
+        self.offered.clear();
+        self.sdp = sdp;
+        Ok(session)
+    }
+
+    fn keys_from(
+        &self,
+        media: &MediaDescription<'_>,
+        audio: &NegotiatedMedia,
+    ) -> Result<Option<Agreement>, Error> {
+        if self.offered.is_empty() {
+            return Ok(None);
+        }
+        let lines: Vec<&str> = media.values("crypto").collect();
+        if lines.is_empty() {
+            let may = !audio.protocol.is_secure() && self.in_force().is_none();
+            return match self.policy {
+                Srtp::Off | Srtp::Optional if may => Ok(None),
+                _ => Err(Error::state("encryption: the answer has no crypto line")),
+            };
+        }
+        sdes::accept(&self.offered, lines, &self.all())
+            .map(Some)
+            .map_err(|e| Error::state(format!("encryption: {e}")))
+    }
+
+    fn agree(&mut self, protocol: Protocol, keys: Option<Agreement>, audio: &NegotiatedMedia) {
+        // On hold the peer may have no address: that is no move.
+        let before = self.agreed.as_ref().and_then(|a| a.peer.clone());
+        let peer = audio.remote_rtp.clone().or_else(|| before.clone());
+        let moved = before.is_some() && before != peer;
+        self.rekey = false;
+        self.agreed = Some(Agreed { protocol, keys, peer, moved });
+    }
+
+    /// Forgets an offer that was refused.
+    pub(super) fn rollback(&mut self) {
+        self.offered.clear();
+        self.sdp.rollback();
+    }
+}
+
+fn write<'a>(
+    local: &mut LocalSession,
+    protocol: Protocol,
+    lines: impl IntoIterator<Item = &'a CryptoAttribute>,
+) {
+    let Some(media) = local.media.first_mut() else { return };
+    media.protocol = protocol;
+    let lines = lines.into_iter().map(|l| LocalAttribute::new("crypto", l.to_string()));
+    media.attributes.extend(lines);
+}
+
+fn no_dtls() -> Error {
+    Error::config("srtp", "DTLS-SRTP is not in this build")
+}
+
+/// An offer whose encryption does not fit, as the negotiator would say it.
+fn refused(what: &str) -> tiny_sdp::Error {
+    tiny_sdp::Error::Security(what.to_owned())
+}
+
+pub(super) fn sdp_error(e: tiny_sdp::Error) -> Error {
+    match e {
+        tiny_sdp::Error::Security(what) => Error::state(format!("encryption: {what}")),
+        e => Error::state(format!("session description: {e}")),
+    }
+}

@@ -1,0 +1,182 @@
+//! What stands between a stream and its sockets: packets are encrypted and decrypted in their place
+//! (RFC 3711), under the keys that signalling agreed on. A stream that has keys never sends or takes a
+//! packet without them. No socket, no clock, no allocation per packet.
+
+use crate::CallStats;
+use tiny_rtp::srtp::sdes::Agreement;
+use tiny_rtp::srtp::{Continuity, KeyError, MasterKey, Policy, Protector, Unprotector};
+use tiny_rtp::{Component, PacketKind};
+
+/// What signalling agreed on for the packets of one stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Security {
+    /// Nothing is encrypted.
+    #[default]
+    Plain,
+    /// Keys from the session descriptions (RFC 4568).
+    Sdes(Box<SdesKeys>),
+}
+
+/// The keys of both directions.
+#[derive(Debug, Clone)]
+pub(crate) struct SdesKeys {
+    pub(crate) agreement: Agreement,
+    /// The peer's address changed: new keys come with rollover counters of zero (RFC 4568 §7.1.4).
+    pub(crate) moved: bool,
+}
+
+impl Security {
+    /// What users are told: nothing, or how and with which suite.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Self::Plain => None,
+            Self::Sdes(keys) => {
+                let suite = keys.agreement.profile().suite_name().unwrap_or("none");
+                Some(format!("sdes:{suite}"))
+            }
+        }
+    }
+}
+
+/// The packet path of one stream.
+pub(crate) struct Shield {
+    mode: Mode,
+    rekey_told: bool,
+    rekey_due: bool,
+    // Not RTP at all, in a stream that has keys.
+    strangers: u64,
+}
+
+enum Mode {
+    Open,
+    Sdes(Box<Contexts>),
+}
+
+struct Contexts {
+    agreement: Agreement,
+    send: Protector,
+    receive: Unprotector,
+}
+
+impl Shield {
+    pub(crate) fn new(security: Security) -> Result<Self, KeyError> {
+        let mode = match security {
+            Security::Plain => Mode::Open,
+            Security::Sdes(keys) => Mode::Sdes(Box::new(Contexts::new(keys.agreement)?)),
+        };
+        Ok(Self { mode, rekey_told: false, rekey_due: false, strangers: 0 })
+    }
+
+    /// Takes over the outcome of a new negotiation. Directions whose keys stay go on undisturbed.
+    /// What is encrypted stays so: [`Security::Plain`] changes nothing then.
+    pub(crate) fn apply(&mut self, security: Security) -> Result<(), KeyError> {
+        match (&mut self.mode, security) {
+            (_, Security::Plain) => {}
+            (Mode::Sdes(contexts), Security::Sdes(keys)) => {
+                contexts.change(*keys)?;
+                self.rekey_told = false;
+            }
+            (mode @ Mode::Open, Security::Sdes(keys)) => {
+                *mode = Mode::Sdes(Box::new(Contexts::new(keys.agreement)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a packet ready to be sent. False: it must not be sent.
+    #[inline]
+    #[must_use]
+    pub(crate) fn seal(&mut self, component: Component, packet: &mut Vec<u8>) -> bool {
+        let Mode::Sdes(contexts) = &mut self.mode else { return true };
+        let send = &mut contexts.send;
+        // With rtcp-mux, RTCP leaves by the port of RTP.
+        let rtcp = component == Component::Rtcp || PacketKind::of(packet) == PacketKind::Rtcp;
+        let done = if rtcp { send.protect_rtcp(packet) } else { send.protect_rtp(packet) };
+        if !self.rekey_told && send.needs_rekey() {
+            (self.rekey_told, self.rekey_due) = (true, true);
+        }
+        done.is_ok()
+    }
+
+    /// Opens a packet that was received, in its place, and gives its length. `None`: drop it.
+    #[inline]
+    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Option<usize> {
+        let Mode::Sdes(contexts) = &mut self.mode else { return Some(packet.len()) };
+        let receive = &mut contexts.receive;
+        match PacketKind::of(packet) {
+            PacketKind::Rtp => receive.unprotect_rtp(packet).ok(),
+            PacketKind::Rtcp => receive.unprotect_rtcp(packet).ok(),
+            _ => {
+                self.strangers += 1;
+                None
+            }
+        }
+    }
+
+    /// A source has left (RFC 4568 §6.5). One that is only silent is not forgotten: after a hold its
+    /// rollover counter is what it was.
+    pub(crate) fn forget(&mut self, ssrc: u32) {
+        if let Mode::Sdes(contexts) = &mut self.mode {
+            contexts.receive.forget(ssrc);
+        }
+    }
+
+    /// True once when our key nears the end of its lifetime.
+    pub(crate) fn take_rekey_due(&mut self) -> bool {
+        std::mem::take(&mut self.rekey_due)
+    }
+
+    /// Fills in what was refused.
+    pub(crate) fn count(&self, stats: &mut CallStats) {
+        let Mode::Sdes(contexts) = &self.mode else { return };
+        let counts = contexts.receive.counts();
+        stats.srtp_auth_failed = counts.auth_failed;
+        stats.srtp_replayed = counts.replayed + counts.too_old;
+        stats.srtp_rejected =
+            counts.refused() - stats.srtp_auth_failed - stats.srtp_replayed + self.strangers;
+        stats.srtp_unsent = contexts.send.counts().refused();
+    }
+}
+
+impl Contexts {
+    fn new(agreement: Agreement) -> Result<Self, KeyError> {
+        let (send, receive) = (agreement.protector()?, agreement.unprotector()?);
+        Ok(Self { agreement, send, receive })
+    }
+
+    fn change(&mut self, keys: SdesKeys) -> Result<(), KeyError> {
+        let SdesKeys { agreement, moved } = keys;
+        let (sending, receiving) = agreement.continues(&self.agreement);
+        if !sending {
+            let (policy, keys) = (agreement.send_policy(), agreement.local.keys());
+            rekey(policy, keys, moved, |p, k, c| self.send.rekey(p, k, c))?;
+        }
+        if !receiving {
+            let (policy, keys) = (agreement.receive_policy(), agreement.remote.keys());
+            rekey(policy, keys, moved, |p, k, c| self.receive.rekey(p, k, c))?;
+        }
+        self.agreement = agreement;
+        Ok(())
+    }
+}
+
+// A key that was in use goes on where it was, even when the address changed: never two times the
+// same keystream.
+fn rekey(
+    policy: Policy,
+    keys: &[MasterKey],
+    moved: bool,
+    mut with: impl FnMut(Policy, Vec<MasterKey>, Continuity) -> Result<(), KeyError>,
+) -> Result<(), KeyError> {
+    if moved {
+        match with(policy, keys.to_vec(), Continuity::Reset) {
+            Err(KeyError::KeyReused) => {}
+            done => return done,
+        }
+    }
+    with(policy, keys.to_vec(), Continuity::Keep)
+}
+
+#[cfg(test)]
+#[path = "shield_tests.rs"]
+mod tests;
