@@ -3,13 +3,13 @@
 use crate::agent::Shared;
 use crate::command::{Command, Content, Headers, Registered, SendRequest, Sender};
 use crate::credentials::AuthSpec;
-use crate::{CallBuilder, Error, Method, SipMessage, Srtp};
+use crate::{CallBuilder, Error, IncomingCall, Method, SipMessage, Srtp};
 use std::sync::Arc;
 use std::time::Duration;
 use tiny_sak::{Secret, Transport};
 use tiny_sip::aka::Usim;
 use tiny_sip::identity::Signer;
-use tiny_sip::{AccountKey, AuthPolicy, Credentials, Scheme, Uri};
+use tiny_sip::{AccountKey, AuthPolicy, Credentials, Push, RegistrationInfo, Scheme, Uri};
 
 /// Names an account in events; stays valid as a name when the account is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,34 @@ pub(crate) struct AccountSpec {
     pub(crate) headers: Headers,
     pub(crate) auth: AuthSpec,
     pub(crate) srtp: Option<Srtp>,
+    pub(crate) instance: Option<String>,
+    pub(crate) outbound: bool,
+    pub(crate) flows: Vec<String>,
+    pub(crate) gruu: bool,
+    pub(crate) push: Option<Push>,
+}
+
+impl AccountSpec {
+    pub(crate) fn new(aor: String) -> Self {
+        Self {
+            aor,
+            display: None,
+            auth_user: None,
+            password: None,
+            registrar: None,
+            expires: 600,
+            route: Vec::new(),
+            transport: None,
+            headers: Vec::new(),
+            instance: None,
+            outbound: false,
+            flows: Vec::new(),
+            gruu: false,
+            push: None,
+            srtp: None,
+            auth: AuthSpec::default(),
+        }
+    }
 }
 
 /// Describes an account; from [`UserAgent::account`](crate::UserAgent::account).
@@ -41,20 +69,7 @@ pub struct AccountBuilder {
 
 impl AccountBuilder {
     pub(crate) fn new(shared: Arc<Shared>, aor: String) -> Self {
-        let spec = AccountSpec {
-            aor,
-            display: None,
-            auth_user: None,
-            password: None,
-            registrar: None,
-            expires: 600,
-            route: Vec::new(),
-            transport: None,
-            headers: Vec::new(),
-            auth: AuthSpec::default(),
-            srtp: None,
-        };
-        Self { shared, spec }
+        Self { shared, spec: AccountSpec::new(aor) }
     }
 
     /// The name that peers see beside the address.
@@ -151,6 +166,43 @@ impl AccountBuilder {
         self
     }
 
+    /// Registers by RFC 5626: calls come in over the flow that registered, which is kept alive and
+    /// formed anew when it fails. A registrar that does not know it gets a plain registration.
+    pub fn outbound(mut self) -> Self {
+        self.spec.outbound = true;
+        self
+    }
+
+    /// Keeps a flow of its own through this edge proxy, in place of
+    /// [`outbound_proxy`](Self::outbound_proxy); repeat it, up to four times, to be reached as long
+    /// as one of them lives (RFC 5626 §4.2). Implies [`outbound`](Self::outbound).
+    pub fn flow(mut self, proxy: impl Into<String>) -> Self {
+        self.spec.flows.push(proxy.into());
+        self
+    }
+
+    /// Asks the registrar for a globally routable URI of this device (RFC 5627) and gives it to peers
+    /// as Contact: a transfer or a late request reaches this device and no other.
+    pub fn gruu(mut self) -> Self {
+        self.spec.gruu = true;
+        self
+    }
+
+    /// Tells the registrar which push service wakes this device (RFC 8599); see
+    /// [`Account::wake`].
+    pub fn push(mut self, push: Push) -> Self {
+        self.spec.push = Some(push);
+        self
+    }
+
+    /// Names this device towards the registrar, in place of
+    /// [`Config::instance_id`](crate::Config::instance_id): a URN such as
+    /// `urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6` that never changes (RFC 5626 §4.1).
+    pub fn instance_id(mut self, urn: impl Into<String>) -> Self {
+        self.spec.instance = Some(urn.into());
+        self
+    }
+
     /// Adds the account without registering it: it can call, and is reached by direct calls.
     ///
     /// # Errors
@@ -177,8 +229,11 @@ impl AccountBuilder {
 
     fn check(&self) -> Result<(), Error> {
         check_uri("account", &self.spec.aor)?;
-        for route in &self.spec.route {
+        for route in self.spec.route.iter().chain(&self.spec.flows) {
             check_uri("outbound proxy", route)?;
+        }
+        if let Some(instance) = &self.spec.instance {
+            check_instance(instance)?;
         }
         match &self.spec.registrar {
             Some(uri) => check_uri("registrar", uri),
@@ -196,6 +251,16 @@ pub(crate) fn check_uri(field: &str, text: &str) -> Result<(), Error> {
         return Err(Error::config(field, format!("'{text}' is not a SIP URI; {example}")));
     }
     Ok(())
+}
+
+/// RFC 5626 §4.1: "The instance ID MUST be a URN".
+pub(crate) fn check_instance(text: &str) -> Result<(), Error> {
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\');
+    if text.starts_with("urn:") && text.len() <= 256 && text.bytes().all(plain) {
+        return Ok(());
+    }
+    let what = format!("'{text}' is no URN; expected something like urn:uuid:f81d4fae-…");
+    Err(Error::config("instance id", what))
 }
 
 #[derive(Debug)]
@@ -245,6 +310,31 @@ impl Account {
     pub async fn unregister(&self) -> Result<(), Error> {
         let account = self.inner.key;
         self.commands().ask(|reply| Command::Unregister { account, reply }).await
+    }
+
+    /// What the registrar gave: route, GRUUs, associated identities, and which flows are up.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the account is not registered.
+    pub async fn registration(&self) -> Result<RegistrationInfo, Error> {
+        let account = self.inner.key;
+        self.commands().ask(|reply| Command::Registration { account, reply }).await
+    }
+
+    /// A push notification has come: registers anew and waits, at most so long, for the call that it
+    /// announces (RFC 8599 §4.1.4). The call goes to this future and not to
+    /// [`UserAgent::next_event`](crate::UserAgent::next_event).
+    ///
+    /// The sequence: the registrar holds an INVITE and has the push service wake the application; the
+    /// application (still there, or started anew with its account) calls `wake`; a REGISTER goes
+    /// out; when it is accepted, the registrar sends the INVITE over that flow; the future gives it.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when no call came (the caller may have hung up), or why there is no
+    /// registration, when it is not tried again.
+    pub async fn wake(&self, patience: Duration) -> Result<IncomingCall, Error> {
+        let account = self.inner.key;
+        self.commands().ask(|reply| Command::Wake { account, patience, reply }).await
     }
 
     /// Prepares a call; await the builder to place it.

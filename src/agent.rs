@@ -1,6 +1,6 @@
 //! The user agent: builder and handle.
 
-use crate::account::{AccountBuilder, check_uri};
+use crate::account::{AccountBuilder, check_instance, check_uri};
 use crate::command::{Command, Commands};
 use crate::config::{Config, Listen};
 use crate::engine::driver;
@@ -116,11 +116,16 @@ impl UserAgentBuilder {
     /// # Errors
     /// [`Error::Config`] names the address and port that cannot be had, or the codec that is not in
     /// this build.
-    pub async fn build(self) -> Result<UserAgent, Error> {
+    pub async fn build(mut self) -> Result<UserAgent, Error> {
         let registry = self.registry.unwrap_or_else(tiny_dav::builtin_registry);
         let registry = choose_codecs(registry, self.config.codecs.as_deref())?;
-        let rng = Rng::from_os()
+        let mut rng = Rng::from_os()
             .map_err(|e| Error::Config { field: "random numbers".into(), reason: e.to_string() })?;
+        match &self.config.instance_id {
+            Some(urn) => check_instance(urn)?,
+            None => self.config.instance_id = Some(uuid_urn(&mut rng)),
+        }
+        let instance = self.config.instance_id.clone().unwrap_or_default();
         let (commands, inbox) = mpsc::unbounded_channel();
         let (events_in, events) = mpsc::channel(self.config.max_pending_events.max(1));
         let shared = Arc::new(Shared { commands: Commands(commands), registry });
@@ -133,9 +138,18 @@ impl UserAgentBuilder {
             registry: shared.registry.clone(),
         };
         let addresses = driver::start(parts).await?;
-        let inner = Arc::new(AgentInner { shared, addresses, events: Mutex::new(events) });
+        let inner =
+            Arc::new(AgentInner { shared, addresses, instance, events: Mutex::new(events) });
         Ok(UserAgent { inner })
     }
+}
+
+/// RFC 9562 §5.4: a random UUID.
+fn uuid_urn(rng: &mut Rng) -> String {
+    let (high, low) = (rng.u64(), rng.u64());
+    let (high, low) = (high & !0xf000 | 0x4000, low & !(3 << 62) | 1 << 63);
+    let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
+    format!("urn:uuid:{a:08x}-{b:04x}-{c:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff)
 }
 
 // Keeps the named codecs in the named order.
@@ -160,6 +174,7 @@ fn choose_codecs(registry: Registry, names: Option<&[String]>) -> Result<Registr
 struct AgentInner {
     shared: Arc<Shared>,
     addresses: Vec<(Transport, SocketAddr)>,
+    instance: String,
     events: Mutex<mpsc::Receiver<Event>>,
 }
 
@@ -186,6 +201,12 @@ impl UserAgent {
     /// Where it listens, with the ports that were picked.
     pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
         &self.inner.addresses
+    }
+
+    /// The URN that names this device towards registrars; keep it, and give it back as
+    /// [`Config::instance_id`] the next time (RFC 5626 §4.1).
+    pub fn instance_id(&self) -> &str {
+        &self.inner.instance
     }
 
     /// The names of the codecs, most preferred first.

@@ -2,8 +2,11 @@
 
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
-use crate::{Call, CallStats, DtmfMode, Error, SipMessage, Srtp};
-use tiny_sip::{AccountKey, CallKey, CredentialsReply, Method, QueryKey, ServerKey};
+use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp};
+use std::time::Duration;
+use tiny_sip::{
+    AccountKey, CallKey, CredentialsReply, Method, QueryKey, RegistrationInfo, ServerKey,
+};
 use tokio::sync::oneshot;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -22,6 +25,8 @@ pub(crate) enum Command {
     RemoveAccount { account: AccountKey },
     Register { account: AccountKey, reply: Reply<Registered> },
     Unregister { account: AccountKey, reply: Reply<()> },
+    Registration { account: AccountKey, reply: Reply<RegistrationInfo> },
+    Wake { account: AccountKey, patience: Duration, reply: Reply<IncomingCall> },
     Call { call: Box<PlaceCall>, reply: Reply<Call> },
     Ring { call: CallKey, status: u16, headers: Headers, reply: Reply<()> },
     Answer { call: CallKey, headers: Headers, audio: OpenAudio, reply: Reply<()> },
@@ -46,6 +51,10 @@ pub struct Registered {
     pub expires: u32,
     /// The contact URI that is registered.
     pub contact: String,
+    /// Which of the account's flows it is; 1 where there is only one.
+    pub reg_id: u32,
+    /// The registrar keeps to RFC 5626: calls come in over the flow that registered.
+    pub outbound: bool,
     /// The registrar's 200, with all of its header fields.
     pub response: SipMessage,
 }

@@ -72,6 +72,10 @@ pub struct Config {
     pub ptime_ms: Option<u32>,
     /// Offer and accept RTP and RTCP on one port (RFC 5761). Default true.
     pub rtcp_mux: bool,
+    /// Names this device towards registrars: a URN that stays the same for ever, for instance
+    /// `urn:uuid:…` kept in the application's settings (RFC 5626 §4.1). `None` draws one that lasts
+    /// as long as the agent; [`UserAgent::instance_id`](crate::UserAgent::instance_id) tells it.
+    pub instance_id: Option<String>,
     /// Calls at the same time; one more is answered with 486. Default 4,096.
     pub max_calls: usize,
     /// Events the application has not read. One more call or message is refused with 503. Default
@@ -120,6 +124,7 @@ impl Default for Config {
             codecs: None,
             ptime_ms: None,
             rtcp_mux: true,
+            instance_id: None,
             max_calls: 4096,
             max_pending_events: 1024,
             max_pending_call_events: 256,

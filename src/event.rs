@@ -49,6 +49,18 @@ pub enum Event {
         /// When it is tried again; `None` when it is not (a wrong password).
         retry_in: Option<Duration>,
     },
+    /// One way to the registrar is gone (its connection ended, a keep-alive was not answered) or
+    /// cannot be had; it is being tried again. Where the account has several flows, the others go on.
+    FlowFailed {
+        /// The account.
+        account: AccountId,
+        /// Which of its flows; 1 where there is only one.
+        reg_id: u32,
+        /// Why.
+        reason: String,
+        /// Whether calls still come in over another flow.
+        reachable: bool,
+    },
     /// An account has unregistered.
     Unregistered {
         /// The account.

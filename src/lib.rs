@@ -76,5 +76,6 @@ pub use tiny_sip::identity::{
     VerifiedCaller,
 };
 pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder};
+pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
 pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
 pub use trace::{Trace, TraceKind, TracePacket};

@@ -30,6 +30,7 @@ mod message;
 mod method;
 pub mod multipart;
 mod status;
+pub mod stun;
 pub mod transaction;
 mod uri;
 mod usage;
@@ -37,10 +38,10 @@ mod writer;
 
 pub use endpoint::{
     Account, AccountKey, AuthPolicy, AuthScheme, Body, CallKey, Cause, ChallengeOrder, Config,
-    Credentials, CredentialsReply, CredentialsRequest, EndedBy, Endpoint, Error, Event, Headers,
-    Input, Outgoing, PublicationEvent, PublicationKey, Publish, QueryKey, Registration, RequestKey,
-    ServerKey, Stats, Subscribe, SubscriptionEvent, SubscriptionKey, SubscriptionState, Target,
-    Termination, Transmit, WatcherEvent, WatcherKey,
+    Credentials, CredentialsReply, CredentialsRequest, EndedBy, Endpoint, Error, Event, FlowInfo,
+    Headers, Input, Outgoing, PublicationEvent, PublicationKey, Publish, Push, QueryKey,
+    Registration, RegistrationInfo, RequestKey, ServerKey, Stats, Subscribe, SubscriptionEvent,
+    SubscriptionKey, SubscriptionState, Target, Termination, Transmit, WatcherEvent, WatcherKey,
 };
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};

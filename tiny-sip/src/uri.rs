@@ -4,6 +4,7 @@
 mod compare;
 mod escape;
 
+pub(crate) use escape::escape_param;
 pub use escape::{escape_header, escape_user, unescape};
 
 use crate::header::{Flaw, Params, chars};

@@ -32,6 +32,9 @@ impl<P: MediaPlane> Core<P> {
             }
             _ => Vec::new(),
         });
+        let instance = spec.instance.clone().or_else(|| self.config.instance_id.clone());
+        let wants = spec.outbound || spec.gruu || spec.push.is_some() || !spec.flows.is_empty();
+        let named = wants || spec.instance.is_some();
         let key = self.endpoint.add_account(tiny_sip::Account {
             aor: spec.aor.clone(),
             display: spec.display.clone(),
@@ -42,6 +45,11 @@ impl<P: MediaPlane> Core<P> {
             transport: spec.transport,
             headers: spec.headers.clone(),
             contact_user: user,
+            instance: instance.filter(|_| named),
+            outbound: spec.outbound,
+            flows: spec.flows.clone(),
+            gruu: spec.gruu,
+            push: spec.push.clone(),
             ..Default::default()
         });
         let key = match key {
@@ -62,21 +70,31 @@ impl<P: MediaPlane> Core<P> {
         let _ = reply.send(Ok(key));
     }
 
-    pub(super) fn register(&mut self, now: Instant, account: AccountKey, reply: Reply<Registered>) {
-        // What ends must not be registered again behind its own back.
+    /// What to register an account with; what ends must not be registered again behind its own back.
+    pub(super) fn registration_of(&self, account: AccountKey) -> Result<Registration, Error> {
         if self.shutdown.is_some() {
-            let _ = reply.send(Err(Error::Ended("the agent")));
-            return;
+            return Err(Error::Ended("the agent"));
         }
-        let Some(entry) = self.accounts.get_mut(&account) else {
-            let _ = reply.send(Err(Error::Ended("the account")));
-            return;
+        let entry = self.accounts.get(&account).ok_or(Error::Ended("the account"))?;
+        let own = entry.spec.registrar.clone();
+        let registrar = own.unwrap_or_else(|| registrar_of(&entry.spec.aor));
+        Ok(Registration { registrar, expires: entry.spec.expires, headers: Vec::new() })
+    }
+
+    pub(super) fn register(&mut self, now: Instant, account: AccountKey, reply: Reply<Registered>) {
+        let registration = match self.registration_of(account) {
+            Ok(registration) => registration,
+            Err(e) => {
+                let _ = reply.send(Err(e));
+                return;
+            }
         };
-        let registrar =
-            entry.spec.registrar.clone().unwrap_or_else(|| registrar_of(&entry.spec.aor));
-        let (expires, headers) = (entry.spec.expires, Vec::new());
-        match self.endpoint.register(now, account, Registration { registrar, expires, headers }) {
-            Ok(()) => entry.register.push(reply),
+        match self.endpoint.register(now, account, registration) {
+            Ok(()) => {
+                if let Some(entry) = self.accounts.get_mut(&account) {
+                    entry.register.push(reply);
+                }
+            }
             Err(e) => {
                 let _ = reply.send(Err(sip_error(e)));
             }
@@ -157,6 +175,10 @@ impl<P: MediaPlane> Core<P> {
         for reply in entry.unregister.drain(..) {
             let _ = reply.send(Err(error()));
         }
+        if retry_in.is_none() {
+            self.wakes.fail(account, &error());
+        }
+        let Some(entry) = self.accounts.get_mut(&account) else { return };
         let doomed = entry.doomed;
         let account_id = AccountId(account);
         self.tell(Event::RegistrationFailed { account: account_id, status, reason, retry_in });

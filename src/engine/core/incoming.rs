@@ -72,7 +72,15 @@ impl<P: MediaPlane> Core<P> {
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);
         let account = account.map(AccountId);
-        let event = Event::IncomingCall(IncomingCall { call, account, request, identity });
+        let incoming = IncomingCall { call, account, request, identity };
+        let incoming = match account {
+            Some(AccountId(key)) => match self.wakes.give(key, incoming) {
+                Some(incoming) => incoming,
+                None => return Ok(()),
+            },
+            None => incoming,
+        };
+        let event = Event::IncomingCall(incoming);
         self.events.try_send(event).map_err(|_| (503, None))
     }
 

@@ -14,6 +14,7 @@ mod session;
 mod teardown;
 #[cfg(test)]
 mod tests;
+mod wake;
 
 use crate::agent::Shared;
 use crate::command::{Command, PlaceCall, Registered, Reply, Sender};
@@ -89,6 +90,7 @@ pub(crate) struct Core<P> {
     shared: Weak<Shared>,
     shutdown: Option<Shutdown>,
     verifications: identity::Verifications,
+    wakes: wake::Wakes,
 }
 
 struct Shutdown {
@@ -126,6 +128,7 @@ impl<P: MediaPlane> Core<P> {
             shared,
             shutdown: None,
             verifications: identity::Verifications::default(),
+            wakes: wake::Wakes::default(),
         }
     }
 
@@ -140,7 +143,10 @@ impl<P: MediaPlane> Core<P> {
             Input::Sip(input) => self.endpoint.handle(now, input),
             Input::Located { job, address } => self.located(now, job, address),
             Input::Media(notice) => self.media_notice(now, notice),
-            Input::Timeout => self.endpoint.handle(now, tiny_sip::Input::Timeout),
+            Input::Timeout => {
+                self.wakes.expire(now);
+                self.endpoint.handle(now, tiny_sip::Input::Timeout);
+            }
         }
     }
 
@@ -157,9 +163,9 @@ impl<P: MediaPlane> Core<P> {
                         continue;
                     }
                     let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
-                    return Output::Timeout(
-                        deadline.into_iter().chain(stop).chain(self.verifications.deadline()).min(),
-                    );
+                    let others =
+                        self.verifications.deadline().into_iter().chain(self.wakes.deadline());
+                    return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
                 }
             }
         }
@@ -171,6 +177,12 @@ impl<P: MediaPlane> Core<P> {
             Command::RemoveAccount { account } => self.remove_account(now, account),
             Command::Register { account, reply } => self.register(now, account, reply),
             Command::Unregister { account, reply } => self.unregister(now, account, reply),
+            Command::Registration { account, reply } => {
+                let info = self.endpoint.registration(account);
+                let _ =
+                    reply.send(info.ok_or_else(|| Error::state("the account is not registered")));
+            }
+            Command::Wake { account, patience, reply } => self.wake(now, account, patience, reply),
             Command::Call { call, reply } => self.locate(now, *call, reply),
             Command::Ring { call, status, headers, reply } => {
                 let _ = reply.send(self.ring(now, call, status, headers));
@@ -246,8 +258,9 @@ impl<P: MediaPlane> Core<P> {
                 self.asks.push_back(ask);
             }
             E::Alias { flow, sent_by } => self.asks.push_back(Request::Alias { flow, sent_by }),
-            E::Registered { account, expires, contact, response } => {
-                self.registered(account, Registered { expires, contact, response });
+            E::Registered { account, expires, contact, reg_id, outbound, response } => {
+                let granted = Registered { expires, contact, reg_id, outbound, response };
+                self.registered(account, granted);
             }
             E::CredentialsWanted { query, account, wanted } => {
                 self.credentials_wanted(account, query, wanted);
@@ -258,6 +271,12 @@ impl<P: MediaPlane> Core<P> {
             E::Unregistered { account } => self.unregistered(account),
             E::RegistrationFailed { account, status, reason, cause, retry_in } => {
                 self.registration_failed(account, status, reason, cause, retry_in);
+            }
+            E::FlowFailed { account, reg_id, .. } => {
+                self.flow_failed(account, reg_id, "the flow has failed".to_owned());
+            }
+            E::FlowUnavailable { account, reg_id, reason, .. } => {
+                self.flow_failed(account, reg_id, reason);
             }
             E::Incoming { call, request, flow, .. } => self.incoming(now, call, request, flow),
             E::Progress { call, response } => self.progress(call, response),

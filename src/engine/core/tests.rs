@@ -114,19 +114,7 @@ fn agent(n: u8, config: Config) -> Agent {
     let mut core = Core::new(config, registry, rng, plane, events_in, Arc::downgrade(&shared));
     core.bind(Transport::Udp, address);
     let (reply, mut key) = oneshot::channel();
-    let spec = AccountSpec {
-        aor: format!("sip:user{n}@{address}"),
-        display: None,
-        auth_user: None,
-        password: None,
-        registrar: None,
-        expires: 600,
-        route: Vec::new(),
-        transport: None,
-        headers: Vec::new(),
-        auth: crate::credentials::AuthSpec::default(),
-        srtp: None,
-    };
+    let spec = AccountSpec::new(format!("sip:user{n}@{address}"));
     let add = Command::AddAccount { spec: Box::new(spec), reply };
     core.handle(Instant::now(), Input::Command(add));
     let account = key.try_recv().unwrap().unwrap();

@@ -209,7 +209,7 @@ pub(crate) fn routes_of_response(response: &Message) -> String {
     routes
 }
 
-fn push_route(routes: &mut String, route: &NameAddr<'_>) {
+pub(crate) fn push_route(routes: &mut String, route: &NameAddr<'_>) {
     if !routes.is_empty() {
         routes.push_str(", ");
     }

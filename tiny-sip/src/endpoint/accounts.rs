@@ -1,16 +1,19 @@
 //! Accounts: how we present ourselves (From, Contact), and which of them a request is for.
 
 use super::auth::AuthSession;
-use super::naming::SentBy;
+use super::contact::Learned;
 use super::outgoing::{Leg, bad_uri, check};
-use super::{Account, AccountKey, Endpoint, Error};
-use crate::header::quote;
+use super::{Account, AccountKey, Endpoint, Error, Push};
+use crate::header::{NameAddr, quote};
 use crate::message::Message;
+use crate::method::Method;
 use crate::uri::Uri;
 use crate::usage::register::Binding;
-use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
-use tiny_sak::Transport;
+use std::fmt::Write as _;
+use tiny_sak::Flow;
+
+// RFC 5626 §4.2.1: "SHOULD support sets with up to four URIs".
+const MAX_FLOWS: usize = 4;
 
 /// An account and what is derived from it once.
 #[derive(Debug)]
@@ -23,7 +26,12 @@ pub(crate) struct AccountState {
     pub(crate) routes: String,
     /// Parameters after Contact's URI, each with its semicolon.
     pub(crate) contact_params: String,
-    secure: bool,
+    /// Parameters of the Contact URI that a REGISTER binds (RFC 8599).
+    pub(crate) push_params: String,
+    /// Option tags of a REGISTER, of other requests, and of a REGISTER without `outbound`.
+    tags: [String; 3],
+    pub(crate) secure: bool,
+    pub(crate) learned: Option<Learned>,
     pub(super) sessions: Vec<AuthSession>,
     pub(crate) binding: Option<Box<Binding>>,
 }
@@ -44,6 +52,15 @@ impl AccountState {
             None => aor.user().unwrap_or_default().to_owned(),
         };
         let mut routes = String::new();
+        for route in &account.flows {
+            let uri = Uri::parse(route).map_err(|_| bad_uri(route, "it is no URI"))?;
+            if !uri.is_sip() || route.contains(['<', '>', '"']) {
+                return Err(bad_uri(route, "an outbound proxy is a sip: or sips: URI"));
+            }
+        }
+        if account.flows.len() > MAX_FLOWS {
+            return Err(Error::Limit("four flows of an account"));
+        }
         for route in &account.route {
             let uri = Uri::parse(route).map_err(|_| bad_uri(route, "it is no URI"))?;
             if !uri.is_sip() {
@@ -62,7 +79,43 @@ impl AccountState {
         check(&probe, None)?;
         let secure = aor.is_sips();
         let (sessions, binding) = (Vec::new(), None);
-        Ok(Self { from, user, routes, contact_params, secure, sessions, binding, account })
+        let push_params = account.push.as_ref().map(push_params).unwrap_or_default();
+        let instance = account.instance.as_deref().unwrap_or_default();
+        let probe = format!("<sip:a@b{push_params}>;+sip.instance=\"<{instance}>\"");
+        check(&[("Contact".to_owned(), probe.clone())], None)?;
+        if NameAddr::parse(&probe).is_err() || instance.contains(['"', '<', '>', '\\']) {
+            let why = "the instance or a push parameter cannot be written".to_owned();
+            return Err(Error::Header { name: "Contact".to_owned(), why });
+        }
+        if account.instance.is_none() && (account.gruu || wants_outbound(&account)) {
+            let why = "outbound and GRUU need an instance (RFC 5626 §4.1)".to_owned();
+            return Err(Error::Header { name: "+sip.instance".to_owned(), why });
+        }
+        let tags = [true, false, true].map(|register| {
+            let path = register.then_some("path");
+            let gruu = account.gruu.then_some("gruu");
+            path.into_iter().chain(gruu).collect::<Vec<_>>()
+        });
+        let [mut register, mut other, plain] = tags;
+        if wants_outbound(&account) {
+            register.push("outbound");
+            other.push("outbound");
+        }
+        let tags = [register, other, plain].map(|tags| tags.join(", "));
+        let learned = None;
+        Ok(Self {
+            from,
+            user,
+            routes,
+            contact_params,
+            push_params,
+            tags,
+            secure,
+            learned,
+            sessions,
+            binding,
+            account,
+        })
     }
 
     /// The domain of the address of record, unless that is an IP address.
@@ -71,50 +124,86 @@ impl AccountState {
         crate::uri::host_ip(host).is_none().then_some(host)
     }
 
-    pub(crate) fn set_leg(&mut self, leg: Leg) {
-        if let Some(binding) = &mut self.binding {
-            binding.leg = leg;
+    pub(crate) fn set_leg(&mut self, flow: u8, leg: Leg) {
+        let flows = self.binding.as_mut().map(|binding| &mut binding.flows);
+        if let Some(flow) = flows.and_then(|flows| flows.get_mut(usize::from(flow))) {
+            flow.leg = leg;
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        self.binding.as_ref().is_some_and(|binding| binding.plain)
+    }
+
+    /// Whether REGISTER requests ask for RFC 5626.
+    pub(crate) fn has_reg_id(&self) -> bool {
+        wants_outbound(&self.account) && !self.is_plain()
+    }
+
+    /// Option tags that a request of this account adds to the endpoint's (RFC 3327 §5.1, RFC 5626
+    /// §4.2.1 and §4.3, RFC 5627 §4.1).
+    pub(crate) fn option_tags(&self, method: &Method) -> &str {
+        let [register, other, plain] = &self.tags;
+        match method {
+            Method::Register if self.is_plain() => plain,
+            Method::Register => register,
+            _ => other,
         }
     }
 }
 
-/// A Contact URI: printed where it is needed, kept nowhere.
-pub(crate) struct ContactUri<'a> {
-    scheme: &'static str,
-    user: &'a str,
-    addr: SentBy<'a>,
-    transport: Transport,
+/// Flows, or the wish for it.
+fn wants_outbound(account: &Account) -> bool {
+    account.outbound || !account.flows.is_empty()
 }
 
-impl fmt::Display for ContactUri<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = if self.user.is_empty() { "" } else { "@" };
-        write!(f, "{}:{}{at}{}", self.scheme, self.user, self.addr)?;
-        // `sips:` implies TLS; UDP is what a numeric address means anyway.
-        match self.transport {
-            Transport::Udp => Ok(()),
-            Transport::Tls if self.scheme == "sips" => Ok(()),
-            other => write!(f, ";transport={}", other.uri_name()),
+/// RFC 8599 §4.1.1: URI parameters, escaped.
+fn push_params(push: &Push) -> String {
+    let mut params = String::new();
+    let all = [
+        ("pn-provider", Some(&push.provider)),
+        ("pn-prid", Some(&push.prid)),
+        ("pn-param", push.param.as_ref()),
+        ("pn-purr", push.purr.as_ref()),
+    ];
+    for (name, value) in all {
+        if let Some(value) = value {
+            let _ = write!(params, ";{name}={}", crate::uri::escape_param(value));
         }
     }
+    params
 }
 
 impl Endpoint {
-    /// Where an account can be reached (§8.1.1.8).
-    pub(crate) fn contact_uri<'a>(
-        &'a self,
-        account: Option<&'a AccountState>,
-        user: Option<&'a str>,
-        transport: Transport,
-        local: SocketAddr,
-    ) -> ContactUri<'a> {
-        let secure = account.is_some_and(|account| account.secure);
-        ContactUri {
-            scheme: if secure && transport.is_secure() { "sips" } else { "sip" },
-            user: account.map(|account| account.user.as_str()).or(user).unwrap_or_default(),
-            addr: self.sent_by(transport, local),
-            transport,
+    /// The value of Contact in a REGISTER. An address that was bound before and is not ours any more
+    /// is removed along with it.
+    pub(crate) fn binding_contact(
+        &self,
+        account: &AccountState,
+        flow: u8,
+        expires: u32,
+        way: Flow,
+    ) -> String {
+        let params = account.contact_params.as_str();
+        let uri = self.binding_uri(account, way).to_string();
+        let own = account.binding.as_ref().and_then(|b| b.flows.get(usize::from(flow)));
+        let before = own.map_or("", |own| &*own.contact);
+        let mut extra = String::new();
+        if let Some(instance) = &account.account.instance {
+            let _ = write!(extra, ";+sip.instance=\"<{instance}>\"");
         }
+        if account.has_reg_id() {
+            let _ = write!(extra, ";reg-id={}", u32::from(flow) + 1);
+        }
+        if expires == 0 && !before.is_empty() {
+            return format!("<{before}>{params}{extra};expires=0");
+        }
+        let mut value = format!("<{uri}>{params}{extra};expires={expires}");
+        // With reg-id the registrar replaces it itself (RFC 5626 §6).
+        if !before.is_empty() && before != uri && !account.has_reg_id() {
+            let _ = write!(value, ", <{before}>;expires=0");
+        }
+        value
     }
 
     /// The account that a received request is for: by the user part of its Request-URI.

@@ -88,6 +88,64 @@ pub struct Account {
     /// Parameters of the Contact header field (after the angle brackets), for instance
     /// `("+sip.instance", "\"<urn:uuid:…>\"")`; an empty value gives a flag.
     pub contact_params: Vec<(String, String)>,
+    /// Names this device, whatever its address: a URN, for instance
+    /// `urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6`, that stays the same for ever (RFC 5626
+    /// §4.1). Sent as `+sip.instance` with every registration.
+    pub instance: Option<String>,
+    /// Asks for RFC 5626: calls come in over the flow that registered, and its end is noticed. Needs
+    /// an `instance`.
+    pub outbound: bool,
+    /// Edge proxies, up to four: one flow is kept through each (RFC 5626 §4.2.1), which implies
+    /// `outbound`. They stand in place of `route`.
+    pub flows: Vec<String>,
+    /// Asks for a GRUU (RFC 5627) and uses it as Contact of dialogs. Needs an `instance`.
+    pub gruu: bool,
+    /// How a push service wakes this device (RFC 8599).
+    pub push: Option<Push>,
+}
+
+/// Push parameters of a registration (RFC 8599 §4.1.1, §14): told to the registrar, which asks the
+/// push service to wake us before it sends a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Push {
+    /// `pn-provider`: `apns`, `fcm`, `webpush` …
+    pub provider: String,
+    /// `pn-prid`: the device's identifier or token at the provider.
+    pub prid: String,
+    /// `pn-param`: what the provider needs besides, for instance `ABCD1234.com.example.app.voip`.
+    pub param: Option<String>,
+    /// `pn-purr`: the value that the proxy gave for wake-ups inside dialogs.
+    pub purr: Option<String>,
+}
+
+/// What a registrar gave an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RegistrationInfo {
+    /// The route of requests outside dialogs: the outbound proxy and Service-Route (RFC 3608).
+    pub route: Vec<String>,
+    /// The public GRUU (RFC 5627), if one was asked for and given.
+    pub public_gruu: Option<String>,
+    /// The temporary GRUU.
+    pub temporary_gruu: Option<String>,
+    /// P-Associated-URI (RFC 7315 §4.1): the identities that are registered with this one.
+    pub associated: Vec<String>,
+    /// The flows, registered or not.
+    pub flows: Vec<FlowInfo>,
+}
+
+/// One flow of a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowInfo {
+    /// Its number.
+    pub reg_id: u32,
+    /// The way, while it is registered.
+    pub flow: Option<Flow>,
+    /// The registrar keeps to RFC 5626 with it.
+    pub outbound: bool,
+    /// The Contact URI that is bound.
+    pub contact: String,
 }
 
 /// A binding to keep (RFC 3261 §10).
@@ -245,6 +303,10 @@ pub enum Event {
         expires: u32,
         /// Our Contact URI.
         contact: String,
+        /// Which of the account's flows (1 where there is one).
+        reg_id: u32,
+        /// The registrar keeps to RFC 5626.
+        outbound: bool,
         /// The 200.
         response: Message,
     },
@@ -277,6 +339,21 @@ pub enum Event {
     RegistrationFailed {
         /// Whose.
         account: AccountKey,
+        /// The status of the refusal.
+        status: Option<u16>,
+        /// One sentence.
+        reason: String,
+        /// What kind of failure.
+        cause: Cause,
+        /// When it will be tried again; `None`: not without a new `register`.
+        retry_in: Option<Duration>,
+    },
+    /// One of several flows could not be registered; the others are up or being tried.
+    FlowUnavailable {
+        /// Whose.
+        account: AccountKey,
+        /// Which.
+        reg_id: u32,
         /// The status of the refusal.
         status: Option<u16>,
         /// One sentence.
@@ -479,6 +556,8 @@ pub enum Event {
         account: AccountKey,
         /// The flow.
         flow: Flow,
+        /// Which of the account's flows.
+        reg_id: u32,
     },
 }
 

@@ -34,7 +34,8 @@ pub(crate) enum Owner {
     Cancel(CallKey),
     /// The ACK of an INVITE transaction's 2xx; of which fork, if not of the winner.
     Ack(ClientKey, Option<Fingerprint>),
-    Register(AccountKey),
+    /// The REGISTER of one of an account's flows.
+    Register(AccountKey, u8),
     Plain(RequestKey),
     /// A REFER of ours.
     Refer(CallKey),
@@ -156,6 +157,11 @@ impl Endpoint {
         if !self.clients.get(key).is_some_and(|client| client.is_answered_by(&message)) {
             self.counters.dropped_responses += 1;
             return;
+        }
+        if let Some(client) = self.clients.get(key)
+            && let Owner::Register(account, _) = client.owner
+        {
+            self.learn_address(account, client.flow, &message);
         }
         let status = message.status().map_or(0, |status| status.code());
         self.client_event(now, key, ClientEvent::of_status(status), Some(&message));
@@ -336,8 +342,8 @@ impl Endpoint {
         match owner {
             Owner::Invite(call) => self.invite_response(now, call, key, status, message),
             Owner::Reinvite(call) => self.reinvite_response(now, call, key, status, message),
-            Owner::Register(account) if status >= 200 => {
-                self.register_accepted(now, account, key, message);
+            Owner::Register(account, flow) if status >= 200 => {
+                self.register_accepted(now, account, flow, key, message);
             }
             Owner::Plain(request) if status >= 200 => self.plain_response(request, message),
             Owner::Refer(call) if status >= 200 => self.refer_accepted(now, call, message),
@@ -419,8 +425,8 @@ impl Endpoint {
             Owner::Reinvite(call) => {
                 self.reinvite_refused(now, call, request, status, message.reason())
             }
-            Owner::Register(account) => {
-                self.register_refused(now, account, status, message, cause);
+            Owner::Register(account, flow) => {
+                self.register_refused(now, account, flow, message, cause);
             }
             Owner::Plain(key) => {
                 self.plain_refused(now, key, request.dialog, status, message, cause);
@@ -456,7 +462,9 @@ impl Endpoint {
                 let status = if cause == Cause::Timeout { 408 } else { 503 };
                 self.reinvite_refused(now, call, request, status, reason);
             }
-            Owner::Register(account) => self.register_failed(now, account, cause, reason),
+            Owner::Register(account, flow) => {
+                self.register_failed(now, account, flow, cause, reason);
+            }
             Owner::Plain(key) => self.plain_failed(key, cause, reason),
             Owner::Refer(call) => self.refer_failed(now, call, cause, reason),
             Owner::ReferNotify(call) => self.refer_notified(now, call, false),

@@ -113,6 +113,16 @@ pub struct Config {
     /// The longest that a server is spared which answered 503 with Retry-After (RFC 3261 §21.5.4);
     /// a longer wish is cut to this. Default: 10 min.
     pub server_pause_max: Duration,
+    /// Whether the Contact shows the address that a registrar sees (`received` and `rport`, RFC 3581)
+    /// instead of the one that is bound, when a NAT stands between. Default: true.
+    pub rewrite_contact: bool,
+    /// Base time after which a flow is formed anew when all flows have failed (RFC 5626 §4.5).
+    /// Default: 30 s.
+    pub flow_retry_all: Duration,
+    /// The same while another flow lives. Default: 90 s.
+    pub flow_retry_some: Duration,
+    /// Longest such time. Default: 30 min.
+    pub flow_retry_max: Duration,
     /// First pause after a failed registration; doubled each time, with jitter of ±25 %.
     /// Default: 5 s.
     pub register_retry: Duration,
@@ -170,6 +180,10 @@ impl Default for Config {
             keepalive_udp: Some(Duration::from_secs(29)),
             keepalive_stream: Some(Duration::from_secs(100)),
             server_pause_max: Duration::from_secs(600),
+            rewrite_contact: true,
+            flow_retry_all: Duration::from_secs(30),
+            flow_retry_some: Duration::from_secs(90),
+            flow_retry_max: Duration::from_secs(1800),
             register_retry: Duration::from_secs(5),
             register_retry_max: Duration::from_secs(600),
         }

@@ -9,6 +9,7 @@ mod auth;
 mod clients;
 mod commands;
 mod config;
+mod contact;
 mod events;
 mod failover;
 mod fingerprint;
@@ -19,8 +20,9 @@ mod reply;
 mod servers;
 
 pub use api::{
-    Account, AccountKey, Body, CallKey, Cause, Credentials, EndedBy, Error, Event, Headers, Input,
-    Outgoing, QueryKey, Registration, RequestKey, ServerKey, Stats, Target, Transmit,
+    Account, AccountKey, Body, CallKey, Cause, Credentials, EndedBy, Error, Event, FlowInfo,
+    Headers, Input, Outgoing, Push, QueryKey, Registration, RegistrationInfo, RequestKey,
+    ServerKey, Stats, Target, Transmit,
 };
 pub use auth::{AuthPolicy, AuthScheme, ChallengeOrder, CredentialsReply, CredentialsRequest};
 pub use config::Config;
@@ -30,7 +32,7 @@ pub use events::{
 };
 
 pub(crate) use accounts::AccountState;
-pub(crate) use clients::{ClientKey, Owner};
+pub(crate) use clients::{ClientKey, ClientTx, Owner};
 pub(crate) use events::{event_id, same_event};
 pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
 pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
@@ -45,7 +47,6 @@ use crate::usage::notifier::Notifier;
 use crate::usage::publish::Publication;
 use crate::usage::refer::Referrals;
 use crate::usage::subscriber::{SubTimer, Subscriber};
-use clients::ClientTx;
 use fingerprint::Index;
 use servers::ServerTx;
 use slotmap::SlotMap;
@@ -147,9 +148,6 @@ pub(crate) enum Due {
     Refer(CallKey),
     /// A REFER of the peer's waits for an answer, or its subscription ends.
     Referred(CallKey),
-    /// Register again.
-    Refresh(AccountKey),
-    KeepAlive(AccountKey),
     Subscription(SubscriptionKey, SubTimer),
     /// A watcher's lifetime is over, or nobody decided about it.
     WatcherOver(WatcherKey),
@@ -159,6 +157,9 @@ pub(crate) enum Due {
     Publication(PublicationKey),
     /// Nobody gave credentials.
     Credentials(QueryKey),
+    /// Register a flow again.
+    Refresh(AccountKey, u8),
+    KeepAlive(AccountKey, u8),
 }
 
 impl Endpoint {
@@ -263,13 +264,13 @@ impl Endpoint {
             Due::Glare(call) => self.glare_over(now, call),
             Due::Refer(call) => self.refer_timer(now, call),
             Due::Referred(call) => self.referred_timer(now, call),
-            Due::Refresh(account) => self.refresh_due(now, account),
-            Due::KeepAlive(account) => self.keep_alive(now, account),
             Due::Subscription(key, timer) => self.subscription_due(now, key, timer),
             Due::WatcherOver(key) => self.watcher_over(now, key),
             Due::WatcherPace(key) => self.watcher_pace(now, key),
             Due::Publication(key) => self.publication_due(now, key),
             Due::Credentials(query) => self.credentials_timeout(now, query),
+            Due::Refresh(account, flow) => self.refresh_due(now, account, flow),
+            Due::KeepAlive(account, flow) => self.keep_alive(now, account, flow),
         }
     }
 

@@ -118,8 +118,9 @@ impl Endpoint {
             return None;
         }
         let account = account?;
-        let same = |f: Flow| f.transport == flow.transport && f.remote == flow.remote;
-        self.registered_over(account).filter(|registered| same(*registered))?;
+        if !self.is_registered_over(account, &flow) {
+            return None;
+        }
         Some(self.accounts.get(account)?.domain()?.into())
     }
 

@@ -61,8 +61,11 @@ pub(crate) enum Contact {
     None,
     /// Where we can be reached (§8.1.1.8).
     Ours,
-    /// The same with this lifetime (REGISTER).
-    Binding(u32),
+    /// The same with this lifetime (REGISTER), over which of the account's flows.
+    Binding {
+        expires: u32,
+        flow: u8,
+    },
 }
 
 /// Where a request stands.
@@ -290,7 +293,7 @@ impl Endpoint {
             }
             request.next += 1;
             request.no_switch = false;
-            if request.next >= request.targets.len() {
+            if request.next >= request.targets.len() && !self.next_flow(&mut request) {
                 return Err(request);
             }
         }
@@ -324,13 +327,16 @@ impl Endpoint {
             common.iter().chain(&request.headers).any(|(given, _)| HeaderName::parse(given) == name)
         };
         if request.contact != Contact::None && !owners(HeaderName::Contact) {
-            let uri = self.contact_uri(account, None, reachable.transport, reachable.local);
             let params = account.map_or("", |account| account.contact_params.as_str());
-            w = match request.contact {
-                Contact::Binding(expires) => {
-                    w.header(HeaderName::Contact, format_args!("<{uri}>{params};expires={expires}"))
+            w = match (request.contact, account) {
+                (Contact::Binding { expires, flow }, Some(account)) => {
+                    let contact = self.binding_contact(account, flow, expires, reachable.flow());
+                    w.header(HeaderName::Contact, contact)
                 }
-                _ => w.header(HeaderName::Contact, format_args!("<{uri}>{params}")),
+                _ => {
+                    let uri = self.contact_uri(account, None, reachable.flow());
+                    w.header(HeaderName::Contact, format_args!("<{uri}>{params}"))
+                }
             };
         }
         for (name, value) in &request.auth {
@@ -338,8 +344,11 @@ impl Endpoint {
         }
         if matches!(request.method, Method::Invite | Method::Register | Method::Options) {
             w = w.header(HeaderName::Allow, self.allow.as_str());
-            if !self.supported.is_empty() {
-                w = w.header(HeaderName::Supported, self.supported.as_str());
+            let tags = account.map_or("", |account| account.option_tags(&request.method));
+            let comma = if tags.is_empty() || self.supported.is_empty() { "" } else { ", " };
+            if !(self.supported.is_empty() && tags.is_empty()) {
+                let supported = format_args!("{}{comma}{tags}", self.supported);
+                w = w.header(HeaderName::Supported, supported);
             }
         }
         // RFC 6665 §4.4.4
@@ -405,10 +414,14 @@ impl Endpoint {
     ) -> Result<Box<Request>, Error> {
         let uri = Uri::parse(to).map_err(|_| bad_uri(to, "it is no URI"))?;
         let Some(state) = self.accounts.get(account) else { return Err(Error::Stale("account")) };
-        if !uri.is_sip() && state.routes.is_empty() {
+        // Registered: Service-Route (RFC 3608 §6.1) and the flow of RFC 5626 §4.3.
+        let way = state.binding.as_deref().filter(|_| method != Method::Register);
+        let (routes, target) =
+            way.and_then(|binding| binding.way_out()).unwrap_or((&state.routes, None));
+        if !uri.is_sip() && routes.is_empty() {
             return Err(bad_uri(to, "without an outbound proxy it must be a sip: or sips: URI"));
         }
-        let path = dialog::path(uri.without_headers(), &state.routes);
+        let path = dialog::path(uri.without_headers(), routes);
         let tag = id::tag(&mut self.rng);
         Ok(Box::new(Request {
             account: Some(account),
@@ -419,6 +432,7 @@ impl Endpoint {
             call_id: id::call_id(&mut self.rng).as_str().into(),
             cseq: 1,
             method,
+            targets: target.into_iter().collect(),
             ..Request::empty(owner)
         }))
     }
@@ -512,9 +526,9 @@ impl Endpoint {
                     call.set_reinvite_leg(leg);
                 }
             }
-            Owner::Register(account) => {
+            Owner::Register(account, flow) => {
                 if let Some(account) = self.accounts.get_mut(account) {
-                    account.set_leg(leg);
+                    account.set_leg(flow, leg);
                 }
             }
             Owner::Subscribe(key) => {

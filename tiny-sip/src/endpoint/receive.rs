@@ -17,6 +17,9 @@ use tiny_sak::{Flow, id};
 
 impl Endpoint {
     pub(crate) fn on_datagram(&mut self, now: Instant, flow: Flow, data: Bytes) {
+        if crate::stun::is_stun(&data) {
+            return self.on_stun(now, flow, &data);
+        }
         // Empty lines before the message (§7.5); nothing else is a keep-alive.
         let blank = data.iter().take_while(|b| matches!(b, b'\r' | b'\n' | 0)).count();
         if blank == data.len() {
@@ -44,7 +47,7 @@ impl Endpoint {
                 Ok(Some(Framed::Message(message))) => self.on_message(now, flow, message),
                 // RFC 5626 §3.5.1
                 Ok(Some(Framed::Ping)) => self.transmit(flow, Bytes::from_static(b"\r\n")),
-                Ok(Some(Framed::Pong)) => {}
+                Ok(Some(Framed::Pong)) => self.on_pong(now, flow),
                 Err(error) => {
                     // The framer stays broken, so that the rest of the stream is dropped until the
                     // driver closes it. The fault is told once where there is a head to answer to.

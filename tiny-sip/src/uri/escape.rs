@@ -37,6 +37,11 @@ pub fn escape_header(text: &str) -> Cow<'_, str> {
     escape(text, |b| b.is_ascii_alphanumeric() || b"-_.!~*'()/?:+$".contains(&b))
 }
 
+/// Escapes what may not stand in the value of a URI parameter.
+pub(crate) fn escape_param(text: &str) -> Cow<'_, str> {
+    escape(text, |b| chars::is(b, chars::URI_PARAM) && !matches!(b, b';' | b'=' | b'%' | b'?'))
+}
+
 fn escape(text: &str, plain: impl Fn(u8) -> bool) -> Cow<'_, str> {
     if text.bytes().all(&plain) {
         return Cow::Borrowed(text);

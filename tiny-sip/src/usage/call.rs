@@ -281,10 +281,9 @@ impl Endpoint {
         let account = state.account.and_then(|key| self.accounts.get(key));
         let called = crate::uri::Uri::parse(request.request_uri()).ok();
         let user = called.and_then(|uri| uri.user());
-        let (transport, local) = (server.source.transport, server.source.local);
         let mut w = self.response(request, server.source.remote, status, reason, &server.tag);
         if status.code() < 300 {
-            let contact = self.contact_uri(account, user, transport, local);
+            let contact = self.contact_uri(account, user, server.source);
             w = w
                 .copy(request, HeaderName::RecordRoute)
                 .header(HeaderName::Contact, format_args!("<{contact}>"))

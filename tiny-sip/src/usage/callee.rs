@@ -49,6 +49,7 @@ impl Endpoint {
         let name = self.caller_name(account, flow);
         self.note_way(dialog, flow.transport, name);
         self.note_flow(dialog, flow);
+        self.keep_flow(dialog, account, flow);
         if let Some(state) = self.calls.get_mut(call) {
             state.dialog = Some(dialog);
         }

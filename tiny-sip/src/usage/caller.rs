@@ -144,11 +144,12 @@ impl Endpoint {
         };
         let mut dialog = Dialog::new(print, usage, &parts);
         dialog.local_cseq = message.cseq().map_or(1, |cseq| cseq.number);
-        let way = self.clients.get(invite).map(|c| (c.flow.transport, c.name.clone()));
+        let way = self.clients.get(invite).map(|c| (c.account, c.flow, c.name.clone()));
         let key = self.dialogs.insert(dialog);
         self.dialog_index.insert(print, key);
-        if let Some((transport, name)) = way {
-            self.note_way(key, transport, name);
+        if let Some((account, flow, name)) = way {
+            self.note_way(key, flow.transport, name);
+            self.keep_flow(key, account, flow);
         }
         key
     }

@@ -5,6 +5,7 @@ pub(crate) mod call;
 mod callee;
 mod caller;
 pub(crate) mod notifier;
+pub(crate) mod outbound;
 mod plain;
 pub(crate) mod publish;
 mod redirect;

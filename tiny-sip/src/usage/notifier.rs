@@ -275,8 +275,7 @@ impl Endpoint {
         let account = state.account.and_then(|key| self.accounts.get(key));
         let called = crate::uri::Uri::parse(request.request_uri()).ok();
         let user = called.and_then(|uri| uri.user());
-        let (transport, local) = (server.source.transport, server.source.local);
-        let contact = self.contact_uri(account, user, transport, local);
+        let contact = self.contact_uri(account, user, server.source);
         let w = self
             .response(request, server.source.remote, StatusCode::OK, "", &server.tag)
             .copy(request, H::RecordRoute)
