@@ -5,21 +5,32 @@
 //! the whole process (user and system) is divided by the calls completed; then 20,000 calls are set
 //! up, held, and the growth of the resident set is divided by their number.
 //!
-//! `cargo bench --bench call_rate`; its last lines are `calls_per_cpu_second N` and `bytes_per_call N`.
+//! Then the calls again with digest authentication: every INVITE and BYE carries credentials that the
+//! callee checks (SHA-256, qop auth), all but the first unasked with the count of one nonce.
+//!
+//! `cargo bench --bench call_rate`; its last lines are `calls_per_cpu_second N`,
+//! `authenticated_calls_per_cpu_second N` and `bytes_per_call N`.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiny_net::{NetEvent, SipTransports};
-use tiny_sak::{Output, Rng, Transport};
+use tiny_sak::{Output, Rng, Secret, Transport};
 use tiny_sdp::{LocalCodec, LocalMedia, LocalSession, Negotiator};
-use tiny_sip::{Account, AccountKey, Body, CallKey, Config, Endpoint, Event, Input, Outgoing};
+use tiny_sip::digest::{Algorithm, Ha1, Qop, Verdict, challenge, verify};
+use tiny_sip::{
+    Account, AccountKey, Body, CallKey, Config, Credentials, Endpoint, Event, HeaderName, Input,
+    Message, Outgoing,
+};
 
 const IN_FLIGHT: usize = 500;
 const WARM_UP: usize = 5_000;
 const COUNTED: usize = 40_000;
 const HELD: usize = 20_000;
+const REALM: &str = "bench";
+const PASSWORD: &str = "secret";
+const ALGORITHM: Algorithm = Algorithm::Sha256;
 
 /// One end: an endpoint, its sockets, and what the agent keeps for each call.
 struct End {
@@ -35,6 +46,9 @@ struct End {
     ended: usize,
     failed: usize,
     hang_up_at_once: bool,
+    /// The password that callers must know.
+    lock: Option<Ha1>,
+    challenged: usize,
 }
 
 impl End {
@@ -44,7 +58,10 @@ impl End {
         let mut rng = Rng::from_seed(seed);
         let mut endpoint = Endpoint::new(Config::default(), rng.fork());
         endpoint.bind(Transport::Udp, at);
-        let account = Account { aor: format!("sip:{user}@{at}"), ..Account::default() };
+        let (username, password) = (user.to_owned(), Secret::from(PASSWORD));
+        let credentials = vec![Credentials { realm: None, username, password }];
+        let account =
+            Account { aor: format!("sip:{user}@{at}"), credentials, ..Account::default() };
         let account = endpoint.add_account(account).expect("an account");
         let codecs =
             vec![LocalCodec::opus(), LocalCodec::g722(), LocalCodec::pcmu(), LocalCodec::pcma()];
@@ -63,6 +80,8 @@ impl End {
             ended: 0,
             failed: 0,
             hang_up_at_once: true,
+            lock: None,
+            challenged: 0,
         }
     }
 
@@ -91,6 +110,13 @@ impl End {
     fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Incoming { call, request, .. } => {
+                if !self.admits(&request) {
+                    self.challenged += 1;
+                    let ask = challenge(ALGORITHM, REALM, "n0", &[Qop::Auth], None, false);
+                    let headers = vec![("WWW-Authenticate".to_owned(), ask)];
+                    self.endpoint.reject(now, call, 401, None, headers).expect("challenged");
+                    return;
+                }
                 let mut negotiator = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, 1);
                 let answer = negotiator.answer(request.body(), &self.local).expect("an answer");
                 assert!(answer.session.audio().is_some());
@@ -108,6 +134,8 @@ impl End {
                     self.endpoint.hangup(now, call, Vec::new()).expect("hung up");
                 }
             }
+            // A challenge of ours is no call.
+            Event::Ended { status: Some(401), .. } if self.lock.is_some() => {}
             Event::Ended { call, status, .. } => {
                 self.negotiators.remove(&call);
                 self.ended += 1;
@@ -115,6 +143,15 @@ impl End {
             }
             _ => {}
         }
+    }
+
+    /// Whether a request has the right credentials, or needs none.
+    fn admits(&self, request: &Message) -> bool {
+        let Some(ha1) = &self.lock else { return true };
+        request
+            .credentials(HeaderName::Authorization)
+            .flatten()
+            .any(|given| verify(&given, ALGORITHM, ha1, "INVITE", request.body()) == Verdict::Right)
     }
 
     fn input(&mut self, now: Instant, event: NetEvent) {
@@ -181,15 +218,22 @@ fn resident_bytes() -> f64 {
 async fn main() {
     // Memory first: the growth must not fit into what the other half has freed.
     let bytes = held_calls().await;
-    let (rate, failed) = call_rate().await;
+    let (rate, failed) = call_rate(false).await;
+    let (locked, refused) = call_rate(true).await;
+    let failed = failed + refused;
     println!("failed calls {failed}");
     println!("calls_per_cpu_second {rate:.0}");
+    println!("authenticated_calls_per_cpu_second {locked:.0}");
     println!("bytes_per_call {bytes:.0}");
     std::process::exit(i32::from(failed > 0));
 }
 
-async fn call_rate() -> (f64, usize) {
+async fn call_rate(locked: bool) -> (f64, usize) {
     let (mut a, mut b) = (End::new("alice", 1), End::new("bob", 2));
+    if locked {
+        println!("with authentication:");
+        b.lock = Some(Ha1::new(ALGORITHM, "alice", REALM, &Secret::from(PASSWORD)));
+    }
     let to = b.peer.clone();
     let (mut started, mut total_cpu, mut total_calls) = (0, 0.0, 0);
     let mut goal = WARM_UP;
@@ -215,6 +259,9 @@ async fn call_rate() -> (f64, usize) {
         goal += COUNTED / 3;
     }
     let left = (a.endpoint.stats(), b.endpoint.stats());
+    if locked {
+        println!("challenges {}", b.challenged);
+    }
     println!("calls left over: {} and {}", left.0.calls, left.1.calls);
     (total_calls as f64 / total_cpu, a.failed + b.failed)
 }

@@ -4,7 +4,7 @@ use super::config::ServerConfig;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 use tiny_sak::{Rng, id};
-use tiny_sip::digest::{self, Algorithm, Ha1, Qop, Verdict};
+use tiny_sip::digest::{self, Algorithm, Ha1, Verdict};
 use tiny_sip::{HeaderName, Message};
 
 /// The outcome of a look at a request's credentials.
@@ -56,7 +56,7 @@ impl Nonces {
     ) -> Vec<String> {
         let nonce = self.make(now, config, rng);
         let one = |algorithm: &Algorithm| {
-            digest::challenge(*algorithm, &config.domain, &nonce, &[Qop::Auth], None, stale)
+            digest::challenge(*algorithm, &config.domain, &nonce, &config.qops, None, stale)
         };
         config.algorithms.iter().map(one).collect()
     }
@@ -85,6 +85,11 @@ impl Nonces {
         };
         let ha1 = Ha1::new(algorithm, user, &config.domain, password);
         let method = request.method().map_or("", |m| m.as_str());
+        // Protection that was not offered is none.
+        let qop = credentials.qop().and_then(digest::Qop::parse);
+        if qop.is_some_and(|qop| !config.qops.contains(&qop)) {
+            return Identity::Unproven { stale: false };
+        }
         match digest::verify(&credentials, algorithm, &ha1, method, request.body()) {
             Verdict::Right => {}
             Verdict::Wrong => return Identity::Unproven { stale: false },

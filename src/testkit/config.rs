@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tiny_net::BindError;
 use tiny_sak::Secret;
-use tiny_sip::digest::Algorithm;
+use tiny_sip::digest::{Algorithm, Qop};
 
 /// Someone who may register.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct ServerConfig {
     /// Digest algorithms, one challenge each, in this order (RFC 8760 §2.3: the server's order of
     /// preference). Default SHA-256, MD5.
     pub algorithms: Vec<Algorithm>,
+    /// The qualities of protection offered with each challenge. Default `auth`.
+    pub qops: Vec<Qop>,
     /// Whether callers must prove who they are (407). Default no.
     pub authenticate_calls: bool,
     /// Whether the proxy stays on the path of dialogs. Default yes.
@@ -65,6 +67,7 @@ impl ServerConfig {
             domain: domain.to_owned(),
             users: Vec::new(),
             algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            qops: vec![Qop::Auth],
             authenticate_calls: false,
             record_route: true,
             neighbours: Vec::new(),
@@ -96,6 +99,12 @@ impl ServerConfig {
     /// Sets the digest algorithms.
     pub fn algorithms(mut self, algorithms: &[Algorithm]) -> Self {
         self.algorithms = algorithms.to_vec();
+        self
+    }
+
+    /// Sets the qualities of protection offered.
+    pub fn qops(mut self, qops: &[Qop]) -> Self {
+        self.qops = qops.to_vec();
         self
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tiny_media::{AudioFormat, Direction, Sink, Source, StreamConfig};
 
+mod identity;
 mod srtp;
 
 struct Quiet;
