@@ -52,6 +52,9 @@ seeds() {
     printf '%s\n' "$whole" | LC_ALL=C sed 's/^[^:]*:[ 	]*//' | lines sip_header
     printf '%s\n' "$whole" | LC_ALL=C grep -aoE '(sips?|tel):[^>, "]+' | lines sip_uri
     printf '%s\n' "$whole" | LC_ALL=C grep -aoE 'Digest .*' | lines sip_digest
+    printf 'Digest realm="r", nonce="I1U8vpY3qJ0hiuZNrke/NVXzKLQ1d7m5Sp/6w1Tfr7M=", algorithm=AKAv1-MD5' |
+        seed sip_digest aka
+    printf '%s' '..c2ln;info=<https://cert.example.org/passport.cer>;alg=ES256' | seed sip_identity compact
     printf 'multipart/mixed;boundary=b\n--b\r\nContent-Type: a/b\r\n\r\nx\r\n--b--' |
         seed sip_multipart two
     # The documents of the RFCs stand in the tests of the parsers.

@@ -135,6 +135,28 @@ fn registers_refreshes_and_unregisters_over_tcp() {
 }
 
 #[test]
+fn sha_256_registers_and_calls() {
+    let _one = serial();
+    if !installed("kamailio") {
+        return;
+    }
+    let config = include_str!("kamailio.cfg");
+    let config = config.replacen("#!KAMAILIO", "#!KAMAILIO\n#!define WITH_SHA256", 1);
+    let kamailio = Kamailio::start_with("sha256", &config, &[]);
+    let one = account(kamailio.port, "1001", "udp");
+    let mut one = phone("1001", &one, &["register"]);
+    assert_eq!(one.expect("registered")["aor"], "sip:1001@sip.test");
+    // The proxy asks for the INVITE too.
+    let two = account(kamailio.port, "1002", "udp");
+    let mut two =
+        phone("1002", &two, &[&QUIET[..], &["call", "sip:reply-486@sip.test"]].concat());
+    assert_eq!(two.expect("ended")["status"], 486);
+    two.finish();
+    one.interrupt();
+    assert_eq!(one.finish(), 130);
+}
+
+#[test]
 fn a_wrong_password_is_reported_as_such() {
     let _one = serial();
     if !installed("kamailio") {
