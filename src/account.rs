@@ -9,7 +9,9 @@ use std::time::Duration;
 use tiny_sak::{Secret, Transport};
 use tiny_sip::aka::Usim;
 use tiny_sip::identity::Signer;
-use tiny_sip::{AccountKey, AuthPolicy, Credentials, Push, RegistrationInfo, Scheme, Uri};
+use tiny_sip::{
+    AccountKey, AuthPolicy, Credentials, Push, RegistrationInfo, Scheme, SecurityMechanism, Uri,
+};
 
 /// Names an account in events; stays valid as a name when the account is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +114,13 @@ impl AccountBuilder {
     /// Signs the calls of this account (RFC 8224): Date and Identity on every new INVITE.
     pub fn sign_calls(mut self, signer: Signer) -> Self {
         self.spec.auth.signer = Some(signer);
+        self
+    }
+
+    /// Agrees on security with the first proxy (RFC 3329): announces these mechanisms, most preferred
+    /// first, and turns on the best that the proxy has too. Default: none is announced.
+    pub fn security_agreement(mut self, mechanisms: &[SecurityMechanism]) -> Self {
+        self.spec.auth.security = mechanisms.to_vec();
         self
     }
 

@@ -9,7 +9,8 @@ use tiny_sak::{Secret, Transport};
 use tiny_sip::aka::AkaOutcome;
 use tiny_sip::identity::Signer;
 use tiny_sip::{
-    AuthPolicy, AuthScheme, Credentials, CredentialsReply, Method, QueryKey, aka::Usim,
+    AuthPolicy, AuthScheme, Credentials, CredentialsReply, Method, QueryKey, SecurityMechanism,
+    aka::Usim,
 };
 
 /// What an account proves itself with, beside its one password.
@@ -19,6 +20,7 @@ pub(crate) struct AuthSpec {
     pub(crate) usim: Option<Usim>,
     pub(crate) more: Vec<Credentials>,
     pub(crate) signer: Option<Signer>,
+    pub(crate) security: Vec<SecurityMechanism>,
 }
 
 /// A server asks an account for something that it does not have; comes with

@@ -75,7 +75,7 @@ pub use tiny_sip::identity::{
     Attestation, Authority, IdentityError, Party as IdentityParty, Signer, TrustAnchors,
     VerifiedCaller,
 };
-pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder};
+pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder, SecurityMechanism};
 pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
 pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
 pub use trace::{Trace, TraceKind, TracePacket};

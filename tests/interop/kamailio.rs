@@ -148,8 +148,7 @@ fn sha_256_registers_and_calls() {
     assert_eq!(one.expect("registered")["aor"], "sip:1001@sip.test");
     // The proxy asks for the INVITE too.
     let two = account(kamailio.port, "1002", "udp");
-    let mut two =
-        phone("1002", &two, &[&QUIET[..], &["call", "sip:reply-486@sip.test"]].concat());
+    let mut two = phone("1002", &two, &[&QUIET[..], &["call", "sip:reply-486@sip.test"]].concat());
     assert_eq!(two.expect("ended")["status"], 486);
     two.finish();
     one.interrupt();

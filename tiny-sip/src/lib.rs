@@ -40,8 +40,9 @@ pub use endpoint::{
     Account, AccountKey, AuthPolicy, AuthScheme, Body, CallKey, Cause, ChallengeOrder, Config,
     Credentials, CredentialsReply, CredentialsRequest, EndedBy, Endpoint, Error, Event, FlowInfo,
     Headers, Input, Outgoing, PublicationEvent, PublicationKey, Publish, Push, QueryKey,
-    Registration, RegistrationInfo, RequestKey, ServerKey, Stats, Subscribe, SubscriptionEvent,
-    SubscriptionKey, SubscriptionState, Target, Termination, Transmit, WatcherEvent, WatcherKey,
+    Registration, RegistrationInfo, RequestKey, SecurityMechanism, ServerKey, Stats, Subscribe,
+    SubscriptionEvent, SubscriptionKey, SubscriptionState, Target, Termination, Transmit,
+    WatcherEvent, WatcherKey,
 };
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};

@@ -41,6 +41,7 @@ impl<P: MediaPlane> Core<P> {
             credentials,
             auth: spec.auth.policy.clone(),
             usim: spec.auth.usim.clone(),
+            security: spec.auth.security.clone(),
             route: spec.route.clone(),
             transport: spec.transport,
             headers: spec.headers.clone(),

@@ -33,6 +33,7 @@ pub(crate) struct AccountState {
     pub(crate) secure: bool,
     pub(crate) learned: Option<Learned>,
     pub(super) sessions: Vec<AuthSession>,
+    pub(super) agreement: Option<super::secagree::Agreement>,
     pub(crate) binding: Option<Box<Binding>>,
 }
 
@@ -113,6 +114,7 @@ impl AccountState {
             secure,
             learned,
             sessions,
+            agreement: None,
             binding,
             account,
         })

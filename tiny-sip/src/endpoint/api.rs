@@ -1,6 +1,7 @@
 //! What goes into an endpoint and what comes out of it: inputs, events, keys, accounts, errors.
 
 use super::auth::{AuthPolicy, CredentialsRequest};
+use super::secagree::SecurityMechanism;
 use super::{
     PublicationEvent, PublicationKey, SubscriptionEvent, SubscriptionKey, WatcherEvent, WatcherKey,
 };
@@ -74,6 +75,9 @@ pub struct Account {
     pub credentials: Vec<Credentials>,
     /// How challenges are answered.
     pub auth: AuthPolicy,
+    /// Mechanisms to agree on with the next hop (RFC 3329), most preferred first. Default: none, and
+    /// no agreement is asked for.
+    pub security: Vec<SecurityMechanism>,
     /// Answers AKA challenges (RFC 3310); without one they go to the owner, if it is to be asked.
     pub usim: Option<Usim>,
     /// Outbound proxies as URIs (`sip:proxy.example.com;lr`): the pre-loaded route of requests

@@ -4,6 +4,7 @@
 
 use super::clients::ClientKey;
 use super::outgoing::Request;
+use super::secagree::Agreement;
 use super::{AccountKey, AccountState, Cause, Due, Endpoint, Error, Event, QueryKey, Target};
 use crate::aka::{AkaChallenge, AkaOutcome, AkaResult};
 use crate::digest::{Algorithm, Answer, Ha1, QopPolicy, ServerProof, Session, check_rspauth};
@@ -205,6 +206,10 @@ impl AccountState {
         if policy.algorithms.as_ref().is_some_and(|known| !known.contains(&algorithm)) {
             return None;
         }
+        let agreed = |a: &Agreement| a.allows(algorithm, session.qop());
+        if !self.agreement.as_ref().is_none_or(agreed) {
+            return None;
+        }
         let realm = session.realm().to_owned();
         let offer = if algorithm.is_aka() {
             let aka = AkaChallenge::from_nonce(&unquote(session.nonce()))?;
@@ -320,12 +325,14 @@ impl Endpoint {
             return;
         }
         request.auth.clear();
-        let Some(account) = request.account.and_then(|key| self.accounts.get_mut(key)) else {
-            return;
-        };
-        if account.sessions.is_empty() {
-            return;
-        }
+        let verifier = self.add_credentials(request, target);
+        self.secure(request, target, verifier);
+    }
+
+    /// Gives what protects a security agreement (RFC 3329 §2.2), if there is one.
+    fn add_credentials(&mut self, request: &mut Request, target: &Target) -> Option<String> {
+        let account = request.account.and_then(|key| self.accounts.get_mut(key))?;
+        let mut verifier = None;
         let clear = account.account.auth.bearer_in_the_clear || target.transport.is_secure();
         let mut sessions = std::mem::take(&mut account.sessions);
         for i in (0..sessions.len()).rev() {
@@ -345,24 +352,30 @@ impl Endpoint {
             let value = match &mut sessions[i].proof {
                 // A call for synchronisation answers one challenge and no other.
                 Proof::Digest { auts: Some(_), .. } if !asked => continue,
-                Proof::Digest { session, username, ha1, auts } => session.authorize_with(
-                    ha1,
-                    &Answer {
+                Proof::Digest { session, username, ha1, auts } => {
+                    let method = request.method.as_str();
+                    let answer = Answer {
                         username,
                         password: &Secret::default(),
-                        method: request.method.as_str(),
+                        method,
                         uri: &request.uri,
                         body: request.body.as_ref().map_or(&[], |body| &body.data),
                         cnonce: &id::cnonce(&mut self.rng),
-                    },
-                    auts.as_ref(),
-                ),
+                    };
+                    let value = session.authorize_with(ha1, &answer, auts.as_ref());
+                    if let Some(agreement) = &account.agreement {
+                        let algorithm = session.algorithm();
+                        verifier = agreement.verifier(&value, ha1, algorithm, method).or(verifier);
+                    }
+                    value
+                }
                 Proof::Bearer(token) if clear => format!("Bearer {}", token.expose()),
                 Proof::Bearer(_) => continue,
             };
             request.auth.insert(0, (header, value));
         }
         account.sessions = sessions;
+        verifier
     }
 
     /// Takes up the challenges of a 401 or 407 (§22.2, §22.3).
@@ -428,7 +441,7 @@ impl Endpoint {
         Challenged::Again(self.answered_challenge(request, taken))
     }
 
-    fn answered_challenge(
+    pub(super) fn answered_challenge(
         &mut self,
         mut request: Box<Request>,
         taken: Vec<(HeaderName, String)>,

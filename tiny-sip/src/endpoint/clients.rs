@@ -4,6 +4,7 @@
 use super::auth::Challenged;
 use super::fingerprint::Fingerprint;
 use super::outgoing::Request;
+use super::secagree::Security;
 use super::{
     AccountKey, CallKey, Cause, Due, Endpoint, PublicationKey, RequestKey, SubscriptionKey,
     WatcherKey,
@@ -378,7 +379,27 @@ impl Endpoint {
         let owner = request.owner;
         let mut cause = Cause::Peer;
         let mut kept = request;
-        if matches!(status, 401 | 407) && self.wants_retry(owner) {
+        let flow = self.clients.get(key).map(|client| client.flow);
+        let security = match flow {
+            Some(flow) if matches!(status, 401 | 407 | 494) && self.wants_retry(owner) => {
+                let secure = flow.transport.is_secure();
+                self.take_security(&mut kept, message, flow.remote, secure)
+            }
+            _ => Security::Unchanged,
+        };
+        let challenged = match security {
+            Security::OverTls if kept.auth_attempts < self.config.max_auth_attempts => {
+                let again = self.answered_challenge(kept, Vec::new());
+                self.start(now, again);
+                return;
+            }
+            Security::OverTls | Security::Refused => {
+                return self.tell_refused(now, kept, status, message, cause);
+            }
+            Security::Challenge => true,
+            Security::Unchanged => matches!(status, 401 | 407),
+        };
+        if challenged && self.wants_retry(owner) {
             match self.answer_challenge(now, key, kept, message) {
                 Challenged::Again(again) => {
                     self.attempt(now, again);

@@ -17,6 +17,7 @@ mod naming;
 mod outgoing;
 mod receive;
 mod reply;
+mod secagree;
 mod servers;
 
 pub use api::{
@@ -30,6 +31,8 @@ pub use events::{
     PublicationEvent, PublicationKey, Publish, Subscribe, SubscriptionEvent, SubscriptionKey,
     SubscriptionState, Termination, WatcherEvent, WatcherKey,
 };
+
+pub use secagree::SecurityMechanism;
 
 pub(crate) use accounts::AccountState;
 pub(crate) use clients::{ClientKey, ClientTx, Owner};

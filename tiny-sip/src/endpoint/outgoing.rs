@@ -2,6 +2,7 @@
 //! (§18.1.1), composition, fail-over to the next target. Nothing here knows what a response means.
 
 use super::clients::{ClientKey, Owner};
+use super::secagree::SecurityMechanism;
 use super::{AccountKey, Body, Cause, Endpoint, Error, Event, Headers, Target, Transmit};
 use crate::dialog::{self, DialogKey};
 use crate::header::HeaderName;
@@ -101,7 +102,14 @@ impl Endpoint {
         let account = request.account.and_then(|key| self.accounts.get(key));
         let preferred = account.and_then(|account| account.account.transport);
         let uri = dialog::next_hop(&request.uri, &request.routes);
-        let Some(mut hop) = hop(uri, preferred) else {
+        // RFC 3329 §2.4: once TLS is agreed on, every URI is as if it were a sips: one.
+        let agreed = account.and_then(|account| account.agreement.as_ref());
+        let over_tls = agreed.is_some_and(|a| a.mechanism == SecurityMechanism::Tls);
+        let found = hop(uri, preferred).map(|hop| match over_tls {
+            true => Hop { secure: true, transport: Some(Transport::Tls), ..hop },
+            false => hop,
+        });
+        let Some(mut hop) = found else {
             let reason = "the next hop is no SIP URI";
             self.request_failed(now, request, Cause::Network, reason);
             return Leg::None;

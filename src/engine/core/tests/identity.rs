@@ -191,7 +191,8 @@ fn the_application_is_asked_for_a_password_and_silence_is_a_refusal() {
         let now = pair.now;
         let account = pair.alice.command(now, add).now().unwrap();
         let to = format!("sip:bob@{}", pair.bob.address);
-        let call = Box::new(PlaceCall { account, to, headers: Vec::new(), audio: quiet(), srtp: None });
+        let call =
+            Box::new(PlaceCall { account, to, headers: Vec::new(), audio: quiet(), srtp: None });
         let call = pair.alice.command(now, |reply| Command::Call { call, reply }).now().unwrap();
         let sent = pair.alice.turn(now);
         challenge(&mut pair.alice, now, &sent[0], "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"");
