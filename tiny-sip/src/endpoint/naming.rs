@@ -91,6 +91,10 @@ impl Endpoint {
     pub(crate) fn server_name(&self, request: &Request) -> Option<Arc<str>> {
         let uri = Uri::parse(dialog::next_hop(&request.uri, &request.routes)).ok()?;
         let host = uri.host();
+        if host.ends_with(".invalid") {
+            // Nobody has that name: only the connection it came by leads there.
+            return None;
+        }
         if host_ip(host).is_none() {
             return Some(host.into());
         }
