@@ -104,7 +104,10 @@ fn bind(net: &mut SipTransports, config: &Config) -> Result<Addresses, Error> {
     for wish in wishes {
         let mut address = wish.address;
         // TCP beside UDP takes the port that UDP was given.
-        let sibling = bound.iter().find(|(_, b)| b.ip() == address.ip());
+        let beside = |(t, b): &&(Transport, SocketAddr)| {
+            wish.transport == Transport::Tcp && *t == Transport::Udp && b.ip() == address.ip()
+        };
+        let sibling = bound.iter().find(beside);
         if let (0, Some((_, sibling))) = (address.port(), sibling) {
             address.set_port(sibling.port());
         }
