@@ -16,6 +16,7 @@ mod plain;
 mod preferences;
 mod replaces;
 mod retargeted;
+mod session;
 mod sipfrag;
 mod via;
 
@@ -34,5 +35,6 @@ pub use plain::{CSeq, InfoUri, RetryAfter, Timestamp, Warning, parse_seconds};
 pub use preferences::{AnswerMode, FeatureSet, RequestDisposition, SubscriptionState};
 pub use replaces::Replaces;
 pub use retargeted::{Diversion, HistoryEntry, Reason};
+pub use session::{RAck, Refresher, SessionExpires};
 pub use sipfrag::SipFrag;
 pub use via::{Via, Vias};

@@ -39,7 +39,7 @@ mod writer;
 pub use endpoint::{
     Account, AccountKey, AuthPolicy, AuthScheme, Body, CallKey, Cause, ChallengeOrder, Config,
     Credentials, CredentialsReply, CredentialsRequest, EndedBy, Endpoint, Error, Event, FlowInfo,
-    Headers, Input, Outgoing, PublicationEvent, PublicationKey, Publish, Push, QueryKey,
+    Headers, Input, Outgoing, Policy, PublicationEvent, PublicationKey, Publish, Push, QueryKey,
     Registration, RegistrationInfo, RequestKey, SecurityMechanism, ServerKey, Stats, Subscribe,
     SubscriptionEvent, SubscriptionKey, SubscriptionState, Target, Termination, Transmit,
     WatcherEvent, WatcherKey,

@@ -279,7 +279,7 @@ impl<P: MediaPlane> Core<P> {
                 self.flow_failed(account, reg_id, reason);
             }
             E::Incoming { call, request, flow, .. } => self.incoming(now, call, request, flow),
-            E::Progress { call, response } => self.progress(call, response),
+            E::Progress { call, response, .. } => self.progress(call, response),
             E::Answered { call, response, needs_answer } => {
                 self.answered(now, call, response, needs_answer);
             }

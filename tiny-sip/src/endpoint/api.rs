@@ -384,6 +384,31 @@ pub enum Event {
         call: CallKey,
         /// The response.
         response: Message,
+        /// It came reliably (RFC 3262), so that a body is the offer or the answer itself.
+        reliable: bool,
+        /// Our INVITE had no offer and this reliable response has one: `answer_early` must give the
+        /// answer.
+        needs_answer: bool,
+    },
+    /// Our PRACK with an offer was answered or refused: the body of a 2xx is the answer.
+    PrackAnswered {
+        /// The call.
+        call: CallKey,
+        /// The final response; `None` when none came.
+        response: Option<Message>,
+    },
+    /// The PRACK of a reliable provisional response of ours came.
+    ProvisionalConfirmed {
+        /// The call.
+        call: CallKey,
+        /// The PRACK, when it has the answer to the offer of that response.
+        prack: Option<Message>,
+    },
+    /// The session must be refreshed by a re-INVITE with the current description (RFC 4028 §7.4; the
+    /// peer does not take UPDATE): `reinvite` does it. Without it the call ends at its expiry.
+    RefreshDue {
+        /// The call.
+        call: CallKey,
     },
     /// The callee answered. The ACK is sent unless `needs_answer`.
     Answered {
@@ -401,11 +426,12 @@ pub enum Event {
         /// The ACK, when it has a body (the answer to our offer).
         ack: Option<Message>,
     },
-    /// The peer wants to change the session. Answer with `accept_reinvite` or `reject_reinvite`.
+    /// The peer wants to change the session: a re-INVITE, or the offer in an UPDATE (RFC 3311) or
+    /// PRACK (RFC 3262 §5). Answer with `accept_reinvite` or `reject_reinvite`.
     Reinvite {
         /// The call.
         call: CallKey,
-        /// The re-INVITE.
+        /// The request; in an early dialog its From tag tells which fork.
         request: Message,
     },
     /// The ACK to our 2xx to a re-INVITE came.

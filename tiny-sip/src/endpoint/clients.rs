@@ -29,6 +29,11 @@ slotmap::new_key_type! {
 pub(crate) enum Owner {
     Invite(CallKey),
     Reinvite(CallKey),
+    /// An UPDATE (RFC 3311).
+    Update(CallKey),
+    /// The PRACK of a reliable provisional response (RFC 3262).
+    /// and whether it has an offer.
+    Prack(CallKey, bool),
     /// Nobody but for challenges: the call is over already.
     Bye,
     /// The CANCEL of a call's INVITE.
@@ -343,6 +348,10 @@ impl Endpoint {
         match owner {
             Owner::Invite(call) => self.invite_response(now, call, key, status, message),
             Owner::Reinvite(call) => self.reinvite_response(now, call, key, status, message),
+            Owner::Update(call) if status >= 200 => self.update_accepted(now, call, message),
+            Owner::Prack(call, offers) if status >= 200 => {
+                self.prack_answered(call, offers, Some(message));
+            }
             Owner::Register(account, flow) if status >= 200 => {
                 self.register_accepted(now, account, flow, key, message);
             }
@@ -411,6 +420,14 @@ impl Endpoint {
                     cause = Cause::Unauthorized;
                 }
             }
+        } else if status == 422 && self.wants_retry(owner) {
+            match self.lengthen_session(kept, message) {
+                Ok(again) => {
+                    self.attempt(now, again);
+                    return;
+                }
+                Err(request) => kept = request,
+            }
         } else if status == 503 && self.wants_retry(owner) {
             // RFC 3263 §4.3: a 503 is a failure of this target.
             if let Some(flow) = self.clients.get(key).map(|client| client.flow) {
@@ -443,9 +460,11 @@ impl Endpoint {
             Owner::Invite(call) => self.invite_refused(now, call, status, message),
             Owner::Refer(call) => self.refer_refused(now, call, request.dialog, status, message),
             Owner::ReferNotify(call) => self.refer_notified(now, call, false),
-            Owner::Reinvite(call) => {
-                self.reinvite_refused(now, call, request, status, message.reason())
+            Owner::Reinvite(call) | Owner::Update(call) => {
+                let pause = message.retry_after().and_then(Result::ok).map(|after| after.seconds);
+                self.reinvite_refused(now, call, request, status, pause, message.reason())
             }
+            Owner::Prack(call, offers) => self.prack_answered(call, offers, Some(message)),
             Owner::Register(account, flow) => {
                 self.register_refused(now, account, flow, message, cause);
             }
@@ -478,11 +497,12 @@ impl Endpoint {
     ) {
         match request.owner {
             Owner::Invite(call) => self.invite_failed(now, call, cause, reason),
-            Owner::Reinvite(call) => {
+            Owner::Reinvite(call) | Owner::Update(call) => {
                 // §14.1 and §8.1.3.1: no response is a 408, no connection a 503.
                 let status = if cause == Cause::Timeout { 408 } else { 503 };
-                self.reinvite_refused(now, call, request, status, reason);
+                self.reinvite_refused(now, call, request, status, None, reason);
             }
+            Owner::Prack(call, offers) => self.prack_answered(call, offers, None),
             Owner::Register(account, flow) => {
                 self.register_failed(now, account, flow, cause, reason);
             }

@@ -6,6 +6,21 @@ use crate::method::Method;
 use crate::transaction::Timers;
 use std::time::Duration;
 
+/// How far an extension of INVITE goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Neither offered nor taken: a request that requires it gets 420.
+    Off,
+    /// Announced in Supported, used where the peer asks for it.
+    #[default]
+    Supported,
+    /// Asked for in every call of ours, without insisting.
+    Wanted,
+    /// Insisted on: Require in our INVITE, 421 for a caller who does not support it.
+    Required,
+}
+
 /// Settings of an [`Endpoint`](super::Endpoint). `Config::default()` is what the RFCs recommend.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -19,14 +34,29 @@ pub struct Config {
     /// says; a stream that exceeds them is given up.
     pub limits: Limits,
     /// Methods announced in Allow. A known method that is not here gets 405. Default: INVITE, ACK,
-    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, SUBSCRIBE, NOTIFY.
+    /// BYE, CANCEL, OPTIONS, MESSAGE, INFO, REFER, SUBSCRIBE, NOTIFY, PRACK, UPDATE.
     pub allow: Vec<Method>,
     /// Body types taken in an INVITE, announced in Accept; others get 415. Empty takes all.
     /// Default: application/sdp, multipart/mixed, multipart/alternative.
     pub accept: Vec<String>,
-    /// Option tags announced in Supported and taken in Require; others get 420. Default:
-    /// replaces, norefersub.
+    /// Option tags announced in Supported and taken in Require, beside those of
+    /// [`reliable`](Self::reliable) and [`session_timer`](Self::session_timer); others get 420.
+    /// Default: replaces, norefersub.
     pub supported: Vec<String>,
+    /// Reliable provisional responses (RFC 3262, `100rel`). With `Supported` a response of ours is
+    /// reliable when the caller requires it, or supports it and the response has a body; with
+    /// `Wanted` whenever the caller supports it. Default: `Supported`.
+    pub reliable: Policy,
+    /// Session timers (RFC 4028, `timer`). With `Supported` a call has one when the peer or a proxy
+    /// asks for it; with `Wanted` our INVITEs ask for one and our answers grant one. Default:
+    /// `Supported`.
+    pub session_timer: Policy,
+    /// Session interval to ask for, in seconds; a longer one that is asked of us is shortened to it.
+    /// Default: 1800 (RFC 4028 §4).
+    pub session_expires: u32,
+    /// Shortest session interval taken, in seconds; a shorter one gets 422. At least 90, which is
+    /// the default (RFC 4028 §4).
+    pub min_se: u32,
     /// Whether OPTIONS is answered here with 200, Allow, Accept and Supported (RFC 3261 §11.2)
     /// without asking the owner. Default: true.
     pub answer_options: bool,
@@ -50,6 +80,12 @@ pub struct Config {
     /// re-INVITEs of one call that wait for a running one. Beyond:
     /// [`Error::Limit`](super::Error::Limit). Default: 4.
     pub max_queued_reinvites: usize,
+    /// How often one change of a session is tried again after 491 or 500 with Retry-After; then it
+    /// is refused with that status. Default: 8.
+    pub max_modification_retries: u8,
+    /// Provisional responses of one call that wait for the PRACK of the one before (RFC 3262 §3).
+    /// Beyond: [`Error::Limit`](super::Error::Limit). Default: 4.
+    pub max_queued_provisionals: usize,
     /// Event packages whose subscriptions are taken, announced in Allow-Events (RFC 6665 §4.4.4). A
     /// SUBSCRIBE for another gets 489. Default: none.
     pub event_packages: Vec<String>,
@@ -147,11 +183,17 @@ impl Default for Config {
                 Method::Refer,
                 Method::Subscribe,
                 Method::Notify,
+                Method::Prack,
+                Method::Update,
             ],
             accept: ["application/sdp", "multipart/mixed", "multipart/alternative"]
                 .map(str::to_owned)
                 .to_vec(),
             supported: ["replaces", "norefersub"].map(str::to_owned).to_vec(),
+            reliable: Policy::Supported,
+            session_timer: Policy::Supported,
+            session_expires: 1800,
+            min_se: 90,
             answer_options: true,
             max_transactions: 200_000,
             max_calls: 50_000,
@@ -169,6 +211,8 @@ impl Default for Config {
             notify_window: Duration::from_secs(10),
             notify_interval: Duration::from_secs(1),
             event_retry: Duration::from_secs(5),
+            max_modification_retries: 8,
+            max_queued_provisionals: 4,
             max_auth_attempts: 3,
             credentials_timeout: Duration::from_secs(32),
             ring_timeout: Some(Duration::from_secs(180)),
@@ -191,6 +235,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Every option tag of ours, as Supported lists them.
+    pub(crate) fn option_tags(&self) -> String {
+        let own = [(self.reliable, "100rel"), (self.session_timer, "timer")];
+        let own = own.iter().filter(|(policy, _)| *policy != Policy::Off).map(|(_, tag)| *tag);
+        let tags: Vec<&str> = self.supported.iter().map(String::as_str).chain(own).collect();
+        tags.join(", ")
+    }
+
     /// The largest request that still goes out as a datagram (§18.1.1).
     pub(crate) fn max_datagram_request(&self) -> usize {
         self.path_mtu.map_or(1300, |mtu| mtu.saturating_sub(200))

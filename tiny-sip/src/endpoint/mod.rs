@@ -26,7 +26,7 @@ pub use api::{
     ServerKey, Stats, Target, Transmit,
 };
 pub use auth::{AuthPolicy, AuthScheme, ChallengeOrder, CredentialsReply, CredentialsRequest};
-pub use config::Config;
+pub use config::{Config, Policy};
 pub use events::{
     PublicationEvent, PublicationKey, Publish, Subscribe, SubscriptionEvent, SubscriptionKey,
     SubscriptionState, Termination, WatcherEvent, WatcherKey,
@@ -145,12 +145,18 @@ pub(crate) enum Due {
     Answer(CallKey),
     /// A caller's patience with ringing, or with a cancelled call.
     Patience(CallKey),
-    /// A re-INVITE after 491.
+    /// A re-INVITE or UPDATE after 491.
     Glare(CallKey),
     /// Nothing was heard of a REFER of ours.
     Refer(CallKey),
     /// A REFER of the peer's waits for an answer, or its subscription ends.
     Referred(CallKey),
+    /// Repeat a reliable provisional response, or give up (RFC 3262 §3).
+    Reliable(CallKey),
+    /// Refresh the session, or end it (RFC 4028).
+    Session(CallKey),
+    /// The caller's Expires has passed.
+    Expired(CallKey),
     Subscription(SubscriptionKey, SubTimer),
     /// A watcher's lifetime is over, or nobody decided about it.
     WatcherOver(WatcherKey),
@@ -174,7 +180,7 @@ impl Endpoint {
         Self {
             allow: allow.join(", "),
             accept: config.accept.join(", "),
-            supported: config.supported.join(", "),
+            supported: config.option_tags(),
             allow_events: config.event_packages.join(", "),
             config,
             rng,
@@ -267,6 +273,9 @@ impl Endpoint {
             Due::Glare(call) => self.glare_over(now, call),
             Due::Refer(call) => self.refer_timer(now, call),
             Due::Referred(call) => self.referred_timer(now, call),
+            Due::Reliable(call) => self.repeat_reliable(now, call),
+            Due::Session(call) => self.session_due(now, call),
+            Due::Expired(call) => self.invite_expired(now, call),
             Due::Subscription(key, timer) => self.subscription_due(now, key, timer),
             Due::WatcherOver(key) => self.watcher_over(now, key),
             Due::WatcherPace(key) => self.watcher_pace(now, key),

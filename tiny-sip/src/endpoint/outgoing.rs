@@ -350,7 +350,10 @@ impl Endpoint {
         for (name, value) in &request.auth {
             w = w.header(*name, value);
         }
-        if matches!(request.method, Method::Invite | Method::Register | Method::Options) {
+        if matches!(
+            request.method,
+            Method::Invite | Method::Register | Method::Options | Method::Update
+        ) {
             w = w.header(HeaderName::Allow, self.allow.as_str());
             let tags = account.map_or("", |account| account.option_tags(&request.method));
             let comma = if tags.is_empty() || self.supported.is_empty() { "" } else { ", " };
@@ -529,7 +532,7 @@ impl Endpoint {
                     call.set_leg(leg);
                 }
             }
-            Owner::Reinvite(call) => {
+            Owner::Reinvite(call) | Owner::Update(call) => {
                 if let Some(call) = self.calls.get_mut(call) {
                     call.set_reinvite_leg(leg);
                 }
@@ -554,7 +557,8 @@ impl Endpoint {
                     watcher.leg = leg;
                 }
             }
-            Owner::Plain(_)
+            Owner::Prack(..)
+            | Owner::Plain(_)
             | Owner::Bye
             | Owner::Cancel(_)
             | Owner::Ack(..)

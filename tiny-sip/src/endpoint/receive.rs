@@ -274,7 +274,7 @@ impl Endpoint {
         more: &[&str],
     ) -> bool {
         let known = |tag: &&str| {
-            let own = self.config.supported.iter().map(String::as_str);
+            let own = self.supported.split(", ");
             own.chain(more.iter().copied()).any(|s| s.eq_ignore_ascii_case(tag))
         };
         let unknown: Vec<&str> = request.list(H::Require).filter(|tag| !known(tag)).collect();

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Invite(CallKey),
     /// A call's re-INVITE.
     Reinvite(CallKey),
+    /// An UPDATE or PRACK with an offer: waits for `accept_reinvite`.
+    Update,
     /// Waits for `respond`.
     Plain,
     /// Waits for a decision about a subscription.

@@ -3,8 +3,8 @@
 use super::Message;
 use crate::header::{
     AuthParams, CSeq, Challenge, Credentials, Date, Flaw, HeaderError, HeaderName, InfoUri, Item,
-    MediaType, NameAddr, NameAddrs, RetryAfter, Timestamp, Via, Vias, Warning, number,
-    parse_seconds, split_commas,
+    MediaType, NameAddr, NameAddrs, RAck, RetryAfter, SessionExpires, Timestamp, Via, Vias,
+    Warning, number, parse_seconds, split_commas,
 };
 use HeaderName as H;
 
@@ -144,6 +144,26 @@ impl Message {
     /// Min-Expires, in seconds.
     pub fn min_expires(&self) -> Option<Fallible<u32>> {
         self.optional(H::MinExpires, parse_seconds)
+    }
+
+    /// RSeq (RFC 3262 §7.1).
+    pub fn rseq(&self) -> Option<Fallible<u32>> {
+        self.optional(H::RSeq, number)
+    }
+
+    /// RAck (RFC 3262 §7.2).
+    pub fn rack(&self) -> Option<Fallible<RAck<'_>>> {
+        self.optional(H::RAck, RAck::parse)
+    }
+
+    /// Session-Expires (RFC 4028 §4).
+    pub fn session_expires(&self) -> Option<Fallible<SessionExpires>> {
+        self.optional(H::SessionExpires, SessionExpires::parse)
+    }
+
+    /// Min-SE, in seconds (RFC 4028 §5).
+    pub fn min_se(&self) -> Option<Fallible<u32>> {
+        self.optional(H::MinSe, |value| parse_seconds(value.split(';').next().unwrap_or_default()))
     }
 
     /// Content-Length as written.

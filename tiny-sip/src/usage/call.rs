@@ -1,5 +1,6 @@
 //! A call: what caller and callee have in common, from answer to end (RFC 3261 §13.3, §15).
 
+use super::extras::Extras;
 use super::reinvite::Modification;
 use crate::dialog::{DialogKey, Usage};
 use crate::endpoint::{
@@ -29,8 +30,12 @@ pub(crate) struct Call {
     pub(crate) ending: Option<Box<Ending>>,
     /// A 2xx of ours that waits for its ACK.
     pub(crate) answer: Option<Box<Unconfirmed>>,
-    /// re-INVITEs, while there are any.
+    /// re-INVITEs and UPDATEs, while there are any.
     pub(crate) modification: Option<Box<Modification>>,
+    /// What most calls do without.
+    pub(crate) extras: Option<Box<Extras>>,
+    /// The peer has announced UPDATE.
+    pub(crate) allows_update: bool,
     pub(crate) timer: Option<TimerKey>,
 }
 
@@ -67,6 +72,8 @@ pub(crate) struct Unconfirmed {
     pub(crate) interval: Duration,
     pub(crate) until: Instant,
     pub(crate) reinvite: bool,
+    /// It carries an offer: the answer comes in the ACK.
+    pub(crate) offer: bool,
 }
 
 impl Call {
@@ -80,6 +87,8 @@ impl Call {
             ending: None,
             answer: None,
             modification: None,
+            extras: None,
+            allows_update: false,
             timer: None,
         }
     }
@@ -94,6 +103,10 @@ impl Call {
         if let Some(modification) = &mut self.modification {
             modification.set_leg(leg);
         }
+    }
+
+    pub(crate) fn is_calling(&self) -> bool {
+        matches!(self.phase, Phase::Calling { .. })
     }
 
     pub(crate) fn is_hanging_up(&self) -> bool {
@@ -190,6 +203,9 @@ impl Endpoint {
         if let Some(modification) = call.modification {
             self.end_modification(now, *modification);
         }
+        if let Some(extras) = call.extras {
+            self.drop_extras(*extras);
+        }
         if let Some(dialog) = call.dialog.and_then(|dialog| self.dialogs.get(dialog)) {
             let print = dialog.print;
             self.remember_end(print);
@@ -244,19 +260,20 @@ impl Endpoint {
         body: Option<&Body>,
         reinvite: bool,
     ) -> Result<(), Error> {
-        let bytes = self.call_response(call, invite, StatusCode::OK, "", headers, body)?;
+        let request = self.servers.get(invite).and_then(|server| server.request.clone());
+        let Some(request) = request else { return Err(Error::Stale("call")) };
+        let granted = self.grant_session(now, call, &request);
+        let all: Headers = headers.iter().cloned().chain(granted).collect();
+        let bytes = self.call_response(call, invite, StatusCode::OK, "", &all, body)?;
         let Some(server) = self.servers.get(invite) else { return Err(Error::Stale("call")) };
-        let number = server
-            .request
-            .as_ref()
-            .and_then(|request| request.cseq().ok())
-            .map_or(0, |cseq| cseq.number);
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        let offer = body.is_some() && request.body().is_empty();
         let flow = server.flow;
         let interval = self.config.timers.t1;
         let until = now + self.config.timers.patience();
         // The writer's buffer may be larger than what is in it, and this copy is kept.
         let kept = Bytes::copy_from_slice(&bytes);
-        let answer = Unconfirmed { bytes: kept, flow, number, interval, until, reinvite };
+        let answer = Unconfirmed { bytes: kept, flow, number, interval, until, reinvite, offer };
         if let Some(state) = self.calls.get_mut(call) {
             state.answer = Some(Box::new(answer));
         }
@@ -342,6 +359,9 @@ impl Endpoint {
         let body = (!ack.body().is_empty()).then(|| ack.clone());
         if !answer.reinvite {
             state.phase = Phase::Established;
+            if let Some(extras) = &mut state.extras {
+                extras.sending = None;
+            }
         }
         let ending = state.ending.take();
         self.stop_call_timer(call);
@@ -398,8 +418,19 @@ impl Endpoint {
             let status = if method == Method::Bye { 200 } else { 481 };
             return self.respond_core(now, key, status, &[]);
         };
+        if matches!(method, Method::Invite | Method::Update)
+            && !self.accept_interval(now, key, &request)
+        {
+            return;
+        }
         match method {
             Method::Bye => self.on_bye(now, key, call, dialog_key, request),
+            Method::Prack if self.calls.contains_key(call) => {
+                self.on_prack(now, key, call, dialog_key, request);
+            }
+            Method::Update if self.calls.contains_key(call) => {
+                self.on_update(now, key, call, dialog_key, request);
+            }
             Method::Invite if self.calls.contains_key(call) => {
                 self.on_reinvite(now, key, call, request);
             }

@@ -1,10 +1,11 @@
 //! The callee's side of an INVITE (RFC 3261 §13.3, §9.2).
 
 use super::call::{Call, Phase};
+use super::reliable::Provisional;
 use super::replaces::Related;
 use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
-    Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Purpose, ServerKey, check,
+    Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Policy, Purpose, ServerKey, check,
 };
 use crate::header::HeaderName as H;
 use crate::message::Message;
@@ -35,6 +36,9 @@ impl Endpoint {
         if dialog::target_of(&request, fallback).is_empty() {
             return self.respond_core(now, key, 400, &[]);
         }
+        if !self.accept_policies(now, key, &request) || !self.accept_interval(now, key, &request) {
+            return;
+        }
         if self.calls.len() >= self.config.max_calls {
             self.counters.rejected_limit += 1;
             return self.respond_core(now, key, 503, &[(H::RetryAfter, "10")]);
@@ -50,8 +54,17 @@ impl Endpoint {
         self.note_way(dialog, flow.transport, name);
         self.note_flow(dialog, flow);
         self.keep_flow(dialog, account, flow);
+        let expires = request.expires().and_then(Result::ok);
+        let expiry = expires.map(|seconds| {
+            let at = now + Duration::from_secs(seconds.into());
+            self.timers.insert(at, Due::Expired(call))
+        });
         if let Some(state) = self.calls.get_mut(call) {
             state.dialog = Some(dialog);
+            state.note_allow(&request);
+            if expiry.is_some() {
+                state.extras().expiry = expiry;
+            }
         }
         if let Some(server) = self.servers.get_mut(key) {
             server.purpose = Purpose::Invite(call);
@@ -92,14 +105,42 @@ impl Endpoint {
         key
     }
 
-    fn ringing(&self, call: CallKey) -> Result<ServerKey, Error> {
+    /// What we require of a caller (RFC 3261 §21.4.15): 421 names it.
+    fn accept_policies(&mut self, now: Instant, key: ServerKey, request: &Message) -> bool {
+        let required = [(self.config.reliable, "100rel"), (self.config.session_timer, "timer")];
+        for (policy, tag) in required {
+            let knows = |name| request.list(name).any(|given| given.eq_ignore_ascii_case(tag));
+            if policy == Policy::Required && !knows(H::Supported) && !knows(H::Require) {
+                self.respond_core(now, key, 421, &[(H::Require, tag)]);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The caller's Expires has passed: "a 487 (Request Terminated) response SHOULD be generated"
+    /// (§13.3.1).
+    pub(crate) fn invite_expired(&mut self, now: Instant, call: CallKey) {
+        if let Some(extras) = self.calls.get_mut(call).and_then(|state| state.extras.as_mut()) {
+            extras.expiry = None;
+        }
+        if let Ok(invite) = self.ringing(call) {
+            self.respond_core(now, invite, 487, &[]);
+            let reason = "the caller's time has passed";
+            self.end_call(now, call, EndedBy::Remote, Some(487), reason, None);
+        }
+    }
+
+    pub(crate) fn ringing(&self, call: CallKey) -> Result<ServerKey, Error> {
         match self.calls.get(call).ok_or(Error::Stale("call"))?.phase {
             Phase::Ringing(invite) if self.is_unanswered(invite) => Ok(invite),
             _ => Err(Error::State("the call is not waiting to be answered")),
         }
     }
 
-    /// Sends 101 to 199: ringing, or early media with a body.
+    /// Sends 101 to 199: ringing, or early media with a body. It goes out reliably (RFC 3262) as
+    /// [`Config::reliable`](crate::Config::reliable) says: then `ProvisionalConfirmed` follows, and a
+    /// body is the answer itself, or our offer when the INVITE has none; later bodies are left out.
     ///
     /// # Errors
     /// A stale key, a call that does not wait for an answer, another status, or a header field that
@@ -118,9 +159,18 @@ impl Endpoint {
         let code = StatusCode::new(status)
             .filter(|code| (101..200).contains(&code.code()))
             .ok_or(Error::Status(status))?;
+        if self.is_accepting(call) {
+            return Err(Error::State("the call is answered already"));
+        }
         let reason = reason.unwrap_or_default();
-        let bytes = self.call_response(call, invite, code, reason, &headers, body.as_ref())?;
-        self.respond_bytes(now, invite, code, bytes);
+        if self.is_reliable(invite, body.is_some()) {
+            let reason = reason.to_owned();
+            let provisional = Provisional { status: code, reason, headers, body };
+            self.send_reliable(now, call, invite, provisional)?;
+        } else {
+            let bytes = self.call_response(call, invite, code, reason, &headers, body.as_ref())?;
+            self.respond_bytes(now, invite, code, bytes);
+        }
         // Proxies forget a call that shows no life for three minutes (§13.3.1.1).
         self.set_call_timer(call, now + REPEAT_RINGING, Due::Ringing(call));
         Ok(())
@@ -135,7 +185,8 @@ impl Endpoint {
         }
     }
 
-    /// Answers with 200, repeated until the ACK comes (`Confirmed`).
+    /// Answers with 200, repeated until the ACK comes (`Confirmed`). It waits for the PRACK of a
+    /// reliable response with a body, and has no body itself when the session was agreed on before.
     ///
     /// # Errors
     /// A stale key, a call that does not wait for an answer, or a header field that cannot be sent.
@@ -148,7 +199,26 @@ impl Endpoint {
     ) -> Result<(), Error> {
         check(&headers, body.as_ref())?;
         let invite = self.ringing(call)?;
-        self.send_answer(now, call, invite, &headers, body.as_ref(), false)?;
+        if self.is_accepting(call) {
+            return Err(Error::State("the call is answered already"));
+        }
+        match self.hold_answer(call, headers, body) {
+            Some((headers, body)) => self.accept_now(now, call, invite, &headers, body.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn accept_now(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        invite: ServerKey,
+        headers: &Headers,
+        body: Option<&Body>,
+    ) -> Result<(), Error> {
+        self.send_answer(now, call, invite, headers, body, false)?;
+        self.provisionals_over(call);
+        self.early_over(call);
         if let Some(state) = self.calls.get_mut(call) {
             state.phase = Phase::Answered;
         }

@@ -1,6 +1,7 @@
 //! The caller's side of an INVITE (RFC 3261 §13.2, §9.1): forks, answers, CANCEL and its races.
 
 use super::call::{Call, Ending, Phase};
+use super::prack::Arrival;
 use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
     AccountKey, Body, CallKey, Cause, ClientKey, Contact, Due, EndedBy, Endpoint, Error, Event,
@@ -40,6 +41,17 @@ impl Endpoint {
         };
         request.contact = Contact::Ours;
         request.headers = outgoing.headers;
+        // "If the time … is reached and no final answer to the INVITE has been received, the UAC
+        // core SHOULD generate a CANCEL" (§13.2.1).
+        let expires = |(name, value): &(String, String)| {
+            let named = HeaderName::parse(name) == HeaderName::Expires;
+            named.then(|| crate::header::parse_seconds(value).ok()).flatten()
+        };
+        if let Some(seconds) = request.headers.iter().find_map(expires) {
+            let at = now + std::time::Duration::from_secs(seconds.into());
+            self.set_call_timer(call, at, Due::Patience(call));
+        }
+        self.ask_extensions(&mut request.headers);
         request.body = outgoing.body;
         request.redirects = outgoing.redirects;
         self.start(now, request);
@@ -85,11 +97,15 @@ impl Endpoint {
         if status >= 200 {
             return self.invite_accepted(now, call, key, message);
         }
-        let Some(state) = self.calls.get(call) else { return };
+        let Some(state) = self.calls.get_mut(call) else { return };
         if status > 100 {
+            state.note_allow(message);
             if !state.is_hanging_up() {
                 self.early_dialog(call, key, message);
-                self.event(Event::Progress { call, response: message.clone() });
+                let Some(arrival) = self.take_provisional(now, call, key, message) else { return };
+                let Arrival { reliable, needs_answer } = arrival;
+                let response = message.clone();
+                self.event(Event::Progress { call, response, reliable, needs_answer });
             }
             // Once it runs it is not renewed: a callee repeats its 180 for ever.
             let waits = self.calls.get(call).is_some_and(|state| state.timer.is_some());
@@ -168,9 +184,13 @@ impl Endpoint {
             return self.stray_accepted(now, key, print, number, message);
         }
         client.winner = Some(print);
-        let late = client.request.as_ref().is_some_and(|request| request.body.is_none())
-            && !message.body().is_empty();
+        let asked = client.request.as_ref().is_some_and(|request| request.body.is_none());
+        let fork = self.dialog_index.get(&print).copied();
+        let early = fork.and_then(|key| self.calls.get_mut(call)?.early(key));
+        let agreed = early.is_some_and(|early| early.agreed);
+        let late = asked && !agreed && !message.body().is_empty();
         self.stop_call_timer(call);
+        self.early_over(call);
         // The winner's early dialog may have sent requests: numbers go on. The route set is taken
         // anew from the 2xx.
         let early = self.dialog_index.get(&print).and_then(|key| self.dialogs.get(*key));
@@ -189,6 +209,10 @@ impl Endpoint {
         }
         let Some(state) = self.calls.get_mut(call) else { return };
         state.dialog = Some(dialog);
+        state.note_allow(message);
+        if let Some(modification) = &mut state.modification {
+            modification.confirm(fork);
+        }
         if let Some(ending) = state.ending.take() {
             // The 2xx crossed our CANCEL (§9.1).
             state.phase = Phase::Established;
@@ -203,7 +227,9 @@ impl Endpoint {
             state.phase = Phase::Established;
             self.ack(now, key, None, Some(dialog), number, None);
         }
+        self.session_agreed(now, call, message);
         self.event(Event::Answered { call, response, needs_answer: late });
+        self.next_reinvite(now, call);
     }
 
     /// A repeated 2xx gets its ACK again.

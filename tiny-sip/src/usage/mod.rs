@@ -4,17 +4,22 @@
 pub(crate) mod call;
 mod callee;
 mod caller;
+mod extras;
 pub(crate) mod notifier;
 pub(crate) mod outbound;
 mod plain;
+mod prack;
 pub(crate) mod publish;
 mod redirect;
 pub(crate) mod refer;
 mod referred;
 pub(crate) mod register;
 mod reinvite;
+mod reliable;
 pub(crate) mod replaces;
+mod session_timer;
 pub(crate) mod subscriber;
+mod update;
 
 pub use refer::{ReferOutcome, Referral};
 pub use replaces::Related;

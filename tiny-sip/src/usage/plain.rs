@@ -156,9 +156,13 @@ impl Endpoint {
 /// Methods without a command of their own.
 fn plain(method: &Method) -> Result<(), Error> {
     match method {
-        Method::Invite | Method::Ack | Method::Bye | Method::Cancel | Method::Register => {
-            Err(Error::Method(method.clone()))
-        }
+        Method::Invite
+        | Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Prack
+        | Method::Register
+        | Method::Update => Err(Error::Method(method.clone())),
         _ => Ok(()),
     }
 }

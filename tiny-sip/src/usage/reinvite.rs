@@ -1,11 +1,12 @@
-//! Changing a session: re-INVITE in both directions (RFC 3261 §14), one at a time, with glare.
+//! Changing a session: re-INVITE (RFC 3261 §14) and UPDATE (RFC 3311) in both directions, one at a
+//! time, with glare. Whatever wants a change, hold or refresh or a new address, waits in one queue.
 
 use super::call::Phase;
+use crate::dialog::DialogKey;
 use crate::endpoint::{
     Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg, Owner, Purpose,
     Request, ServerKey, check,
 };
-use crate::header::HeaderName as H;
 use crate::message::Message;
 use crate::method::Method;
 use crate::status::StatusCode;
@@ -13,15 +14,43 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tiny_sak::TimerKey;
 
-type Wanted = (Headers, Option<Body>);
+/// A change of the session that waits its turn.
+#[derive(Debug)]
+pub(crate) struct Change {
+    how: How,
+    /// The early dialog that it is for; `None` for the call's.
+    fork: Option<DialogKey>,
+    headers: Headers,
+    body: Option<Body>,
+    /// How often the peer has put it off.
+    tries: u8,
+}
 
-/// What is going on with re-INVITEs.
+/// How a change goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum How {
+    /// A re-INVITE.
+    #[default]
+    Invite,
+    /// An UPDATE (RFC 3311).
+    Update,
+    /// The endpoint's own UPDATE that keeps the session alive (RFC 4028).
+    Refresh,
+}
+
+/// What is going on with re-INVITEs and UPDATEs.
 #[derive(Debug, Default)]
 pub(crate) struct Modification {
     own: Own,
-    /// The peer's, while it has no final response.
-    incoming: Option<ServerKey>,
-    queue: VecDeque<Wanted>,
+    /// Of what is sent or waits.
+    how: How,
+    fork: Option<DialogKey>,
+    /// It has an offer, or asks for one.
+    offering: bool,
+    tries: u8,
+    /// The peer's, while it has no final response, and the dialog it came in.
+    pub(crate) incoming: Option<(ServerKey, DialogKey)>,
+    queue: VecDeque<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -30,10 +59,21 @@ enum Own {
     Idle,
     /// Sent.
     Running(Leg),
-    /// Refused with 491: to be sent again.
+    /// Refused with 491, or 500 and Retry-After: to be sent again.
     Waiting(TimerKey),
     /// Accepted with an offer; the ACK waits for the answer.
     Unacknowledged { invite: ClientKey, number: u32 },
+}
+
+impl Change {
+    pub(crate) fn new(
+        how: How,
+        fork: Option<DialogKey>,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> Self {
+        Self { how, fork, headers, body, tries: 0 }
+    }
 }
 
 impl Modification {
@@ -52,6 +92,33 @@ impl Modification {
 
     pub(crate) fn is_unacknowledged(&self) -> bool {
         matches!(self.own, Own::Unacknowledged { .. })
+    }
+
+    /// What ran is over.
+    pub(crate) fn finish(&mut self) -> (How, Option<DialogKey>) {
+        self.own = Own::Idle;
+        (self.how, self.fork.take())
+    }
+
+    /// An offer of ours is out, or the peer's is asked for.
+    pub(crate) fn is_offering(&self) -> bool {
+        match self.own {
+            Own::Running(_) => self.offering,
+            Own::Unacknowledged { .. } => true,
+            Own::Idle | Own::Waiting(_) => false,
+        }
+    }
+
+    /// An offer is under way in either direction.
+    pub(crate) fn is_negotiating(&self) -> bool {
+        self.incoming.is_some() || self.is_offering()
+    }
+
+    /// A fork has won: what was meant for it is now meant for the call's dialog.
+    pub(crate) fn confirm(&mut self, winner: Option<DialogKey>) {
+        for fork in self.queue.iter_mut().map(|c| &mut c.fork).chain([&mut self.fork]) {
+            fork.take_if(|fork| Some(*fork) == winner);
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -74,17 +141,24 @@ impl Endpoint {
     ) -> Result<(), Error> {
         check(&headers, body.as_ref())?;
         self.room()?;
-        let max = self.config.max_queued_reinvites;
         let Some(state) = self.calls.get_mut(call) else { return Err(Error::Stale("call")) };
         if state.phase != Phase::Established || state.ending.is_some() {
             return Err(Error::State("the call is not established"));
         }
+        self.queue_change(call, Change::new(How::Invite, None, headers, body))?;
+        self.next_reinvite(now, call);
+        Ok(())
+    }
+
+    /// Puts a change behind the others.
+    pub(crate) fn queue_change(&mut self, call: CallKey, change: Change) -> Result<(), Error> {
+        let max = self.config.max_queued_reinvites;
+        let Some(state) = self.calls.get_mut(call) else { return Err(Error::Stale("call")) };
         let modification = state.modification.get_or_insert_default();
         if modification.queue.len() >= max {
             return Err(Error::Limit("max_queued_reinvites"));
         }
-        modification.queue.push_back((headers, body));
-        self.next_reinvite(now, call);
+        modification.queue.push_back(change);
         Ok(())
     }
 
@@ -100,15 +174,26 @@ impl Endpoint {
         if busy || modification.incoming.is_some() || !matches!(modification.own, Own::Idle) {
             return;
         }
-        let Some((headers, body)) = modification.queue.pop_front() else { return };
+        let Some(change) = modification.queue.pop_front() else { return };
         modification.own = Own::Running(Leg::None);
-        let Some(dialog) = dialog else { return };
-        let owner = Owner::Reinvite(call);
-        if let Some(mut request) = self.in_dialog(dialog, owner, account, Method::Invite) {
-            request.headers = headers;
-            request.body = body;
-            self.start(now, request);
-        }
+        (modification.how, modification.fork) = (change.how, change.fork);
+        modification.offering = change.body.is_some() || change.how == How::Invite;
+        modification.tries = change.tries;
+        let dialog = change.fork.or(dialog).or(state.forks.first().copied());
+        let (owner, method) = match change.how {
+            How::Invite => (Owner::Reinvite(call), Method::Invite),
+            How::Update | How::Refresh => (Owner::Update(call), Method::Update),
+        };
+        let request = dialog.and_then(|dialog| self.in_dialog(dialog, owner, account, method));
+        let Some(mut request) = request else {
+            // Its early dialog is gone.
+            let reason = "Call/Transaction Does Not Exist";
+            return self.reinvite_over(now, call, 481, reason);
+        };
+        request.headers = change.headers;
+        self.ask_session(call, &mut request.headers);
+        request.body = change.body;
+        self.start(now, request);
     }
 
     /// A response below 300 to our re-INVITE.
@@ -134,6 +219,7 @@ impl Endpoint {
             return self.ack_as_sent(now, key);
         };
         let dialog = state.dialog;
+        state.note_allow(message);
         let late = client.request.as_ref().is_some_and(|request| request.body.is_none())
             && !message.body().is_empty();
         if let Some(modification) = &mut state.modification {
@@ -145,6 +231,7 @@ impl Endpoint {
         if let Some(dialog) = dialog.and_then(|key| self.dialogs.get_mut(key)) {
             dialog.refresh(message);
         }
+        self.session_agreed(now, call, message);
         if !late {
             self.ack(now, key, None, dialog, number, None);
         }
@@ -168,45 +255,93 @@ impl Endpoint {
         self.attempt(now, Box::new(ack));
     }
 
-    /// Our re-INVITE was refused, or got no response.
+    /// Our re-INVITE or UPDATE was refused, or got no response. `pause` is its Retry-After.
     pub(crate) fn reinvite_refused(
         &mut self,
         now: Instant,
         call: CallKey,
         request: Box<Request>,
         status: u16,
+        pause: Option<u32>,
         reason: &str,
     ) {
+        let max = self.config.max_modification_retries;
         let Some(state) = self.calls.get_mut(call) else { return };
-        let caller = state.caller;
+        let (caller, established) = (state.caller, state.phase == Phase::Established);
         let Some(modification) = &mut state.modification else { return };
-        match status {
-            491 => {
+        let again = modification.tries < max;
+        match (status, pause) {
+            (491, _) if again => {
                 // §14.1: the owner of the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, both in
                 // units of 10 ms.
                 let tens = match caller {
                     true => 210 + self.rng.below(191),
                     false => self.rng.below(201),
                 };
-                let at = now + Duration::from_millis(10 * tens);
-                let timer = self.timers.insert(at, Due::Glare(call));
-                modification.own = Own::Waiting(timer);
-                modification.queue.push_front((request.headers, request.body));
+                self.try_again(call, request, now + Duration::from_millis(10 * tens));
+            }
+            // The peer has an offer of ours still to answer (RFC 3311 §5.2, RFC 3261 §14.2): it
+            // says 0 to 10 s. A longer pause is no glare.
+            (500, Some(seconds @ 0..=32)) if again => {
+                self.try_again(call, request, now + Duration::from_secs(seconds.into()));
+            }
+            (405 | 501, _) if established && request.method == Method::Update => {
+                state.allows_update = false;
+                let (how, _) = modification.finish();
+                if how == How::Refresh {
+                    self.event(Event::RefreshDue { call });
+                } else {
+                    let mut headers = request.headers;
+                    Self::forget_session(&mut headers);
+                    let change = Change::new(How::Invite, None, headers, request.body);
+                    modification.queue.push_front(change);
+                }
+                self.next_reinvite(now, call);
             }
             // §12.2.1.2: the peer knows the dialog no more, or is gone.
-            408 | 481 => {
+            (408 | 481, _) if established => {
                 modification.own = Own::Idle;
                 self.bye(now, call, Headers::new());
                 let by = if status == 408 { EndedBy::Network } else { EndedBy::Remote };
                 self.end_call(now, call, by, Some(status), reason, None);
             }
-            _ => {
-                modification.own = Own::Idle;
+            _ => self.reinvite_over(now, call, status, reason),
+        }
+    }
+
+    /// A change is refused for good.
+    fn reinvite_over(&mut self, now: Instant, call: CallKey, status: u16, reason: &str) {
+        let Some(state) = self.calls.get_mut(call) else { return };
+        let Some(modification) = &mut state.modification else { return };
+        match modification.finish().0 {
+            // The other way to keep the session alive.
+            How::Refresh => self.event(Event::RefreshDue { call }),
+            How::Invite | How::Update => {
                 let reason = reason.to_owned();
                 self.event(Event::ReinviteRejected { call, status, reason });
-                self.next_reinvite(now, call);
             }
         }
+        self.next_reinvite(now, call);
+        self.answer_held(now, call);
+    }
+
+    fn try_again(&mut self, call: CallKey, request: Box<Request>, at: Instant) {
+        let timer = self.timers.insert(at, Due::Glare(call));
+        let Some(modification) =
+            self.calls.get_mut(call).and_then(|state| state.modification.as_mut())
+        else {
+            return;
+        };
+        modification.own = Own::Waiting(timer);
+        let mut headers = request.headers;
+        Self::forget_session(&mut headers);
+        modification.queue.push_front(Change {
+            how: modification.how,
+            fork: modification.fork,
+            headers,
+            body: request.body,
+            tries: modification.tries + 1,
+        });
     }
 
     /// The pause after a 491 is over.
@@ -228,12 +363,12 @@ impl Endpoint {
         request: Message,
     ) {
         let Some(state) = self.calls.get_mut(call) else { return };
-        let seconds = self.rng.below(11).to_string();
-        let overlap = [(H::RetryAfter, seconds.as_str())];
+        state.note_allow(&request);
+        let Some(dialog) = state.dialog else { return };
         match state.phase {
             // "a second INVITE before it sends the final response to a first INVITE with a lower
             // CSeq … MUST return a 500 … and MUST include a Retry-After"
-            Phase::Ringing(_) => return self.respond_core(now, key, 500, &overlap),
+            Phase::Ringing(_) => return self.put_off(now, key),
             Phase::Calling { .. } | Phase::Unacknowledged { .. } | Phase::Answered => {
                 return self.respond_core(now, key, 491, &[]);
             }
@@ -244,25 +379,26 @@ impl Endpoint {
         }
         let modification = state.modification.get_or_insert_default();
         if modification.incoming.is_some() {
-            return self.respond_core(now, key, 500, &overlap);
+            return self.put_off(now, key);
         }
-        if matches!(modification.own, Own::Running(_) | Own::Unacknowledged { .. }) {
+        if modification.is_offering() {
             return self.respond_core(now, key, 491, &[]);
         }
-        modification.incoming = Some(key);
+        modification.incoming = Some((key, dialog));
         if let Some(server) = self.servers.get_mut(key) {
             server.purpose = Purpose::Reinvite(call);
         }
         self.event(Event::Reinvite { call, request });
     }
 
-    fn incoming(&self, call: CallKey) -> Result<ServerKey, Error> {
+    fn incoming(&self, call: CallKey) -> Result<(ServerKey, DialogKey), Error> {
         let state = self.calls.get(call).ok_or(Error::Stale("call"))?;
         let incoming = state.modification.as_ref().and_then(|m| m.incoming);
         incoming.ok_or(Error::State("no re-INVITE waits for an answer"))
     }
 
-    /// Takes the peer's re-INVITE; `ReinviteConfirmed` follows with its ACK. An own re-INVITE that
+    /// Takes the peer's re-INVITE, UPDATE or offer in a PRACK; `ReinviteConfirmed` follows with the
+    /// ACK of a re-INVITE. An own re-INVITE that
     /// waits after a 491 is withdrawn: `ReinviteRejected` with 491 asks for a new one, since its
     /// offer was made before this change.
     ///
@@ -276,19 +412,35 @@ impl Endpoint {
         body: Option<Body>,
     ) -> Result<(), Error> {
         check(&headers, body.as_ref())?;
-        let invite = self.incoming(call)?;
-        let request = self.servers.get(invite).and_then(|server| server.request.clone());
-        self.send_answer(now, call, invite, &headers, body.as_ref(), true)?;
+        let (key, dialog) = self.incoming(call)?;
+        let request = self.servers.get(key).and_then(|server| server.request.clone());
+        let method = request.as_ref().and_then(Message::method);
+        let invite = method == Some(&Method::Invite);
+        let refreshes = method != Some(&Method::Prack);
+        if invite {
+            self.send_answer(now, call, key, &headers, body.as_ref(), true)?;
+        } else {
+            let mut all = headers;
+            if let Some(request) = request.as_ref().filter(|_| refreshes) {
+                all.extend(self.grant_session(now, call, request));
+            }
+            self.answer_update(now, key, call, &all, body.as_ref())?;
+        }
         let Some(state) = self.calls.get_mut(call) else { return Ok(()) };
         if let Some(modification) = &mut state.modification {
             modification.incoming = None;
         }
-        if let Some(dialog) = state.dialog.and_then(|key| self.dialogs.get_mut(key))
+        if let Some(dialog) = self.dialogs.get_mut(dialog)
             && let Some(request) = request
+            && refreshes
         {
             dialog.refresh(&request);
         }
         self.withdraw_waiting(call);
+        if !invite {
+            self.next_reinvite(now, call);
+            self.answer_held(now, call);
+        }
         Ok(())
     }
 
@@ -302,10 +454,13 @@ impl Endpoint {
         };
         if let Own::Waiting(timer) = modification.own {
             self.timers.cancel(timer);
-            modification.own = Own::Idle;
+            let (how, _) = modification.finish();
             modification.queue.pop_front();
-            let reason = "Request Pending".to_owned();
-            self.event(Event::ReinviteRejected { call, status: 491, reason });
+            // The peer's change has kept the session alive as well.
+            if how != How::Refresh {
+                let reason = "Request Pending".to_owned();
+                self.event(Event::ReinviteRejected { call, status: 491, reason });
+            }
         }
     }
 
@@ -322,7 +477,7 @@ impl Endpoint {
         headers: Headers,
     ) -> Result<(), Error> {
         check(&headers, None)?;
-        let invite = self.incoming(call)?;
+        let (invite, _) = self.incoming(call)?;
         let code = StatusCode::new(status)
             .filter(|code| code.code() >= 300)
             .ok_or(Error::Status(status))?;
@@ -340,6 +495,7 @@ impl Endpoint {
             modification.incoming = None;
         }
         self.next_reinvite(now, call);
+        self.answer_held(now, call);
     }
 
     /// The peer's CANCEL of its re-INVITE.
@@ -358,7 +514,7 @@ impl Endpoint {
             }
             Own::Unacknowledged { .. } | Own::Idle => {}
         }
-        if let Some(invite) = modification.incoming {
+        if let Some((invite, _)) = modification.incoming {
             self.respond_core(now, invite, 487, &[]);
         }
     }
