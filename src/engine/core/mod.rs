@@ -10,6 +10,7 @@ mod entry;
 mod identity;
 mod incoming;
 mod negotiation;
+mod refresh;
 mod session;
 mod teardown;
 #[cfg(test)]
@@ -285,6 +286,7 @@ impl<P: MediaPlane> Core<P> {
             }
             E::Confirmed { call, ack } => self.confirmed(now, call, ack),
             E::Reinvite { call, request } => self.reinvited(now, call, request),
+            E::RefreshDue { call } => self.refresh_due(now, call),
             E::ReinviteConfirmed { call, ack } => self.confirmed(now, call, ack),
             E::ReinviteAccepted { call, response, .. } => {
                 self.reinvite_accepted(now, call, response);
