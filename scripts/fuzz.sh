@@ -57,6 +57,9 @@ seeds() {
     printf '%s' '..c2ln;info=<https://cert.example.org/passport.cer>;alg=ES256' | seed sip_identity compact
     printf 'multipart/mixed;boundary=b\n--b\r\nContent-Type: a/b\r\n\r\nx\r\n--b--' |
         seed sip_multipart two
+    # RFC 5769 §2.2: a Binding response.
+    printf '\1\1\0\34\41\22\244\102\267\347\247\1\274\64\326\206\372\207\337\256\200\42\0\13test vector \0\40\0\10\0\1\241\107\341\22\246\103' |
+        seed sip_stun response
     # The documents of the RFCs stand in the tests of the parsers.
     local ns=urn:ietf:params:xml:ns
     printf '<presence xmlns="%s:pidf" entity="sip:a@b"><tuple id="t"><status><basic>open</basic></status><note xml:lang="en">x</note></tuple></presence>' $ns |
