@@ -171,7 +171,8 @@ async fn certificates_change_without_a_restart() {
         config.dns = Some(names);
     })
     .await;
-    assert!(refused(&alice, "sips:bob@bob.test").await.contains("UnknownIssuer"));
+    let reason = refused(&alice, "sips:bob@bob.test").await;
+    assert!(reason.contains("UnknownIssuer"), "{reason}");
     let mut tls = TlsConfig::default();
     tls.server = Some(new.issue("bob.test"));
     bob.set_tls(tls).await.unwrap();
