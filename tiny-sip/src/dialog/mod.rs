@@ -32,6 +32,8 @@ pub(crate) struct Dialog {
     pub(crate) hop: Option<Target>,
     /// The domain that it was set up with, under TLS or over WebSocket.
     pub(crate) name: Option<Arc<str>>,
+    /// Our requests go over the connection that it came by.
+    pub(crate) back: bool,
     /// Set up over secure WebSocket.
     pub(crate) wss: bool,
     text: Box<str>,
@@ -94,6 +96,7 @@ impl Dialog {
             remote_cseq: None,
             hop: None,
             name: None,
+            back: false,
             wss: false,
             text,
             ends,
@@ -135,6 +138,7 @@ impl Dialog {
         }
         if parts.routes.is_empty() {
             self.hop = None;
+            self.back = false;
         }
         let (text, ends) = Self::block(&Parts { target, ..self.parts() });
         (self.text, self.ends) = (text, ends);

@@ -91,14 +91,14 @@ impl Endpoint {
     pub(crate) fn server_name(&self, request: &Request) -> Option<Arc<str>> {
         let uri = Uri::parse(dialog::next_hop(&request.uri, &request.routes)).ok()?;
         let host = uri.host();
-        if host.ends_with(".invalid") {
-            // Nobody has that name: only the connection it came by leads there.
+        let dialog = request.dialog.and_then(|key| self.dialogs.get(key));
+        if host.ends_with(".invalid") || dialog.is_some_and(|d| d.back && d.hop.is_some()) {
+            // Only the connection that the dialog came by leads there.
             return None;
         }
         if host_ip(host).is_none() {
             return Some(host.into());
         }
-        let dialog = request.dialog.and_then(|key| self.dialogs.get(key));
         if let Some(name) = dialog.and_then(|dialog| dialog.name.clone()) {
             return Some(name);
         }
@@ -141,18 +141,22 @@ impl Endpoint {
         }
     }
 
-    /// A WebSocket client cannot be connected to: what we send inside the dialog goes over the
-    /// connection it opened (RFC 7118 §5.4, RFC 5626 §5.3).
+    /// A client takes no connections: what we send inside the dialog goes over the one that it opened,
+    /// where its Contact is that very address, or none at all (RFC 7118 §5, RFC 5626 §5.3). A new
+    /// connection there would have to prove who it is.
     pub(crate) fn note_flow(&mut self, key: DialogKey, flow: Flow) {
         let Some(dialog) = self.dialogs.get_mut(key) else { return };
-        if !matches!(flow.transport, Transport::Ws | Transport::Wss) {
+        if matches!(flow.transport, Transport::Udp | Transport::Tcp) {
             return;
         }
         let path = dialog.path();
-        let hop = Uri::parse(dialog::next_hop(&path.uri, &path.routes));
-        if hop.is_ok_and(|uri| uri.host().ends_with(".invalid")) {
+        let Ok(uri) = Uri::parse(dialog::next_hop(&path.uri, &path.routes)) else { return };
+        let port = uri.port().unwrap_or(flow.transport.default_port());
+        let itself = host_ip(uri.host()).map(|ip| SocketAddr::new(ip, port)) == Some(flow.remote);
+        if itself || uri.host().ends_with(".invalid") {
             let Flow { transport, local, remote } = flow;
             dialog.hop = Some(Target { transport, addr: remote, local });
+            dialog.back = true;
         }
     }
 
