@@ -2,4 +2,5 @@
 //! hold, and proxies of the testkit, on the simulated network.
 
 mod rfc3665;
+mod storm;
 mod village;

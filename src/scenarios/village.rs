@@ -234,6 +234,11 @@ impl Phone {
         panic!("nobody calls {}", self.at);
     }
 
+    /// All events so far.
+    pub(super) fn told(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
     /// Where the peer's media is expected, of each stream that runs.
     pub(super) fn media(&self) -> Vec<StreamConfig> {
         self.notes.lock().unwrap().running.values().cloned().collect()

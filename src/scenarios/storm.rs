@@ -1,0 +1,171 @@
+//! Ten thousand calls whose two sides press every button at once, under loss, duplication and
+//! reordering: in the end both sides agree, and nothing is left over.
+
+use super::village::{Phone, Village, quiet};
+use crate::command::{Command, PlaceCall};
+use crate::{Call, CallState, Config, Event, IncomingCall};
+use std::collections::HashMap;
+use std::time::Duration;
+use tiny_net::sim::Link;
+use tiny_sak::Rng;
+use tokio::sync::oneshot;
+
+/// Calls that are up at the same time.
+const BATCH: u64 = 250;
+
+/// What one side does to a call.
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Hold,
+    Resume,
+    Hangup,
+}
+
+/// One call: what each side does, and when, in ms after it was placed.
+struct Script {
+    deeds: Vec<(u64, usize, Deed)>,
+}
+
+fn script(rng: &mut Rng) -> Script {
+    let mut deeds = Vec::new();
+    let mut at = 500;
+    for _ in 0..rng.below(6) {
+        // Half of them collide: both sides within the time of a round trip.
+        at += if rng.below(2) == 0 { rng.below(60) } else { rng.below(4_000) };
+        let deed = if rng.below(2) == 0 { Deed::Hold } else { Deed::Resume };
+        deeds.push((at, rng.below(2) as usize, deed));
+        if rng.below(3) == 0 {
+            deeds.push((at, rng.below(2) as usize, Deed::Resume));
+        }
+    }
+    // A third is hung up in the midst of it, by one side or by both.
+    match rng.below(6) {
+        0 => deeds.push((at + rng.below(100), rng.below(2) as usize, Deed::Hangup)),
+        1 => deeds.extend([0, 1].map(|side| (at + rng.below(100), side, Deed::Hangup))),
+        _ => {}
+    }
+    Script { deeds }
+}
+
+fn place(phone: &Phone, to: &str, number: u64) -> oneshot::Receiver<Result<Call, crate::Error>> {
+    let (reply, placed) = oneshot::channel();
+    let headers = vec![("X-Number".to_owned(), number.to_string())];
+    let account = phone.account.key();
+    let call = Box::new(PlaceCall { account, to: to.to_owned(), headers, audio: quiet() });
+    phone.shared.commands.tell(Command::Call { call, reply });
+    placed
+}
+
+fn answer(phone: &Phone, incoming: &IncomingCall) {
+    let (call, headers, audio) = (incoming.call.inner.key, Vec::new(), quiet());
+    let (reply, _) = oneshot::channel();
+    phone.shared.commands.tell(Command::Answer { call, headers, audio, reply });
+}
+
+fn act(phone: &Phone, call: &Call, deed: Deed) {
+    let (call, headers) = (call.inner.key, Vec::new());
+    let (reply, _) = oneshot::channel();
+    let command = match deed {
+        Deed::Hold => Command::Hold { call, on: true, headers, reply },
+        Deed::Resume => Command::Hold { call, on: false, headers, reply },
+        Deed::Hangup => Command::Hangup { call, headers },
+    };
+    phone.shared.commands.tell(command);
+}
+
+/// Both sides' view of a call that both believe to be up.
+fn agree(a: &CallState, b: &CallState) -> bool {
+    use CallState::{Ended, Established};
+    match (a, b) {
+        (
+            Established { held: a_holds, held_by_peer: a_held, .. },
+            Established { held: b_holds, held_by_peer: b_held, .. },
+        ) => a_holds == b_held && b_holds == a_held,
+        (Ended(_), Ended(_)) => true,
+        _ => false,
+    }
+}
+
+fn storm(seed: u64, calls: u64) {
+    let mut village = Village::new(seed);
+    let mut rng = Rng::from_seed(seed);
+    let link = Link::new()
+        .latency(Duration::from_millis(20))
+        .jitter(Duration::from_millis(15))
+        .loss(0.2)
+        .duplicate(0.05);
+    village.world.network.set_default_path(link);
+    let config = || Config { max_pending_events: 4 * BATCH as usize, ..Config::default() };
+    let mut phones = [
+        village.phone("alice", "192.0.2.1", "sip:alice@192.0.2.1", config(), |a| a),
+        village.phone("bob", "192.0.2.2", "sip:bob@192.0.2.2", config(), |a| a),
+    ];
+    let mut up = 0;
+    for batch in 0..calls / BATCH {
+        let scripts: Vec<_> = (0..BATCH).map(|_| script(&mut rng)).collect();
+        // Each second call goes the other way.
+        let sides = |n: u64| ((n % 2) as usize, (1 - n % 2) as usize);
+        let mut placed: Vec<_> = (0..BATCH)
+            .map(|n| {
+                let (from, to) = sides(n);
+                let to = format!("sip:{}", phones[to].at);
+                Some(place(&phones[from], &to, n))
+            })
+            .collect();
+        let mut calls: HashMap<(u64, usize), Call> = HashMap::new();
+        let mut deeds: Vec<_> = scripts
+            .iter()
+            .enumerate()
+            .flat_map(|(n, s)| s.deeds.iter().map(move |d| (d.0, n as u64, d.1, d.2)))
+            .collect();
+        deeds.sort_by_key(|d| d.0);
+        let mut next = 0;
+        for now in (0..40_000).step_by(20) {
+            village.run(20);
+            for (n, waiting) in placed.iter_mut().enumerate() {
+                if let Some(Ok(Ok(call))) = waiting.as_mut().map(oneshot::Receiver::try_recv) {
+                    calls.insert((n as u64, sides(n as u64).0), call);
+                    *waiting = None;
+                }
+            }
+            for side in [0, 1] {
+                for event in phones[side].told() {
+                    let Event::IncomingCall(incoming) = event else { continue };
+                    let number = incoming.request().header_named("X-Number").unwrap();
+                    calls.insert((number.parse().unwrap(), side), incoming.call.clone());
+                    answer(&phones[side], &incoming);
+                }
+            }
+            while let Some(&(_, n, side, deed)) = deeds.get(next).filter(|d| d.0 <= now) {
+                next += 1;
+                if let Some(call) = calls.get(&(n, side)) {
+                    act(&phones[side], call, deed);
+                }
+            }
+        }
+        // The last word was said long ago: whoever has a call has it on both sides.
+        village.run(70_000);
+        for n in 0..BATCH {
+            let (Some(a), Some(b)) = (calls.get(&(n, 0)), calls.get(&(n, 1))) else { continue };
+            let (a, b) = (a.state(), b.state());
+            assert!(agree(&a, &b), "seed {seed}, batch {batch}, call {n}:\n{a:?}\n{b:?}");
+            up += u64::from(matches!(a, CallState::Established { .. }));
+        }
+        for ((_, side), call) in &calls {
+            if rng.below(2) == 0 {
+                act(&phones[*side], call, Deed::Hangup);
+            }
+        }
+        village.run(70_000);
+        calls.into_iter().for_each(|(_, call)| drop(call));
+        village.run(70_000);
+        village.ladder();
+        village.assert_idle();
+    }
+    assert!(up > calls / 3, "{up} of {calls} calls were up");
+}
+
+#[test]
+fn ten_thousand_calls_end_in_agreement_whatever_both_sides_do() {
+    storm(1, 10_000);
+}
