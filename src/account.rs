@@ -34,6 +34,7 @@ pub(crate) struct AccountSpec {
     pub(crate) flows: Vec<String>,
     pub(crate) gruu: bool,
     pub(crate) push: Option<Push>,
+    pub(crate) caller: crate::caller::CallerSpec,
 }
 
 impl AccountSpec {
@@ -53,6 +54,7 @@ impl AccountSpec {
             flows: Vec::new(),
             gruu: false,
             push: None,
+            caller: Default::default(),
             srtp: None,
             auth: AuthSpec::default(),
         }
@@ -64,7 +66,7 @@ impl AccountSpec {
 #[must_use]
 pub struct AccountBuilder {
     shared: Arc<Shared>,
-    spec: AccountSpec,
+    pub(crate) spec: AccountSpec,
 }
 
 impl AccountBuilder {
