@@ -36,6 +36,7 @@ pub(crate) struct AccountSpec {
     pub(crate) flows: Vec<String>,
     pub(crate) gruu: bool,
     pub(crate) push: Option<Push>,
+    pub(crate) caller: crate::caller::CallerSpec,
 }
 
 impl AccountSpec {
@@ -55,6 +56,7 @@ impl AccountSpec {
             flows: Vec::new(),
             gruu: false,
             push: None,
+            caller: Default::default(),
             srtp: None,
             auth: AuthSpec::default(),
         }
@@ -66,7 +68,7 @@ impl AccountSpec {
 #[must_use]
 pub struct AccountBuilder {
     shared: Arc<Shared>,
-    spec: AccountSpec,
+    pub(crate) spec: AccountSpec,
 }
 
 impl AccountBuilder {

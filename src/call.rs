@@ -50,7 +50,7 @@ pub enum CallState {
 pub struct CallBuilder {
     account: Account,
     to: String,
-    headers: Headers,
+    pub(crate) headers: Headers,
     audio: Option<Audio>,
     srtp: Option<Srtp>,
 }

@@ -1,6 +1,7 @@
 //! Whole call flows in virtual time: agents' cores, driven through the handles that applications
 //! hold, and proxies of the testkit, on the simulated network.
 
+mod caller;
 mod rfc3665;
 mod storm;
 mod village;

@@ -86,8 +86,12 @@ impl<P: MediaPlane> Core<P> {
     fn try_place(&mut self, now: Instant, call: PlaceCall, local: IpAddr) -> Result<Call, Error> {
         let shared = self.shared.upgrade().ok_or(Error::Ended("the agent"))?;
         let mut call = call;
+        if let Some(account) = self.accounts.get(&call.account) {
+            account.spec.caller.add_to(&mut call.headers);
+        }
         if let Some(account) = self.accounts.get(&call.account)
             && let Some(signer) = &account.spec.auth.signer
+            && !crate::caller::is_withheld(&call.headers)
         {
             self.sign(now, signer, &account.spec.aor, &call.to, &mut call.headers)?;
         }

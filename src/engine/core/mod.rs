@@ -226,7 +226,7 @@ impl<P: MediaPlane> Core<P> {
         reply: Reply<SipMessage>,
     ) {
         let body = request.body.map(session::body);
-        let (method, headers) = (request.method, request.headers);
+        let (method, mut headers) = (request.method, request.headers);
         let sent = match request.from {
             Sender::Account { account, to } => {
                 let to = match self.accounts.get(&account).map(|entry| dialable(entry, to)) {
@@ -237,6 +237,9 @@ impl<P: MediaPlane> Core<P> {
                         return;
                     }
                 };
+                if let Some(entry) = self.accounts.get(&account) {
+                    entry.spec.caller.add_to(&mut headers);
+                }
                 self.endpoint.request(now, account, method, &to, headers, body)
             }
             Sender::Call(call) => self.endpoint.request_in_call(now, call, method, headers, body),

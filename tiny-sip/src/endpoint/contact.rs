@@ -21,6 +21,13 @@ pub(crate) struct ContactUri<'a> {
     params: &'a str,
 }
 
+impl ContactUri<'_> {
+    /// The same address with nothing in it that names us (RFC 3323 §4.1.1.2).
+    pub(crate) fn withheld(self) -> Self {
+        Self { gruu: None, user: "anonymous", params: "", ..self }
+    }
+}
+
 impl fmt::Display for ContactUri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(gruu) = self.gruu {

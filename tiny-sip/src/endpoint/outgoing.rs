@@ -5,7 +5,7 @@ use super::clients::{ClientKey, Owner};
 use super::secagree::SecurityMechanism;
 use super::{AccountKey, Body, Cause, Endpoint, Error, Event, Headers, Target, Transmit};
 use crate::dialog::{self, DialogKey};
-use crate::header::HeaderName;
+use crate::header::{HeaderName, Privacy};
 use crate::method::Method;
 use crate::uri::Uri;
 use crate::writer::{WriteError, Writer};
@@ -69,6 +69,9 @@ pub(crate) enum Contact {
     },
 }
 
+/// Who sends a request with privacy (RFC 3323 §4.1.1.3).
+const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leg {
@@ -92,6 +95,7 @@ struct Hop<'a> {
 impl Endpoint {
     /// Sends a request, or asks where to.
     pub(crate) fn start(&mut self, now: Instant, mut request: Box<Request>) -> Leg {
+        self.withhold(&mut request);
         if let Some(target) = request.dialog.and_then(|key| self.dialogs.get(key)?.hop) {
             request.targets.push(target);
             return self.attempt(now, request);
@@ -144,6 +148,24 @@ impl Endpoint {
         self.event(Event::Resolve { query, host, port, transport, secure, name });
         self.set_leg(owner, Leg::Pending(query));
         Leg::Pending(query)
+    }
+
+    /// A request with `Privacy: user` goes out under nobody's name (RFC 3323 §4.1.1.3). Registrations
+    /// and publications are about somebody and keep theirs.
+    fn withhold(&self, request: &mut Request) {
+        let about = [Method::Register, Method::Publish, Method::Ack, Method::Cancel];
+        if request.dialog.is_some() || about.contains(&request.method) {
+            return;
+        }
+        let account = request.account.and_then(|key| self.accounts.get(key));
+        let common = account.map_or(&[][..], |account| &account.account.headers);
+        let asked = common.iter().chain(&request.headers).any(|(name, value)| {
+            HeaderName::parse(name) == HeaderName::Privacy
+                && Privacy::parse(value).is_ok_and(|privacy| privacy.user && !privacy.none)
+        });
+        if asked && let Some((_, tag)) = request.from.rsplit_once(";tag=") {
+            request.from = format!("{ANONYMOUS};tag={tag}").into();
+        }
     }
 
     /// An answer to `Event::Resolve`.
@@ -342,7 +364,11 @@ impl Endpoint {
                     w.header(HeaderName::Contact, contact)
                 }
                 _ => {
-                    let uri = self.contact_uri(account, None, reachable.flow());
+                    let mut uri = self.contact_uri(account, None, reachable.flow());
+                    let mut params = params;
+                    if request.from.starts_with(ANONYMOUS) {
+                        (uri, params) = (uri.withheld(), "");
+                    }
                     w.header(HeaderName::Contact, format_args!("<{uri}>{params}"))
                 }
             };
