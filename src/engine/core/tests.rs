@@ -13,6 +13,7 @@ use std::time::Duration;
 use tiny_media::{AudioFormat, Direction, Sink, Source, StreamConfig};
 
 mod identity;
+mod registration;
 mod srtp;
 
 struct Quiet;
