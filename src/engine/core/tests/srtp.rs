@@ -20,7 +20,7 @@ fn settle_through(pair: &mut Pair, change: impl Fn(&str) -> String) -> Vec<Strin
         pair.now += Duration::from_millis(1);
         for (transmits, to) in [(a, &mut pair.bob), (b, &mut pair.alice)] {
             for t in transmits {
-                let text = change(&String::from_utf8(t.data.to_vec()).unwrap());
+                let text = change(std::str::from_utf8(&t.data).unwrap());
                 let flow = tiny_sak::Flow { local: t.flow.remote, remote: t.flow.local, ..t.flow };
                 let data = text.clone().into_bytes().into();
                 wire.push(text);
