@@ -1,5 +1,7 @@
 //! Whole call flows in virtual time: agents' cores, driven through the handles that applications
 //! hold, and proxies of the testkit, on the simulated network.
 
+mod policies;
 mod rfc3665;
+mod rfc5589;
 mod village;
