@@ -30,6 +30,7 @@ pub(crate) struct AccountSpec {
     pub(crate) transport: Option<Transport>,
     pub(crate) headers: Headers,
     pub(crate) auth: AuthSpec,
+    pub(crate) policy: crate::Policy,
     pub(crate) srtp: Option<Srtp>,
     pub(crate) instance: Option<String>,
     pub(crate) outbound: bool,
@@ -59,6 +60,7 @@ impl AccountSpec {
             caller: Default::default(),
             srtp: None,
             auth: AuthSpec::default(),
+            policy: crate::Policy::default(),
         }
     }
 }
@@ -214,6 +216,12 @@ impl AccountBuilder {
         self
     }
 
+    /// What the account does by itself: forwarding, do-not-disturb, transfers, redirections.
+    pub fn policy(mut self, policy: crate::Policy) -> Self {
+        self.spec.policy = policy;
+        self
+    }
+
     /// Adds the account without registering it: it can call, and is reached by direct calls.
     ///
     /// # Errors
@@ -246,11 +254,19 @@ impl AccountBuilder {
         if let Some(instance) = &self.spec.instance {
             check_instance(instance)?;
         }
+        check_policy(&self.spec.policy)?;
         match &self.spec.registrar {
             Some(uri) => check_uri("registrar", uri),
             None => Ok(()),
         }
     }
+}
+
+/// Refuses forwarding to what cannot be called.
+fn check_policy(policy: &crate::Policy) -> Result<(), Error> {
+    let no_answer = policy.forward_no_answer.as_ref().map(|(_, to)| to);
+    let all = [policy.forward_always.as_ref(), policy.forward_busy.as_ref(), no_answer];
+    all.into_iter().flatten().try_for_each(|to| check_uri("forward", to))
 }
 
 /// Refuses what is not a SIP URI with a sentence that shows a right one.
@@ -346,6 +362,17 @@ impl Account {
     pub async fn wake(&self, patience: Duration) -> Result<IncomingCall, Error> {
         let account = self.inner.key;
         self.commands().ask(|reply| Command::Wake { account, patience, reply }).await
+    }
+
+    /// Changes what the account does by itself, for calls to come.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a target of forwarding that cannot be called.
+    pub fn set_policy(&self, policy: crate::Policy) -> Result<(), Error> {
+        check_policy(&policy)?;
+        let (account, policy) = (self.inner.key, Box::new(policy));
+        self.commands().tell(Command::SetPolicy { account, policy });
+        Ok(())
     }
 
     /// Prepares a call; await the builder to place it.

@@ -21,6 +21,8 @@ pub struct Audio {
     input: Input,
     output: Output,
     record: Option<String>,
+    /// What this is another take of.
+    spec: Option<AudioSpec>,
 }
 
 enum Input {
@@ -75,6 +77,7 @@ impl Audio {
             input: Input::Named { spec: input.into(), looped: false },
             output: Output::Named(output.into()),
             record: None,
+            spec: None,
         }
     }
 
@@ -90,13 +93,19 @@ impl Audio {
             input: Input::Custom(Box::new(source)),
             output: Output::Custom(Box::new(sink)),
             record: None,
+            spec: None,
         };
         (audio, writer, reader)
     }
 
     /// A source and a sink of the application's own make.
     pub fn custom(source: Box<dyn Source>, sink: Box<dyn Sink>) -> Self {
-        Self { input: Input::Custom(source), output: Output::Custom(sink), record: None }
+        Self {
+            input: Input::Custom(source),
+            output: Output::Custom(sink),
+            record: None,
+            spec: None,
+        }
     }
 
     /// Repeats a file for as long as the call lasts.
@@ -117,6 +126,7 @@ impl Audio {
     pub(crate) fn open(self, registry: &Registry) -> Result<OpenAudio, Error> {
         const WANTED: AudioFormat = AudioFormat::new(48_000, 1);
         const STEREO: AudioFormat = AudioFormat::new(48_000, 2);
+        let again = self.spec.clone().or_else(|| AudioSpec::of(&self));
         let source = match self.input {
             Input::Custom(source) => source,
             Input::Named { spec, looped } => {
@@ -135,7 +145,7 @@ impl Audio {
             }
             None => None,
         };
-        Ok(OpenAudio { source, sink, recorder })
+        Ok(OpenAudio { source, sink, recorder, again })
     }
 }
 
@@ -144,6 +154,49 @@ pub(crate) struct OpenAudio {
     pub(crate) source: Box<dyn Source>,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) recorder: Option<Box<dyn Sink>>,
+    /// How to open the same once more; `None` for what the application made itself.
+    pub(crate) again: Option<AudioSpec>,
+}
+
+/// Sound by its names, for calls that continue others.
+#[derive(Debug, Clone)]
+pub(crate) struct AudioSpec {
+    input: String,
+    looped: bool,
+    output: String,
+    record: Option<String>,
+    take: u32,
+}
+
+impl AudioSpec {
+    /// The names in an `Audio`; `None` for what the application made itself.
+    pub(crate) fn of(audio: &Audio) -> Option<Self> {
+        let (Input::Named { spec, looped }, Output::Named(output)) = (&audio.input, &audio.output)
+        else {
+            return None;
+        };
+        let (input, output) = (spec.clone(), output.clone());
+        Some(Self { input, looped: *looped, output, record: audio.record.clone(), take: 1 })
+    }
+
+    /// The same sound once more. Files get a number in their names, so that what was heard before is
+    /// not written over: `heard.wav`, `heard-2.wav`, …
+    pub(crate) fn again(&self) -> Audio {
+        let take = self.take + 1;
+        let numbered = |path: &str| match path.rsplit_once('.') {
+            Some((stem, ext)) if !stem.is_empty() && !ext.contains(['/', '\\']) => {
+                format!("{stem}-{take}.{ext}")
+            }
+            _ => path.to_owned(),
+        };
+        let is_file = |path: &str| path.to_ascii_lowercase().ends_with(".wav");
+        let output =
+            if is_file(&self.output) { numbered(&self.output) } else { self.output.clone() };
+        let mut audio = Audio::new(self.input.clone(), output).looped(self.looped);
+        audio.record = self.record.as_deref().map(numbered);
+        audio.spec = Some(Self { take, ..self.clone() });
+        audio
+    }
 }
 
 impl std::fmt::Debug for OpenAudio {

@@ -9,7 +9,8 @@ use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage, Srt
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
-use tiny_sip::{CallKey, ServerKey};
+use std::time::Duration;
+use tiny_sip::{CallKey, Related, ServerKey};
 use tokio::sync::{Mutex, mpsc, watch};
 
 /// Names a call in logs and traces.
@@ -279,6 +280,14 @@ pub struct IncomingCall {
     pub(crate) account: Option<AccountId>,
     pub(crate) request: SipMessage,
     pub(crate) identity: CallerIdentity,
+    pub(crate) about: About,
+}
+
+/// What else is known of a call that comes in.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) related: Option<Related>,
+    pub(crate) wanted: Option<Duration>,
 }
 
 impl IncomingCall {
@@ -305,6 +314,53 @@ impl IncomingCall {
     /// The caller's URI.
     pub fn from(&self) -> &str {
         self.call.remote_uri()
+    }
+
+    /// The call of ours in whose place this one stands (Replaces, RFC 3891): that one ends when this
+    /// one is answered. Only of a call whose sound the agent cannot open again; others come as
+    /// [`Event::CallContinues`](crate::Event::CallContinues).
+    pub fn replaces(&self) -> Option<CallId> {
+        match self.about.related {
+            Some(Related::Replaces(call)) => Some(CallId(call)),
+            _ => None,
+        }
+    }
+
+    /// The call of ours that the caller wants to take part in (Join, RFC 3911), where
+    /// [`JoinPolicy::Ask`](crate::JoinPolicy::Ask) lets it through.
+    pub fn joins(&self) -> Option<CallId> {
+        match self.about.related {
+            Some(Related::Joins(call)) => Some(CallId(call)),
+            _ => None,
+        }
+    }
+
+    /// After how long the caller wants to be answered by itself (Answer-Mode of RFC 5373, Call-Info
+    /// `answer-after`, Alert-Info), where [`Policy::auto_answer`](crate::Policy::auto_answer) allows.
+    pub fn wants_answer_after(&self) -> Option<Duration> {
+        self.about.wanted
+    }
+
+    /// Sends the caller elsewhere (302): to these URIs, best first.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a URI that cannot be called; the call still rings.
+    pub fn redirect(&self, to: &[&str]) -> Result<(), Error> {
+        if to.is_empty() {
+            return Err(Error::config("redirect", "there is no target"));
+        }
+        let mut headers = Vec::new();
+        for (n, uri) in to.iter().enumerate() {
+            check_uri("redirect", uri)?;
+            let q = match to.len() {
+                1 => String::new(),
+                _ => format!(";q={:.2}", 1.0 - n.min(99) as f32 / 100.0),
+            };
+            headers.push(("Contact".to_owned(), format!("<{uri}>{q}")));
+        }
+        let (call, status) = (self.call.inner.key, 302);
+        self.call.commands().tell(Command::Reject { call, status, reason: None, headers });
+        Ok(())
     }
 
     /// Tells the caller that it rings (180).

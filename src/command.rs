@@ -2,7 +2,7 @@
 
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
-use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp};
+use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
 use tiny_sip::{
     AccountKey, CallKey, CredentialsReply, Method, QueryKey, RegistrationInfo, ServerKey,
@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Dtmf { call: CallKey, digits: String, mode: DtmfMode, reply: Reply<()> },
     Stats { call: CallKey, reply: Reply<CallStats> },
     Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
+    Transfer { request: Box<TransferCall>, reply: Reply<Transfer> },
+    AnswerTransfer { call: CallKey, answer: AnswerTransfer, reply: Reply<()> },
+    FollowRedirect { call: CallKey, uri: String, reply: Reply<()> },
+    SetPolicy { account: AccountKey, policy: Box<crate::Policy> },
     Respond { key: ServerKey, status: u16, headers: Headers },
     Certificate { call: CallKey, data: Option<Vec<u8>> },
     Credentials { query: QueryKey, reply: CredentialsReply },
@@ -74,6 +78,30 @@ pub(crate) struct SendRequest {
     pub(crate) method: Method,
     pub(crate) headers: Headers,
     pub(crate) body: Option<Content>,
+}
+
+/// A transfer to ask for.
+#[derive(Debug)]
+pub(crate) struct TransferCall {
+    pub(crate) call: CallKey,
+    pub(crate) to: TransferTo,
+    pub(crate) headers: Headers,
+    pub(crate) quiet: bool,
+}
+
+/// Where a call is transferred.
+#[derive(Debug)]
+pub(crate) enum TransferTo {
+    Uri(String),
+    /// To the peer of another call.
+    Call(CallKey),
+}
+
+/// What becomes of a transfer that a peer asks for.
+#[derive(Debug)]
+pub(crate) enum AnswerTransfer {
+    Accept(OpenAudio),
+    Refuse(u16),
 }
 
 /// On whose behalf a request goes out.

@@ -1,7 +1,9 @@
 //! What happens, as the application sees it.
 
+use crate::transfer::TransferRequest;
 use crate::{
-    AccountId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage, SipMessage,
+    AccountId, Call, CallId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage,
+    SipMessage,
 };
 use std::time::Duration;
 use tiny_media::StreamStats;
@@ -13,6 +15,26 @@ use tiny_media::StreamStats;
 pub enum Event {
     /// Somebody calls. Dropping it unanswered declines with 480.
     IncomingCall(IncomingCall),
+    /// A call goes on as another one: a peer has transferred us, or has sent somebody in its place.
+    /// The new call is placed or answered by the agent, with the sound of the old one; dropping it
+    /// hangs up.
+    CallContinues {
+        /// The call that it comes from, which may have ended already.
+        old: CallId,
+        /// The new call.
+        call: Call,
+    },
+    /// A policy of the account has kept a call from ringing, or has let it ring long enough.
+    CallRefused {
+        /// The account.
+        account: AccountId,
+        /// The INVITE.
+        request: SipMessage,
+        /// What it was answered with.
+        status: u16,
+        /// Where it was sent, of a 302.
+        forwarded_to: Option<String>,
+    },
     /// Somebody sent a MESSAGE. Dropping it accepts with 200.
     Message(IncomingMessage),
     /// A server asks an account for credentials that the application keeps
@@ -95,6 +117,31 @@ pub enum CallEvent {
     Resumed {
         /// Who resumed it.
         by: Party,
+    },
+    /// The peer asks us to call somebody else, and the account's policy is to ask.
+    TransferRequested(TransferRequest),
+    /// The call was transferred: the peer has got through to somebody else (by us), or we have (by
+    /// the peer; [`Event::CallContinues`] has brought the new call).
+    Transferred {
+        /// Who asked for it.
+        by: Party,
+    },
+    /// A transfer has failed; the call goes on.
+    TransferFailed {
+        /// Who asked for it.
+        by: Party,
+        /// The status that ended it, if one did.
+        status: Option<u16>,
+        /// Reason phrase or one sentence.
+        reason: String,
+    },
+    /// The call is redirected, and the account's policy is to ask: go on with
+    /// [`Call::follow_redirect`](crate::Call::follow_redirect), or hang up.
+    Redirected {
+        /// The 3xx.
+        response: SipMessage,
+        /// Where it could go, best first.
+        targets: Vec<String>,
     },
     /// The peer sent a request within the call: an INFO, or the INVITE that changes its media. It is
     /// answered by the agent; here its header fields and body are to be read.

@@ -41,12 +41,15 @@ mod error;
 mod event;
 mod identity;
 mod media;
+mod policy;
+mod reason;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
 mod srtp;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod trace;
+mod transfer;
 
 /// Answering questions about names oneself: see [`Config::dns`].
 pub mod dns {
@@ -65,6 +68,8 @@ pub use credentials::CredentialsRequest;
 pub use error::Error;
 pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
+pub use policy::{DoNotDisturb, JoinPolicy, Policy, RedirectPolicy, TransferPolicy};
+pub use reason::Reason;
 pub use srtp::Srtp;
 pub use tiny_media::StreamStats as CallStats;
 pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
@@ -82,3 +87,4 @@ pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
 pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
 pub use tiny_sip::{body, header};
 pub use trace::{Trace, TraceKind, TracePacket};
+pub use transfer::{Transfer, TransferBuilder, TransferOutcome, TransferRequest, TransferState};

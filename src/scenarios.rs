@@ -2,6 +2,8 @@
 //! hold, and proxies of the testkit, on the simulated network.
 
 mod caller;
+mod policies;
 mod rfc3665;
+mod rfc5589;
 mod storm;
 mod village;

@@ -42,6 +42,8 @@ pub(crate) struct Follow {
     pub(crate) spoken: bool,
     /// What the live line begins with.
     pub(crate) who: String,
+    /// The call goes on from another one, whose script is over.
+    pub(crate) continues: bool,
 }
 
 /// The first key goes out when the peer's media path has had time to come up.
@@ -69,7 +71,7 @@ pub(crate) async fn follow(phone: &Arc<Phone>, call: Call, follow: Follow) -> Ou
     let mut deadline = limit.map(|span| Instant::now() + span);
     let fine = (follow.live && phone.reporter.is_terminal()) || follow.notes.is_some();
     let period = if fine { FINE } else { SECOND };
-    let mut steps = plan(phone);
+    let mut steps = if follow.continues { VecDeque::new() } else { plan(phone) };
     let mut tick = Instant::now();
     let mut next_media = tick;
     let mut f = Following {
@@ -184,6 +186,14 @@ impl Following<'_> {
                 self.hold_over();
                 self.say(&Event::Resumed { call, by: by.as_str() });
             }
+            CallEvent::Transferred { by } => {
+                self.say(&Event::Transferred { call, by: by.as_str() });
+            }
+            CallEvent::TransferFailed { by, status, reason } => {
+                let status = status.map(|s| format!("{s} ")).unwrap_or_default();
+                let what = format!("transfer (by {} side): {status}{reason}", by.as_str());
+                self.phone.reporter.event(&Event::Error { what });
+            }
             CallEvent::Dtmf { digit, duration, via } => {
                 self.note(|notes, t| notes.marks.push((t, format!("key {digit}"))));
                 let duration_ms = duration.as_millis() as u64;
@@ -287,6 +297,8 @@ pub(crate) async fn act(phone: Arc<Phone>, call: Call, action: Action) {
         Action::Hold => ("hold", call.hold().await),
         Action::Resume => ("resume", call.resume().await),
         Action::Dtmf(keys) => ("dtmf", press(&call, &keys, phone.settings.dtmf_mode).await),
+        // What becomes of it comes as an event of the call.
+        Action::Transfer(uri) => ("transfer", call.transfer_to(uri).await.map(drop)),
         Action::Hangup => {
             call.hangup().await;
             return;
@@ -320,6 +332,16 @@ pub(crate) fn stats_of(s: &CallStats) -> Stats {
         input_level_db: tenth(s.input_level_db),
         output_level_db: tenth(s.output_level_db),
     }
+}
+
+/// Follows a call that goes on in the place of another one, to its end.
+pub(crate) async fn go_on(phone: Arc<Phone>, call: Call, limited: bool) -> Outcome {
+    let number = phone.number();
+    let how = Follow { number, limited, live: true, continues: true, ..Follow::default() };
+    if !phone.reporter.is_json() {
+        phone.reporter.say(&format!("[{number}] goes on with {}", call.remote_uri()));
+    }
+    follow(&phone, call, how).await
 }
 
 /// What to do with calls that come in.

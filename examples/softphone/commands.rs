@@ -1,6 +1,6 @@
 //! What each command does.
 
-use crate::calls::{Follow, Notes, Outcome, Reception, follow, receive};
+use crate::calls::{Follow, Notes, Outcome, Reception, follow, go_on, receive};
 use crate::cli::Command;
 use crate::events::Reporter;
 use crate::phone::{Desk, Failure, Phone, Registration, Stop, check_audio, check_writable};
@@ -51,7 +51,14 @@ pub(crate) async fn call(
     let phone = desk.phone.clone();
     let notes = notes_for(&phone);
     let refuse = refuse_calls(&mut desk);
-    let result = place(&phone, &uri, notes.clone()).await;
+    let mut result = place(&phone, &uri, notes.clone()).await;
+    // Whoever was sent to somebody else stays on the line.
+    while let Ok(call) = desk.continued.try_recv() {
+        let outcome = go_on(phone.clone(), call, true).await;
+        if outcome.answered {
+            result = Ok(outcome);
+        }
+    }
     refuse.abort();
     finish(desk, notes, &format!("Call to {uri}")).await?;
     if result?.is_good() { Ok(()) } else { Err(Failure::Said) }
@@ -103,6 +110,9 @@ pub(crate) async fn answer(
                 let live = calls.is_empty();
                 let how = Follow { number, quiet, notes, live, ..Follow::default() };
                 calls.spawn(receive(phone.clone(), incoming, reception, how));
+            }
+            Some(call) = desk.continued.recv() => {
+                calls.spawn(go_on(phone.clone(), call, false));
             }
             Some(done) = calls.join_next(), if !calls.is_empty() => {
                 match done {

@@ -78,6 +78,10 @@ pub(crate) enum Event {
         call: u64,
         by: &'static str,
     },
+    Transferred {
+        call: u64,
+        by: &'static str,
+    },
     Dtmf {
         call: u64,
         digit: char,
@@ -279,6 +283,7 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Media { .. } => return None,
         Event::Held { call, by } => format!("[{call}] on hold (by {by} side)"),
         Event::Resumed { call, by } => format!("[{call}] resumed (by {by} side)"),
+        Event::Transferred { call, by } => format!("[{call}] transferred (by {by} side)"),
         Event::Dtmf { call, digit, duration_ms, via } => {
             format!("[{call}] key {digit} ({duration_ms} ms, {via})")
         }
@@ -416,6 +421,7 @@ mod tests {
             (Event::Ringing { call: 1 }, "ringing"),
             (Event::Held { call: 1, by: "local" }, "held"),
             (Event::Resumed { call: 1, by: "local" }, "resumed"),
+            (Event::Transferred { call: 1, by: "remote" }, "transferred"),
             (Event::Dtmf { call: 1, digit: '1', duration_ms: 1, via: "info" }, "dtmf"),
             (Event::Message { from: s(), text: s() }, "message"),
             (Event::Error { what: s() }, "error"),

@@ -21,6 +21,8 @@ const HELP: &str = "\
   hangup            end the call (h)
   hold, resume      put the other side on hold, and go on
   dtmf 42#          press keys
+  transfer URI      send the other side to somebody else, e.g. transfer sip:carol@192.0.2.9
+  connect N         connect the other side with that of call N, and leave both
   message URI TEXT  send a text message
   calls             list the calls
   use N             make call N the one that the commands are for
@@ -33,6 +35,7 @@ enum Order {
     Answer,
     Reject,
     Act(Action),
+    Connect(u64),
     Message(String, String),
     Calls,
     Use(u64),
@@ -61,7 +64,9 @@ fn parse(line: &str) -> Result<Option<Order>, String> {
         "use" => Order::Use(rest.parse().map_err(|_| "which? e.g. use 2".to_owned())?),
         "help" | "?" => Order::Help,
         "quit" | "exit" | "q" => Order::Quit,
-        "transfer" => return Err("transfer: not in this build".into()),
+        "transfer" if rest.is_empty() => return Err("to whom? e.g. transfer sip:carol@x".into()),
+        "transfer" => Order::Act(Action::Transfer(rest.to_owned())),
+        "connect" => Order::Connect(rest.parse().map_err(|_| "with which? e.g. connect 1")?),
         other => return Err(format!("'{other}' is not a command; help lists them")),
     };
     Ok(Some(order))
@@ -115,6 +120,12 @@ pub(crate) async fn run(settings: Settings, reporter: Reporter, stop: Stop) -> R
                 }
             }
             Some(call) = desk.incoming.recv() => session.rings(call).await,
+            Some(call) = desk.continued.recv() => {
+                let number = desk.phone.number();
+                let to = call.remote_uri().to_owned();
+                reporter.say(&format!("[{number}] goes on with {to}"));
+                session.follow(number, call, None);
+            }
             Some(done) = session.following.join_next(), if !session.following.is_empty() => {
                 if let Ok(number) = done {
                     session.over(number);
@@ -154,6 +165,17 @@ impl Session {
                 Some((_, call)) => call.reject(486),
                 None => reporter.say("nobody calls"),
             },
+            Order::Act(Action::Transfer(to)) => {
+                let to = self.phone.complete(&to);
+                match self.current.and_then(|n| self.lines.get(&n)) {
+                    Some(line) => {
+                        let action = Action::Transfer(to);
+                        tokio::spawn(act(self.phone.clone(), line.call.clone(), action));
+                    }
+                    None => reporter.say("there is no call"),
+                }
+            }
+            Order::Connect(other) => self.connect(other).await,
             Order::Act(action) => match self.current.and_then(|n| self.lines.get(&n)) {
                 Some(line) => {
                     tokio::spawn(act(self.phone.clone(), line.call.clone(), action));
@@ -181,6 +203,19 @@ impl Session {
             Order::Use(number) => reporter.say(&format!("there is no call {number}")),
             Order::Help => reporter.say(HELP),
             Order::Quit => {}
+        }
+    }
+
+    /// Connects the peers of the current call and of another one.
+    async fn connect(&mut self, other: u64) {
+        let reporter = &self.phone.reporter;
+        let this = self.current.and_then(|n| self.lines.get(&n));
+        let (Some(this), Some(other)) = (this, self.lines.get(&other)) else {
+            return reporter.say("there is no such call");
+        };
+        // The other one was there first: its peer is sent to the new one.
+        if let Err(e) = other.call.transfer_to_call(&this.call).await {
+            reporter.say(&format!("connect: {e}"));
         }
     }
 
@@ -276,8 +311,16 @@ mod tests {
         let message = Order::Message("sip:b@x".into(), "see you".into());
         assert_eq!(parse("message sip:b@x  see you"), Ok(Some(message)));
         assert_eq!(parse("use 2"), Ok(Some(Order::Use(2))));
-        for wrong in ["dial", "dtmf", "dtmf x", "message sip:b@x", "use it", "dance", "transfer x"]
-        {
+        for wrong in [
+            "dial",
+            "dtmf",
+            "dtmf x",
+            "message sip:b@x",
+            "use it",
+            "dance",
+            "transfer",
+            "connect x",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

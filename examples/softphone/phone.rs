@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tiny_ua::{Account, Audio, Error, IncomingCall, Tls, Trace, Transport, UserAgent};
+use tiny_ua::{Account, Audio, Call, Error, IncomingCall, Tls, Trace, Transport, UserAgent};
 use tokio::sync::{mpsc, watch};
 
 /// Why a command did not do what it was asked for.
@@ -127,6 +127,8 @@ pub(crate) struct Phone {
 pub(crate) struct Desk {
     pub(crate) phone: Arc<Phone>,
     pub(crate) incoming: mpsc::Receiver<IncomingCall>,
+    /// Calls that go on in the place of others.
+    pub(crate) continued: mpsc::Receiver<Call>,
     pub(crate) recorder: Option<Recorder>,
 }
 
@@ -188,12 +190,20 @@ impl Desk {
         let tls = tls.map(|(_, address)| address.to_string());
         reporter.event(&Event::Listening { sip: address.to_string(), tls });
         let (incoming_in, incoming) = mpsc::channel(1024);
+        let (continued_in, continued) = mpsc::channel(1024);
         let (registration_in, registration) = watch::channel(Registration::Unknown);
         let aor = account.aor().to_owned();
-        tokio::spawn(pump(ua.clone(), aor, reporter.clone(), incoming_in, registration_in));
+        tokio::spawn(pump(
+            ua.clone(),
+            aor,
+            reporter.clone(),
+            incoming_in,
+            continued_in,
+            registration_in,
+        ));
         let calls = AtomicU64::new(0);
         let phone = Phone { ua, account, settings, reporter, stop, registration, calls };
-        let desk = Self { phone: Arc::new(phone), incoming, recorder };
+        let desk = Self { phone: Arc::new(phone), incoming, continued, recorder };
         if desk.phone.settings.registrar.is_some()
             && let Err(e) = desk.phone.register().await
         {
@@ -407,6 +417,7 @@ async fn pump(
     aor: String,
     reporter: Reporter,
     incoming: mpsc::Sender<IncomingCall>,
+    continued: mpsc::Sender<Call>,
     registration: watch::Sender<Registration>,
 ) {
     while let Some(event) = ua.next_event().await {
@@ -416,6 +427,8 @@ async fn pump(
                     call.reject(486);
                 }
             }
+            // Without room for it the call is dropped, which hangs it up.
+            tiny_ua::Event::CallContinues { call, .. } => drop(continued.try_send(call)),
             tiny_ua::Event::Message(message) => {
                 let (from, text) = (message.from().to_owned(), message.text().into_owned());
                 reporter.event(&Event::Message { from, text });

@@ -8,6 +8,7 @@ pub(crate) enum Action {
     Hold,
     Resume,
     Dtmf(String),
+    Transfer(String),
     Hangup,
 }
 
@@ -47,14 +48,25 @@ fn step(line: &str) -> Result<(Duration, Action), String> {
             return Err(format!("'{command}' takes nothing after it, but there is '{extra}'"));
         }
         ("dtmf", digits) => Action::Dtmf(check_digits(digits)?),
-        ("transfer", _) => return Err("transfer: not in this build".into()),
+        ("transfer", uri) => Action::Transfer(check_target(uri)?),
         ("", _) => return Err(format!("a command is missing; there are {COMMANDS}")),
         (other, _) => return Err(format!("'{other}' is not a command; there are {COMMANDS}")),
     };
     Ok((at, action))
 }
 
-const COMMANDS: &str = "hold, resume, dtmf DIGITS, hangup";
+const COMMANDS: &str = "hold, resume, dtmf DIGITS, transfer URI, hangup";
+
+/// A URI to transfer to, or a sentence about what is wrong with it.
+pub(crate) fn check_target(uri: &str) -> Result<String, String> {
+    if uri.is_empty() {
+        return Err("transfer to whom? e.g. `transfer sip:carol@example.com`".into());
+    }
+    match tiny_ua::UserAgent::check_uri(uri) {
+        Ok(()) => Ok(uri.to_owned()),
+        Err(e) => Err(format!("transfer: {e}")),
+    }
+}
 
 /// Keys of a telephone, upper case, or a sentence about the first that is none.
 pub(crate) fn check_digits(digits: &str) -> Result<String, String> {
@@ -75,12 +87,13 @@ mod tests {
     #[test]
     fn a_script_is_read_in_order_of_time() {
         let script =
-            parse("# a comment\n\n4 resume\n2.0 hold   # why\n 7.5 dtmf 1#a\n9\thangup\n").unwrap();
+            parse("# a comment\n\n4 resume\n2.0 hold   # why\n 7.5 dtmf 1#a\n8 transfer sip:c@x\n9\thangup\n").unwrap();
         let ms = Duration::from_millis;
         let expected = [
             (ms(2000), Action::Hold),
             (ms(4000), Action::Resume),
             (ms(7500), Action::Dtmf("1#A".into())),
+            (ms(8000), Action::Transfer("sip:c@x".into())),
             (ms(9000), Action::Hangup),
         ];
         assert_eq!(script.0, expected);
@@ -94,7 +107,8 @@ mod tests {
             ("1", "line 1: a command is missing"),
             ("1 dtmf", "line 1: dtmf needs keys"),
             ("1 dtmf 12x", "line 1: 'X' is not a key"),
-            ("\n\n6 transfer sip:carol@example.com", "line 3: transfer: not in this build"),
+            ("\n\n6 transfer carol", "line 3: transfer: URI: 'carol' is not a"),
+            ("1 transfer", "line 1: transfer to whom?"),
             ("1 hold now", "line 1: 'hold' takes nothing after it"),
             ("-1 hold", "line 1: '-1' is not a time"),
             ("nan hold", "line 1: 'nan' is not a time"),

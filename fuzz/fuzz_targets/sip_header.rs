@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use tiny_sip::header::{
     AnswerMode, AuthParams, Challenge, Credentials, Date, Diversion, FeatureSet, HistoryEntry,
-    InfoUri, Item, MediaType, NameAddrs, Privacy, Reason, RequestDisposition, RetryAfter,
+    InfoUri, Item, MediaType, NameAddrs, Privacy, Reason, Replaces, RequestDisposition, RetryAfter, SipFrag,
     SessionId, SubscriptionState, Timestamp, UserToUser, Vias, Warning, quote, split_commas,
     unquote,
 };
@@ -54,6 +54,13 @@ fuzz_target!(|text: &str| {
     let _ = UserToUser::parse(text).map(|uui| uui.octets());
     if let Ok(date) = Date::parse(text) {
         let _ = (date.unix(), date.to_string());
+    }
+    if let Ok(a) = Replaces::parse(text) {
+        let printed = a.to_string();
+        assert_eq!(Replaces::parse(&printed).expect("its own text parses"), a);
+    }
+    if let Some(frag) = SipFrag::parse(text.as_bytes()) {
+        assert!((100..700).contains(&frag.status) && frag.reason.len() <= 128);
     }
     let _ = (CSeq::parse(text), RetryAfter::parse(text), Timestamp::parse(text));
     let _ = (Warning::parse(text), InfoUri::parse(text), Item::parse(text).map(|i| i.quality()));

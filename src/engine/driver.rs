@@ -89,8 +89,10 @@ async fn run(mut parts: Parts, ready: oneshot::Sender<Result<Addresses, Error>>)
     addresses.iter().for_each(|(transport, address)| core.bind(*transport, *address));
     let _ = ready.send(Ok(addresses.clone()));
     let jobs = JoinSet::new();
+    let registry = core.registry().clone();
     let (inbox, races) = (parts.inbox, Vec::new());
-    let driver = Driver { core, net, inbox, notices, jobs, addresses, resolver, races, trace };
+    let driver =
+        Driver { core, net, inbox, notices, jobs, registry, addresses, resolver, races, trace };
     driver.run().await;
 }
 
@@ -132,6 +134,7 @@ struct Driver {
     inbox: mpsc::UnboundedReceiver<Command>,
     notices: mpsc::UnboundedReceiver<MediaNotice>,
     jobs: JoinSet<Job>,
+    registry: Registry,
     addresses: Addresses,
     resolver: Resolver,
     races: Vec<Race>,
@@ -142,6 +145,7 @@ struct Driver {
 enum Job {
     Resolved { query: QueryKey, name: Option<Arc<str>>, found: Result<Vec<Found>, String> },
     Located { job: u64, address: Result<IpAddr, Error> },
+    Opened { job: u64, audio: Result<crate::audio::OpenAudio, Error> },
 }
 
 impl Driver {
@@ -212,6 +216,7 @@ impl Driver {
                     let _ = reply.send(set);
                 }
                 Output::Event(Request::Close { flow }) => self.net.close(flow),
+                Output::Event(Request::Open { job, audio }) => self.open_audio(job, *audio),
                 Output::Event(Request::Locate { job, uri, transport }) => {
                     self.locate(job, &uri, transport);
                 }
@@ -256,6 +261,7 @@ impl Driver {
         let now = Instant::now();
         match job {
             Job::Resolved { query, name, found } => self.resolved(now, query, name, found),
+            Job::Opened { job, audio } => self.core.handle(now, Input::Opened { job, audio }),
             Job::Located { job, address } => {
                 self.core.handle(now, Input::Located { job, address });
             }
@@ -405,6 +411,15 @@ impl Driver {
                 Err(e) => Err(Error::Network(e.to_string())),
             };
             Job::Located { job, address }
+        });
+    }
+
+    /// Sound cards are slow: on a thread of its own.
+    fn open_audio(&mut self, job: u64, audio: crate::Audio) {
+        let registry = self.registry.clone();
+        self.jobs.spawn(async move {
+            let opened = crate::agent::off_thread(move || audio.open(&registry)).await;
+            Job::Opened { job, audio: opened.and_then(|audio| audio) }
         });
     }
 

@@ -2,14 +2,16 @@
 
 use crate::account::AccountBuilder;
 use crate::agent::Shared;
-use crate::audio::OpenAudio;
+use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{Command, Commands, PlaceCall};
 use crate::engine::core::{Core, Input, Request};
 use crate::media::{
     MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, Security,
 };
 use crate::testkit::{Server, ServerConfig};
-use crate::{Account, Call, CallEnd, CallState, CallStats, Config, Error, Event, IncomingCall};
+use crate::{
+    Account, Audio, Call, CallEnd, CallState, CallStats, Config, Error, Event, IncomingCall,
+};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -45,7 +47,8 @@ impl Sink for Quiet {
 }
 
 pub(super) fn quiet() -> OpenAudio {
-    OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None }
+    let again = AudioSpec::of(&Audio::silent());
+    OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None, again }
 }
 
 #[derive(Default)]
@@ -126,6 +129,10 @@ impl Agent {
                 let found = self.find(host, None).first().map(|a| a.ip());
                 let address = found.ok_or_else(|| Error::Network(format!("no {host}")));
                 self.core.handle(now, Input::Located { job, address });
+            }
+            Request::Open { job, audio } => {
+                let audio = audio.open(self.core.registry());
+                self.core.handle(now, Input::Opened { job, audio });
             }
             Request::Close { flow } => self.out.push_back(Transmit::Close { flow }),
             Request::Alias { .. } | Request::SetTls { .. } | Request::Done => {}
@@ -237,6 +244,21 @@ impl Phone {
     /// All events so far.
     pub(super) fn told(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
+    /// The call that goes on in the place of another.
+    pub(super) fn continued(&mut self) -> (crate::CallId, Call) {
+        while let Ok(event) = self.events.try_recv() {
+            if let Event::CallContinues { old, call } = event {
+                return (old, call);
+            }
+        }
+        panic!("no call goes on at {}", self.at);
+    }
+
+    /// The next event of any kind.
+    pub(super) fn event(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
     }
 
     /// Where the peer's media is expected, of each stream that runs.
@@ -365,8 +387,18 @@ impl Village {
 
     /// Places a call; what it sends is on its way.
     pub(super) fn call(&mut self, phone: &Phone, to: &str) -> Call {
+        self.call_with(phone, to, Vec::new())
+    }
+
+    /// Places a call with header fields of its own.
+    pub(super) fn call_with(
+        &mut self,
+        phone: &Phone,
+        to: &str,
+        headers: Vec<(String, String)>,
+    ) -> Call {
         let account = phone.account.key();
-        let (to, headers, audio) = (to.to_owned(), Vec::new(), quiet());
+        let (to, audio) = (to.to_owned(), quiet());
         let call = Box::new(PlaceCall { account, to, headers, audio, srtp: None });
         self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
     }

@@ -23,12 +23,12 @@ pub(crate) struct Baresip {
     control: TcpStream,
     inbox: Vec<u8>,
     dir: PathBuf,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Baresip {
     /// Sends a sine of `hz` and records what it hears. `user` and `params` make up its account.
-    fn start(name: &str, hz: u32, codec: &str, user: &str, params: &str) -> Self {
+    pub(crate) fn start(name: &str, hz: u32, codec: &str, user: &str, params: &str) -> Self {
         Self::start_with(name, hz, codec, user, params, "")
     }
 

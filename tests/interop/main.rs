@@ -10,3 +10,4 @@ mod peers;
 mod secure;
 mod sipp;
 mod sound;
+mod transfer;

@@ -2,6 +2,7 @@
 
 use super::accounts::dialable;
 use super::entry::{CallEntry, HoldChange};
+use super::transfer::Placed;
 use super::{Core, Request, session, sip_error};
 use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
@@ -16,29 +17,29 @@ use tiny_sip::{CallKey, Method, Outgoing, Uri};
 
 impl<P: MediaPlane> Core<P> {
     /// Finds out which of our addresses faces the next hop, for the SDP; then places the call.
-    pub(super) fn locate(&mut self, now: Instant, mut call: PlaceCall, reply: Reply<Call>) {
+    pub(super) fn locate(&mut self, now: Instant, mut call: PlaceCall, who: Placed) {
         if self.shutdown.is_some() {
-            let _ = reply.send(Err(Error::Ended("the agent")));
+            self.placed(now, who, Err(Error::Ended("the agent")));
             return;
         }
         if self.calls.len() >= self.config.max_calls {
             let what = format!("max_calls = {}", self.config.max_calls);
-            let _ = reply.send(Err(Error::Limit(what)));
+            self.placed(now, who, Err(Error::Limit(what)));
             return;
         }
         let Some(account) = self.accounts.get(&call.account) else {
-            let _ = reply.send(Err(Error::Ended("the account")));
+            self.placed(now, who, Err(Error::Ended("the account")));
             return;
         };
         call.to = match dialable(account, call.to) {
             Ok(to) => to,
             Err(e) => {
-                let _ = reply.send(Err(e));
+                self.placed(now, who, Err(e));
                 return;
             }
         };
         if let Some(address) = self.config.media_address {
-            self.place(now, call, address, reply);
+            self.place(now, call, address, who);
             return;
         }
         let hop = account.spec.route.first().unwrap_or(&call.to);
@@ -46,41 +47,42 @@ impl<P: MediaPlane> Core<P> {
         let host = match Uri::parse(hop) {
             Ok(uri) => uri.host().trim_matches(['[', ']']).to_owned(),
             Err(e) => {
-                let _ = reply.send(Err(Error::config("call target", e)));
+                self.placed(now, who, Err(Error::config("call target", e)));
                 return;
             }
         };
         match host.parse::<IpAddr>() {
-            Ok(remote) => self.place_towards(now, call, remote, reply),
+            Ok(remote) => self.place_towards(now, call, remote, who),
             Err(_) => {
                 self.next_job += 1;
-                self.placing.insert(self.next_job, (call, reply));
+                self.placing.insert(self.next_job, (call, who));
                 self.asks.push_back(Request::Locate { job: self.next_job, uri, transport });
             }
         }
     }
 
     pub(super) fn located(&mut self, now: Instant, job: u64, address: Result<IpAddr, Error>) {
-        let Some((call, reply)) = self.placing.remove(&job) else { return };
+        let Some((call, who)) = self.placing.remove(&job) else { return };
         match address {
-            Ok(remote) => self.place_towards(now, call, remote, reply),
+            Ok(remote) => self.place_towards(now, call, remote, who),
             Err(e) => {
-                let _ = reply.send(Err(e));
+                self.placed(now, who, Err(e));
             }
         }
     }
 
-    fn place_towards(&mut self, now: Instant, call: PlaceCall, remote: IpAddr, reply: Reply<Call>) {
+    fn place_towards(&mut self, now: Instant, call: PlaceCall, remote: IpAddr, who: Placed) {
         match self.plane.local_address_for(remote) {
-            Some(local) => self.place(now, call, local, reply),
+            Some(local) => self.place(now, call, local, who),
             None => {
-                let _ = reply.send(Err(Error::Network(format!("no route to {remote}"))));
+                self.placed(now, who, Err(Error::Network(format!("no route to {remote}"))));
             }
         }
     }
 
-    fn place(&mut self, now: Instant, call: PlaceCall, local: IpAddr, reply: Reply<Call>) {
-        let _ = reply.send(self.try_place(now, call, local));
+    fn place(&mut self, now: Instant, call: PlaceCall, local: IpAddr, who: Placed) {
+        let placed = self.try_place(now, call, local);
+        self.placed(now, who, placed);
     }
 
     fn try_place(&mut self, now: Instant, call: PlaceCall, local: IpAddr) -> Result<Call, Error> {
@@ -106,7 +108,7 @@ impl<P: MediaPlane> Core<P> {
                 to: call.to.clone(),
                 headers: call.headers,
                 body: Some(body),
-                redirects: false,
+                redirects: true,
             };
             self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
         });
@@ -121,7 +123,9 @@ impl<P: MediaPlane> Core<P> {
         let (mut entry, handle) =
             CallEntry::new(shared, key, call.to, negotiator, max, &mut self.rng);
         entry.ports = Some(ports);
+        entry.again = call.audio.again.clone();
         entry.audio = Some(call.audio);
+        entry.placed_to = Some(handle.remote_uri().to_owned());
         self.media.insert(ports.id, key);
         self.calls.insert(key, entry);
         Ok(handle)
@@ -174,6 +178,7 @@ impl<P: MediaPlane> Core<P> {
             self.fail(now, key, &e.to_string());
             return;
         }
+        self.errand_response(now, key, &response);
         self.up(now, key, Some(response));
     }
 

@@ -1,8 +1,10 @@
 //! What the engine knows of one call.
 
 use super::negotiation::Negotiation;
+use super::policy::Refusal;
+use super::redirect::Redirects;
 use crate::agent::Shared;
-use crate::audio::OpenAudio;
+use crate::audio::{AudioSpec, OpenAudio};
 use crate::call::CallInner;
 use crate::command::Reply;
 use crate::event::{CallEnd, CallEvent, CodecInfo};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::{Rng, id};
 use tiny_sdp::NegotiatedSession;
-use tiny_sip::CallKey;
+use tiny_sip::{AccountKey, CallKey};
 use tokio::sync::{Mutex, mpsc, watch};
 
 /// A change of hold that waits for its re-INVITE; without a reply it renews the keys as well, and is
@@ -49,6 +51,13 @@ pub(super) struct CallEntry {
     /// Open sources and sinks that wait for the stream to start.
     pub(super) audio: Option<OpenAudio>,
     pub(super) started: bool,
+    /// How to open the same sound once more.
+    pub(super) again: Option<AudioSpec>,
+    /// Whom we called.
+    pub(super) placed_to: Option<String>,
+    pub(super) redirects: Option<Box<Redirects>>,
+    /// Where the call goes when nobody answers.
+    pub(super) forward: Option<Box<(AccountKey, crate::SipMessage, Refusal)>>,
     /// Our address on the path that the call came by.
     pub(super) local: Option<std::net::IpAddr>,
     /// The peer's offer that waits for our answer.
@@ -93,6 +102,10 @@ impl CallEntry {
             cname: id::cname(rng).to_string(),
             audio: None,
             started: false,
+            again: None,
+            placed_to: None,
+            redirects: None,
+            forward: None,
             local: None,
             offer: None,
             answer_in_ack: false,

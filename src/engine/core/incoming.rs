@@ -7,11 +7,12 @@ use crate::command::Headers;
 use crate::event::CallEvent;
 use crate::identity::CallerIdentity;
 use crate::media::MediaPlane;
+use crate::policy::JoinPolicy;
 use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Transport};
 use tiny_sdp::Direction;
-use tiny_sip::{CallKey, Method, ServerKey};
+use tiny_sip::{CallKey, Method, Related, ServerKey};
 
 /// A sentence as a reason phrase: one line, and none of the peer's octets beyond ASCII.
 pub(super) fn phrase(what: &impl ToString) -> String {
@@ -28,10 +29,30 @@ impl<P: MediaPlane> Core<P> {
         flow: Flow,
         identity: CallerIdentity,
     ) {
+        let related = self.endpoint.related_to(key);
+        let account = self.account_for(&request);
+        let policy = account.and_then(|account| self.policy_of(account));
+        let joins = policy.is_some_and(|policy| policy.joins == JoinPolicy::Ask);
+        if matches!(related, Some(Related::Joins(_))) && !joins {
+            // "incapable of satisfying the Join request … 488" (RFC 3911 §4)
+            let result = self.endpoint.reject(now, key, 488, None, Vec::new());
+            return self.tolerate("reject", result);
+        }
+        if related.is_none()
+            && let Some(account) = account
+            && let Some(refusal) = self.refusal(account, key, &request)
+        {
+            return self.refuse(now, account, key, request, refusal);
+        }
+        let ringing = account.map(|account| (account, request.clone()));
         if let Err((status, reason)) = self.try_incoming(key, request, flow, identity) {
             self.calls.remove(&key);
             let result = self.endpoint.reject(now, key, status, reason.as_deref(), Vec::new());
             self.tolerate("reject", result);
+        } else if related.is_none()
+            && let Some((account, request)) = ringing
+        {
+            self.begin_patience(now, account, key, &request);
         }
     }
 
@@ -71,8 +92,17 @@ impl<P: MediaPlane> Core<P> {
         entry.offer = offer;
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);
+        let related = self.endpoint.related_to(key);
+        // A call that takes the place of another is its continuation: nobody is asked.
+        if let Some(Related::Replaces(old)) = related
+            && let Some(audio) = self.calls.get(&old).and_then(|old| old.again.clone())
+        {
+            return if self.continue_call(old, call, &audio) { Ok(()) } else { Err((503, None)) };
+        }
+        let wanted = self.wanted_answer(account, &request);
+        let about = crate::call::About { related, wanted };
         let account = account.map(AccountId);
-        let incoming = IncomingCall { call, account, request, identity };
+        let incoming = IncomingCall { call, account, request, identity, about };
         let incoming = match account {
             Some(AccountId(key)) => match self.wakes.give(key, incoming) {
                 Some(incoming) => incoming,
@@ -121,6 +151,7 @@ impl<P: MediaPlane> Core<P> {
         entry.answer_in_ack = session.is_none();
         entry.session = session;
         entry.ports = Some(ports);
+        entry.again = audio.again.clone();
         entry.audio = Some(audio);
         entry.offer = None;
         let has_session = entry.session.is_some();

@@ -10,17 +10,21 @@ mod entry;
 mod identity;
 mod incoming;
 mod negotiation;
+mod policy;
+mod redirect;
 mod refresh;
 mod session;
 mod teardown;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod wake;
 
 use crate::agent::Shared;
 use crate::command::{Command, PlaceCall, Registered, Reply, Sender};
 use crate::config::Config;
 use crate::media::{MediaId, MediaNotice, MediaPlane, MediaReport};
+use crate::transfer::TransferState;
 use crate::{AccountId, Error, Event, SipMessage};
 use accounts::{AccountEntry, dialable};
 use entry::{CallEntry, HoldChange};
@@ -29,7 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 use tiny_media::Registry;
-use tiny_sak::{Flow, Output, Rng, Transport};
+use tiny_sak::{Flow, Output, Rng, TimerQueue, Transport};
 use tiny_sip::{AccountKey, CallKey, Endpoint, QueryKey, RequestKey, Target, Transmit};
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,6 +46,11 @@ pub(crate) enum Input {
     Located {
         job: u64,
         address: Result<IpAddr, Error>,
+    },
+    /// The answer to [`Request::Open`].
+    Opened {
+        job: u64,
+        audio: Result<crate::audio::OpenAudio, Error>,
     },
     Media(MediaNotice),
     Timeout,
@@ -65,6 +74,8 @@ pub(crate) enum Request {
     SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
     /// Find an address of a host, to learn which of our own faces it.
     Locate { job: u64, uri: String, transport: Option<Transport> },
+    /// Open sources and sinks, which may take a while.
+    Open { job: u64, audio: Box<crate::Audio> },
     /// Close a connection, once what was sent over it is written.
     Close { flow: Flow },
     /// Everything has ended.
@@ -82,7 +93,10 @@ pub(crate) struct Core<P> {
     calls: HashMap<CallKey, CallEntry>,
     media: HashMap<MediaId, CallKey>,
     requests: HashMap<RequestKey, Reply<SipMessage>>,
-    placing: HashMap<u64, (PlaceCall, Reply<crate::Call>)>,
+    placing: HashMap<u64, (PlaceCall, transfer::Placed)>,
+    moves: transfer::Moves,
+    /// Calls that ring and will go elsewhere.
+    patience: TimerQueue<CallKey>,
     next_job: u64,
     /// The warning about keys in plain signalling was given.
     keys_noted: bool,
@@ -122,6 +136,8 @@ impl<P: MediaPlane> Core<P> {
             media: HashMap::new(),
             requests: HashMap::new(),
             placing: HashMap::new(),
+            moves: transfer::Moves::default(),
+            patience: TimerQueue::new(),
             next_job: 0,
             keys_noted: false,
             asks: VecDeque::new(),
@@ -133,16 +149,23 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
+    /// What is plugged in.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// A listening address exists.
     pub(crate) fn bind(&mut self, transport: Transport, local: SocketAddr) {
         self.endpoint.bind(transport, local);
     }
 
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        self.patience_over(now);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Sip(input) => self.endpoint.handle(now, input),
             Input::Located { job, address } => self.located(now, job, address),
+            Input::Opened { job, audio } => self.opened(now, job, audio),
             Input::Media(notice) => self.media_notice(now, notice),
             Input::Timeout => {
                 self.wakes.expire(now);
@@ -163,9 +186,10 @@ impl<P: MediaPlane> Core<P> {
                     if self.expire_verifications(now) || self.check_shutdown(now) {
                         continue;
                     }
+                    let patience = self.patience.next_deadline();
                     let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
-                    let others =
-                        self.verifications.deadline().into_iter().chain(self.wakes.deadline());
+                    let verified = self.verifications.deadline();
+                    let others = patience.into_iter().chain(verified).chain(self.wakes.deadline());
                     return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
                 }
             }
@@ -184,7 +208,21 @@ impl<P: MediaPlane> Core<P> {
                     reply.send(info.ok_or_else(|| Error::state("the account is not registered")));
             }
             Command::Wake { account, patience, reply } => self.wake(now, account, patience, reply),
-            Command::Call { call, reply } => self.locate(now, *call, reply),
+            Command::Call { call, reply } => {
+                self.locate(now, *call, transfer::Placed::Handle(reply));
+            }
+            Command::Transfer { request, reply } => self.transfer(now, *request, reply),
+            Command::AnswerTransfer { call, answer, reply } => {
+                self.answer_transfer(now, call, answer, reply);
+            }
+            Command::FollowRedirect { call, uri, reply } => {
+                let _ = reply.send(self.follow_redirect(now, call, &uri));
+            }
+            Command::SetPolicy { account, policy } => {
+                if let Some(entry) = self.accounts.get_mut(&account) {
+                    entry.spec.policy = *policy;
+                }
+            }
             Command::Ring { call, status, headers, reply } => {
                 let _ = reply.send(self.ring(now, call, status, headers));
             }
@@ -283,7 +321,17 @@ impl<P: MediaPlane> Core<P> {
                 self.flow_failed(account, reg_id, reason);
             }
             E::Incoming { call, request, flow, .. } => self.incoming(now, call, request, flow),
-            E::Progress { call, response, .. } => self.progress(call, response),
+            E::Progress { call, response, .. } => {
+                self.errand_response(now, call, &response);
+                self.progress(call, response);
+            }
+            E::Redirected { call, response } => self.redirected(now, call, response),
+            E::Referred { call, to, request } => self.referred(now, call, &to, &request),
+            E::ReferAccepted { call } => self.transfer_goes_on(call, TransferState::Accepted),
+            E::ReferProgress { call, status, reason } => {
+                self.transfer_goes_on(call, TransferState::Trying { status, reason });
+            }
+            E::ReferEnded { call, outcome } => self.transfer_over(now, call, outcome),
             E::Answered { call, response, needs_answer } => {
                 self.answered(now, call, response, needs_answer);
             }

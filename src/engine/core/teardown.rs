@@ -52,6 +52,7 @@ impl<P: MediaPlane> Core<P> {
         reason: String,
         message: Option<SipMessage>,
     ) {
+        self.errand_failed(now, key, status, &reason);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let by = match by {
             EndedBy::Local => Party::Local,
@@ -99,8 +100,9 @@ impl<P: MediaPlane> Core<P> {
         calls.into_iter().for_each(|call| self.hangup(now, call, Vec::new()));
         let accounts: Vec<_> = self.accounts.keys().copied().collect();
         accounts.into_iter().for_each(|account| self.remove_account(now, account));
-        for (_, (_, reply)) in self.placing.drain() {
-            let _ = reply.send(Err(Error::Ended("the agent")));
+        let placing: Vec<_> = self.placing.drain().collect();
+        for (_, (_, who)) in placing {
+            self.placed(now, who, Err(Error::Ended("the agent")));
         }
     }
 

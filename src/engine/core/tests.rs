@@ -34,7 +34,7 @@ impl Sink for Quiet {
 }
 
 fn quiet() -> OpenAudio {
-    OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None }
+    OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None, again: None }
 }
 
 #[derive(Default)]

@@ -478,7 +478,8 @@ pub enum Event {
         /// The response (a 3xx has Contacts), BYE or CANCEL that ended it.
         message: Option<Message>,
     },
-    /// Our INVITE is redirected (3xx), and [`Outgoing::redirects`] asked for this. Go on with
+    /// Our INVITE is redirected (3xx), or refused where a 3xx has sent it, and
+    /// [`Outgoing::redirects`] asked for this. Go on with
     /// [`retarget`](super::Endpoint::retarget), or end with
     /// [`end_redirected`](super::Endpoint::end_redirected).
     Redirected {

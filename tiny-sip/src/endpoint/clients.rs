@@ -439,8 +439,7 @@ impl Endpoint {
             }
         }
         if let Owner::Invite(call) = owner
-            && status < 400
-            && self.is_redirected(call, &kept)
+            && self.is_redirected(call, &kept, status)
         {
             return self.hold_redirected(call, kept, message);
         }

@@ -49,6 +49,7 @@ use crate::usage::call::Call;
 use crate::usage::notifier::Notifier;
 use crate::usage::publish::Publication;
 use crate::usage::refer::Referrals;
+use crate::usage::replaces::Related;
 use crate::usage::subscriber::{SubTimer, Subscriber};
 use fingerprint::Index;
 use servers::ServerTx;
@@ -105,8 +106,8 @@ pub struct Endpoint {
     pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
     /// Referrals, by their call, which may be over.
     pub(crate) referrals: HashMap<CallKey, Referrals>,
-    /// Calls that will take the place of others.
-    pub(crate) replacing: HashMap<CallKey, CallKey>,
+    /// Calls that are about others, until they are answered.
+    pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
     pub(crate) redirected: HashMap<CallKey, Box<(Request, Message)>>,
     /// Names of dialogs that ended a while ago.
@@ -204,7 +205,7 @@ impl Endpoint {
             users: HashMap::new(),
             requests: SlotMap::with_key(),
             referrals: HashMap::new(),
-            replacing: HashMap::new(),
+            related: HashMap::new(),
             redirected: HashMap::new(),
             ended: VecDeque::new(),
             pending: SlotMap::with_key(),

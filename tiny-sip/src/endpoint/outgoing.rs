@@ -54,6 +54,8 @@ pub(crate) struct Request {
     pub(crate) waiting: Option<Box<super::auth::Waiting>>,
     /// Why the latest target could not be reached.
     pub(crate) trouble: Option<Box<str>>,
+    /// It goes to the Contact of a 3xx.
+    pub(crate) retargeted: bool,
 }
 
 /// What Contact a request has.
@@ -621,6 +623,7 @@ impl Request {
             redirects: false,
             waiting: None,
             trouble: None,
+            retargeted: false,
         }
     }
 }

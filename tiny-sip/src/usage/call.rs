@@ -210,8 +210,8 @@ impl Endpoint {
             let print = dialog.print;
             self.remember_end(print);
         }
-        if !self.replacing.is_empty() {
-            self.replacing.remove(&key);
+        if !self.related.is_empty() {
+            self.related.remove(&key);
         }
         if !self.redirected.is_empty() {
             self.redirected.remove(&key);

@@ -2,7 +2,6 @@
 
 use super::call::{Call, Phase};
 use super::reliable::Provisional;
-use super::replaces::Related;
 use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
     Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Policy, Purpose, ServerKey, check,
@@ -43,7 +42,7 @@ impl Endpoint {
             self.counters.rejected_limit += 1;
             return self.respond_core(now, key, 503, &[(H::RetryAfter, "10")]);
         }
-        let related = match self.related(&request) {
+        let related = match self.find_related(&request) {
             Ok(related) => related,
             Err(status) => return self.respond_core(now, key, status, &[]),
         };
@@ -69,8 +68,8 @@ impl Endpoint {
         if let Some(server) = self.servers.get_mut(key) {
             server.purpose = Purpose::Invite(call);
         }
-        if let Some(Related::Replaces(old)) = related {
-            self.replacing.insert(call, old);
+        if let Some(related) = related {
+            self.related.insert(call, related);
         }
         self.event(Event::Incoming { call, request, flow, related });
     }

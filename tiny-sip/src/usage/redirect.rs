@@ -9,9 +9,11 @@ use crate::uri::Uri;
 use std::time::Instant;
 
 impl Endpoint {
-    /// Whether a 3xx is for the owner to decide on.
-    pub(crate) fn is_redirected(&self, call: CallKey, request: &Request) -> bool {
-        request.redirects && self.calls.get(call).is_some_and(|state| !state.is_hanging_up())
+    /// Whether a refusal is for the owner to decide on: a 3xx, or what one of its Contacts said, so
+    /// that the next can be tried. A 6xx is final (§8.1.3.4).
+    pub(crate) fn is_redirected(&self, call: CallKey, request: &Request, status: u16) -> bool {
+        let open = request.redirects && (status < 400 || (request.retargeted && status < 600));
+        open && self.calls.get(call).is_some_and(|state| !state.is_hanging_up())
     }
 
     /// A 3xx that waits for a word.
@@ -64,10 +66,12 @@ impl Endpoint {
         request.cseq = request.cseq.wrapping_add(1) & 0x7fff_ffff;
         (request.uri, request.routes) = (path.uri, path.routes);
         request.headers.extend(headers);
+        request.retargeted = true;
         request.branch = None;
         request.targets.clear();
         request.next = 0;
         request.fallback = None;
+        request.trouble = None;
         request.no_switch = false;
         request.challenged.clear();
         request.auth.clear();

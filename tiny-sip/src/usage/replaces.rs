@@ -21,8 +21,13 @@ pub enum Related {
 }
 
 impl Endpoint {
+    /// The call that one that still rings is about.
+    pub fn related_to(&self, call: CallKey) -> Option<Related> {
+        self.related.get(&call).copied()
+    }
+
     /// The call that an INVITE is about, or the status it is refused with.
-    pub(crate) fn related(&self, request: &Message) -> Result<Option<Related>, u16> {
+    pub(crate) fn find_related(&self, request: &Message) -> Result<Option<Related>, u16> {
         let lines = |name| request.headers(name);
         let (replaces, joins) = (lines(H::Replaces).count(), lines(H::Join).count());
         match (replaces, joins) {
@@ -84,7 +89,7 @@ impl Endpoint {
 
     /// The new call is accepted: the one in whose place it stands is ended, by BYE or CANCEL (§3).
     pub(crate) fn replace(&mut self, now: Instant, call: CallKey) {
-        if let Some(old) = self.replacing.remove(&call) {
+        if let Some(Related::Replaces(old)) = self.related.remove(&call) {
             // It may have ended meanwhile.
             let _ = self.hang_up_as(now, old, Headers::new(), "replaced by another call");
         }

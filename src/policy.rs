@@ -1,0 +1,106 @@
+//! What an account does by itself with calls, transfers and redirections.
+
+use std::time::Duration;
+
+/// The policies of an account: [`AccountBuilder::policy`](crate::AccountBuilder::policy),
+/// [`Account::set_policy`](crate::Account::set_policy). The default is that of a plain telephone:
+/// transfers and redirections are followed, nothing is forwarded, a second call rings.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut policy = tiny_ua::Policy::default();
+/// policy.forward_no_answer = Some((Duration::from_secs(20), "sip:mailbox@example.com".into()));
+/// policy.call_waiting = false;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// A peer sends us to somebody else (REFER). Default: accept.
+    pub transfers: TransferPolicy,
+    /// Our call is redirected (3xx). Default: follow, five times at most.
+    pub redirects: RedirectPolicy,
+    /// Somebody wants to take part in a call of ours (INVITE with Join, RFC 3911). Default: refuse
+    /// with 488, since there is no mixer.
+    pub joins: JoinPolicy,
+    /// Every call goes there (302).
+    pub forward_always: Option<String>,
+    /// A call goes there while another one is up (302).
+    pub forward_busy: Option<String>,
+    /// A call that nobody answers within this time goes there (302).
+    pub forward_no_answer: Option<(Duration, String)>,
+    /// Calls are refused without ringing.
+    pub do_not_disturb: Option<DoNotDisturb>,
+    /// Whether a call rings while another one of the account is up; else it gets 486. Default: true.
+    pub call_waiting: bool,
+    /// Whether [`IncomingCall::wants_answer_after`](crate::IncomingCall::wants_answer_after) heeds
+    /// the caller's wish to be answered by itself (Answer-Mode of RFC 5373, Alert-Info, Call-Info).
+    /// Default: false; a call that demands it is refused with 403 then.
+    pub auto_answer: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            transfers: TransferPolicy::Accept,
+            redirects: RedirectPolicy::Follow(5),
+            joins: JoinPolicy::Refuse,
+            forward_always: None,
+            forward_busy: None,
+            forward_no_answer: None,
+            do_not_disturb: None,
+            call_waiting: true,
+            auto_answer: false,
+        }
+    }
+}
+
+/// What to do when a peer sends us to somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransferPolicy {
+    /// Call there, with the sound of the call that is transferred. A call whose sound is of the
+    /// application's own make cannot be opened again: then [`Self::Ask`].
+    Accept,
+    /// [`CallEvent::TransferRequested`](crate::CallEvent::TransferRequested) asks.
+    Ask,
+    /// Refuse with 603.
+    Refuse,
+}
+
+/// What to do when a call of ours is redirected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedirectPolicy {
+    /// Call the Contacts in the order of their `q`, so many at most; none of them twice.
+    Follow(u8),
+    /// [`CallEvent::Redirected`](crate::CallEvent::Redirected) asks.
+    Ask,
+    /// End the call with the 3xx.
+    Report,
+}
+
+/// What to do with an INVITE that would join a call of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinPolicy {
+    /// Refuse with 488.
+    Refuse,
+    /// It rings; [`IncomingCall::joins`](crate::IncomingCall::joins) names the call. Mixing is the
+    /// application's.
+    Ask,
+}
+
+/// How calls are refused while nobody wants to be disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoNotDisturb {
+    /// 486 lets other telephones of the user ring, 603 does not.
+    pub status: u16,
+    /// Retry-After: how long it lasts.
+    pub retry_after: Option<Duration>,
+}
+
+impl Default for DoNotDisturb {
+    fn default() -> Self {
+        Self { status: 486, retry_after: None }
+    }
+}
