@@ -1,7 +1,8 @@
 //! What happens, as the application sees it.
 
 use crate::{
-    AccountId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage, SipMessage,
+    AccountId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage,
+    IncomingSubscription, SipMessage,
 };
 use std::time::Duration;
 use tiny_media::StreamStats;
@@ -29,6 +30,8 @@ pub enum Event {
         /// The realm.
         realm: String,
     },
+    /// Somebody subscribes to our state. Dropping it undecided refuses with 403.
+    Subscription(IncomingSubscription),
     /// An account is registered, or its registration was refreshed.
     Registered {
         /// The account.

@@ -224,6 +224,11 @@ pub(super) struct Phone {
 }
 
 impl Phone {
+    /// The next event, if there is one.
+    pub(super) fn event(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
     /// The next event that tells of a call.
     pub(super) fn incoming(&mut self) -> IncomingCall {
         while let Ok(event) = self.events.try_recv() {
