@@ -2,6 +2,7 @@
 
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
+use crate::events::EventCommand;
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
 use tiny_sip::{
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Certificate { call: CallKey, data: Option<Vec<u8>> },
     Credentials { query: QueryKey, reply: CredentialsReply },
     SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
+    Events(EventCommand),
     Shutdown { reply: oneshot::Sender<()> },
 }
 

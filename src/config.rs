@@ -84,6 +84,11 @@ pub struct Config {
     /// Events of one call that the application has not read; beyond that, new ones but the last are
     /// dropped and counted in the log. Default 256.
     pub max_pending_call_events: usize,
+    /// Who may watch the calls of this agent (RFC 4235) without the application being asked:
+    /// addresses of record, compared with From, or `*` for everybody. It takes effect when
+    /// `sip.event_packages` holds `dialog`; other watchers come as
+    /// [`Event::Subscription`](crate::Event::Subscription). Default: nobody.
+    pub dialog_watchers: Vec<String>,
     /// A call whose peer sends no media for this long gets
     /// [`CallEvent::MediaTimeout`](crate::CallEvent::MediaTimeout). Default 30 s.
     pub media_timeout: Duration,
@@ -128,6 +133,7 @@ impl Default for Config {
             max_calls: 4096,
             max_pending_events: 1024,
             max_pending_call_events: 256,
+            dialog_watchers: Vec::new(),
             media_timeout: Duration::from_secs(30),
             media_workers: 1,
             shutdown_timeout: Duration::from_secs(4),

@@ -3,7 +3,7 @@
 use crate::transfer::TransferRequest;
 use crate::{
     AccountId, Call, CallId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage,
-    SipMessage,
+    IncomingSubscription, SipMessage,
 };
 use std::time::Duration;
 use tiny_media::StreamStats;
@@ -51,6 +51,8 @@ pub enum Event {
         /// The realm.
         realm: String,
     },
+    /// Somebody subscribes to our state. Dropping it undecided refuses with 403.
+    Subscription(IncomingSubscription),
     /// An account is registered, or its registration was refreshed.
     Registered {
         /// The account.

@@ -39,6 +39,7 @@ mod credentials;
 mod engine;
 mod error;
 mod event;
+mod events;
 mod identity;
 mod media;
 mod policy;
@@ -67,6 +68,10 @@ pub use config::{Config, Listen, Tcp, Tls, Udp, Ws, Wss};
 pub use credentials::CredentialsRequest;
 pub use error::Error;
 pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
+pub use events::{
+    Document, IncomingSubscription, Notification, Publication, PublicationUpdate, SubscribeBuilder,
+    Subscription, SubscriptionUpdate, Watcher,
+};
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use policy::{DoNotDisturb, JoinPolicy, Policy, RedirectPolicy, TransferPolicy};
 pub use reason::Reason;
@@ -77,6 +82,7 @@ pub use tiny_net::tls;
 pub use tiny_rtp::srtp::Profile as SrtpProfile;
 pub use tiny_sak::{Flow, Secret, Transport};
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
+pub use tiny_sip::body;
 pub use tiny_sip::digest::{Algorithm as DigestAlgorithm, QopPolicy};
 pub use tiny_sip::identity::{
     Attestation, Authority, IdentityError, Party as IdentityParty, Signer, TrustAnchors,
@@ -85,6 +91,7 @@ pub use tiny_sip::identity::{
 pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder, SecurityMechanism};
 pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
 pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
-pub use tiny_sip::{body, header};
+pub use tiny_sip::{SubscriptionState, Termination};
+pub use tiny_sip::header;
 pub use trace::{Trace, TraceKind, TracePacket};
 pub use transfer::{Transfer, TransferBuilder, TransferOutcome, TransferRequest, TransferState};

@@ -2,6 +2,7 @@
 //! hold, and proxies of the testkit, on the simulated network.
 
 mod caller;
+mod events;
 mod policies;
 mod rfc3665;
 mod rfc5589;

@@ -60,7 +60,6 @@ fn a_wrong_command_line_is_one_line_and_status_2() {
             &["--ca", "Cargo.toml", "--listen", "127.0.0.1:0", "answer"],
             "the authorities cannot be used",
         ),
-        (&["subscribe", "presence", "sip:bob@127.0.0.1"], "subscribe: not in this build"),
         (&["call", "bob"], "'bob'"),
         (&["--config", "/nonexistent.toml", "answer"], "/nonexistent.toml"),
         (&["--script", "/nonexistent", "answer"], "--script: /nonexistent"),

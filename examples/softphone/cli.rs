@@ -71,7 +71,7 @@ pub(crate) enum Command {
         #[arg(value_name = "URI")]
         uri: String,
     },
-    /// Watch presence, message-summary, dialog or another event package (not in this build)
+    /// Watch presence, message-summary, dialog or another event package
     Subscribe {
         /// The event package
         #[arg(value_name = "EVENT")]

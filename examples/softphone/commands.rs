@@ -305,7 +305,7 @@ pub(crate) async fn at(moment: Option<Instant>) {
 }
 
 /// Answers 486 to whoever calls while something else is going on.
-fn refuse_calls(desk: &mut Desk) -> tokio::task::JoinHandle<()> {
+pub(crate) fn refuse_calls(desk: &mut Desk) -> tokio::task::JoinHandle<()> {
     let (_, none) = mpsc::channel::<IncomingCall>(1);
     let mut incoming = std::mem::replace(&mut desk.incoming, none);
     tokio::spawn(async move {

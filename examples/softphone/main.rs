@@ -19,6 +19,7 @@ mod recorder;
 mod report;
 mod script;
 mod settings;
+mod subscribe;
 
 use calls::Reception;
 use clap::Parser;
@@ -139,7 +140,10 @@ async fn run(
         Some(Command::Options { uri }) => commands::options(settings, reporter, stop, &uri).await,
         Some(Command::Demo) => demo::run(settings, reporter, stop).await,
         None => interactive::run(settings, reporter, stop).await,
-        Some(Command::Subscribe { .. } | Command::Devices | Command::Codecs) => Ok(()),
+        Some(Command::Subscribe { package, uri }) => {
+            subscribe::run(settings, reporter, stop, &package, &uri).await
+        }
+        Some(Command::Devices | Command::Codecs) => Ok(()),
     };
     match result {
         // Interrupted is interrupted, however the call took it.

@@ -138,10 +138,7 @@ fn parse_config(text: &str) -> Result<Options, String> {
 }
 
 /// Refuses what this build cannot do yet, naming the option.
-pub(crate) fn refuse_missing(options: &Options, command: Option<&Command>) -> Result<(), Problem> {
-    if let Some(Command::Subscribe { .. }) = command {
-        return Err(Problem::new("subscribe", "not in this build"));
-    }
+pub(crate) fn refuse_missing(options: &Options) -> Result<(), Problem> {
     let asked = [
         ("--ice", options.ice.unwrap_or(false)),
         ("--ice-lite", options.ice_lite.unwrap_or(false)),
@@ -161,7 +158,7 @@ pub(crate) fn refuse_missing(options: &Options, command: Option<&Command>) -> Re
 impl Settings {
     /// Checks everything that can be checked without opening anything but files.
     pub(crate) fn resolve(options: Options, command: Option<&Command>) -> Result<Self, Problem> {
-        refuse_missing(&options, command)?;
+        refuse_missing(&options)?;
         // The command line has its own check; these may come from the file.
         if options.expires == Some(0) {
             return Err(Problem::new("--expires", "0 is too short; expected seconds, e.g. 600"));

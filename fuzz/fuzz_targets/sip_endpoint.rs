@@ -5,17 +5,30 @@
 use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Output, Rng, Transport};
-use tiny_sip::{Account, Config, Endpoint, Event, Input, Outgoing};
+use tiny_sip::{
+    Account, Body, CallKey, Config, Endpoint, Event, Input, Outgoing, PublicationKey, Publish,
+    Subscribe, SubscriptionEvent, SubscriptionKey, SubscriptionState, WatcherEvent,
+};
+
+/// What the owner holds.
+#[derive(Default)]
+struct Held {
+    calls: Vec<CallKey>,
+    subscriptions: Vec<SubscriptionKey>,
+    publications: Vec<PublicationKey>,
+}
 
 fuzz_target!(|data: &[u8]| {
     let local = ([10, 0, 0, 1], 5060).into();
     let mut now = Instant::now();
-    let mut endpoint = Endpoint::new(Config::default(), Rng::from_seed(1));
+    let mut config = Config::default();
+    config.event_packages = vec!["presence".into()];
+    let mut endpoint = Endpoint::new(config, Rng::from_seed(1));
     endpoint.bind(Transport::Udp, local);
     endpoint.bind(Transport::Tcp, local);
     let account = Account { aor: "sip:a@example.com".into(), ..Account::default() };
     let account = endpoint.add_account(account).expect("a valid account");
-    let mut calls = Vec::new();
+    let mut held = Held::default();
     let mut sent = Vec::new();
     // Each step is an octet that says what, two of length, and the bytes.
     let mut rest = data;
@@ -38,8 +51,31 @@ fuzz_target!(|data: &[u8]| {
             }
             5 => {
                 let to = String::from_utf8_lossy(bytes).into_owned();
-                let outgoing = Outgoing { to, ..Outgoing::default() };
-                calls.extend(endpoint.invite(now, account, outgoing));
+                let (event, expires) = ("presence".to_owned(), u32::from(*what & 0x10) * 10);
+                match what >> 6 {
+                    0 | 1 => {
+                        let outgoing = Outgoing { to, ..Outgoing::default() };
+                        held.calls.extend(endpoint.invite(now, account, outgoing));
+                    }
+                    2 => {
+                        let (lists, every_fork) = (*what & 0x20 != 0, *what & 0x10 != 0);
+                        let subscribe = Subscribe {
+                            to,
+                            event,
+                            expires,
+                            lists,
+                            every_fork,
+                            ..Default::default()
+                        };
+                        held.subscriptions.extend(endpoint.subscribe(now, account, subscribe));
+                    }
+                    _ => {
+                        let (to, body) = (Some(to), Body::new("text/plain", "x"));
+                        let (expires, headers) = (600, Vec::new());
+                        let publish = Publish { to, event, body, expires, headers };
+                        held.publications.extend(endpoint.publish(now, account, publish));
+                    }
+                }
             }
             6 => {
                 // A response to what was sent last, its status from the input.
@@ -61,14 +97,20 @@ fuzz_target!(|data: &[u8]| {
                 endpoint.handle(now, Input::Timeout);
             }
         }
-        drain(&mut endpoint, now, &mut calls, &mut sent);
+        drain(&mut endpoint, now, &mut held, &mut sent);
     }
     for _ in 0..3 {
-        for call in calls.clone() {
+        for call in held.calls.clone() {
             let _ = endpoint.hangup(now, call, Vec::new());
         }
+        for key in held.subscriptions.clone() {
+            let _ = endpoint.unsubscribe(now, key);
+        }
+        for key in held.publications.clone() {
+            let _ = endpoint.unpublish(now, key);
+        }
         for _ in 0..4000 {
-            let Some(next) = drain(&mut endpoint, now, &mut calls, &mut sent) else { break };
+            let Some(next) = drain(&mut endpoint, now, &mut held, &mut sent) else { break };
             now = now.max(next);
             endpoint.handle(now, Input::Timeout);
         }
@@ -76,19 +118,20 @@ fuzz_target!(|data: &[u8]| {
     let stats = endpoint.stats();
     let left = (stats.calls, stats.dialogs, stats.client_transactions, stats.server_transactions);
     assert_eq!((left, stats.timers, stats.pending), ((0, 0, 0, 0), 0, 0));
+    assert_eq!((stats.subscriptions, stats.watchers, stats.publications), (0, 0, 0));
 });
 
 fn drain(
     endpoint: &mut Endpoint,
     now: Instant,
-    calls: &mut Vec<tiny_sip::CallKey>,
+    held: &mut Held,
     sent: &mut Vec<bytes::Bytes>,
 ) -> Option<Instant> {
     loop {
         match endpoint.poll(now) {
             Output::Transmit(transmit) => sent.push(transmit.data),
             Output::Event(Event::Incoming { call, .. }) => {
-                calls.push(call);
+                held.calls.push(call);
                 let _ = endpoint.accept(now, call, Vec::new(), None);
             }
             Output::Event(Event::Resolve { query, .. }) => {
@@ -100,6 +143,15 @@ fn drain(
             Output::Event(Event::Reinvite { call, .. }) => {
                 let _ = endpoint.accept_reinvite(now, call, Vec::new(), None);
             }
+            Output::Event(Event::Watcher { watcher, event: WatcherEvent::Subscribe { .. } }) => {
+                let active = SubscriptionState::Active;
+                let _ = endpoint.accept_subscription(now, watcher, active, None);
+                let _ = endpoint.notify(now, watcher, active, None);
+            }
+            Output::Event(Event::Subscription {
+                event: SubscriptionEvent::Forked { fork },
+                ..
+            }) => held.subscriptions.push(fork),
             Output::Event(_) => {}
             Output::Timeout(next) => return next,
         }

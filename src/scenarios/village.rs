@@ -231,6 +231,11 @@ pub(super) struct Phone {
 }
 
 impl Phone {
+    /// The next event, if there is one.
+    pub(super) fn event(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
+    }
+
     /// The next event that tells of a call.
     pub(super) fn incoming(&mut self) -> IncomingCall {
         while let Ok(event) = self.events.try_recv() {
@@ -254,11 +259,6 @@ impl Phone {
             }
         }
         panic!("no call goes on at {}", self.at);
-    }
-
-    /// The next event of any kind.
-    pub(super) fn event(&mut self) -> Option<Event> {
-        self.events.try_recv().ok()
     }
 
     /// Where the peer's media is expected, of each stream that runs.

@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod baresip;
+mod events;
 mod kamailio;
 mod peers;
 mod secure;

@@ -50,5 +50,5 @@ pub use message::{Defect, Limits, Message, ParseError};
 pub use method::{Method, SmallStr};
 pub use status::StatusCode;
 pub use uri::{Scheme, Uri, escape_header, escape_user, unescape};
-pub use usage::{ReferOutcome, Referral, Related};
+pub use usage::{CallDescription, ReferOutcome, Referral, Related};
 pub use writer::{Value, WriteError, Writer};

@@ -270,6 +270,22 @@ fn unsubscribing_waits_for_the_last_notify() {
 }
 
 #[test]
+fn a_notifier_that_never_says_the_last_word_is_waited_for_until_timer_n() {
+    let mut net = net();
+    let (key, request) = established(&mut net);
+    let now = net.now;
+    net.endpoint(0).unsubscribe(now, key).unwrap();
+    let bye = net.caught();
+    // A change crosses the SUBSCRIBE; then nothing comes.
+    assert_eq!(told(&mut net, &notify(&request, 2, "note", "active;expires=500", "")), "200 OK");
+    accept(&mut net, &bye, 0);
+    assert_eq!(told(&mut net, &notify(&request, 3, "note", "active;expires=500", "")), "200 OK");
+    net.settle();
+    net.assert_empty();
+    assert!(net.elapsed() < 70_000, "{}", net.elapsed());
+}
+
+#[test]
 fn unsubscribing_before_the_first_notify_still_tells_the_notifier() {
     let mut net = net();
     let (key, request) = subscribe(&mut net, presence("sip:bob@10.0.0.9", 600));

@@ -17,6 +17,13 @@ pub(super) struct AccountEntry {
     doomed: bool,
 }
 
+impl AccountEntry {
+    /// Whether it is only there until what it has to take back is taken back.
+    pub(super) fn is_doomed(&self) -> bool {
+        self.doomed
+    }
+}
+
 impl<P: MediaPlane> Core<P> {
     pub(super) fn add_account(&mut self, spec: AccountSpec, reply: Reply<AccountKey>) {
         if self.shutdown.is_some() {
@@ -118,6 +125,11 @@ impl<P: MediaPlane> Core<P> {
     pub(super) fn remove_account(&mut self, now: Instant, account: AccountKey) {
         let Some(entry) = self.accounts.get_mut(&account) else { return };
         entry.doomed = true;
+        // What it watches and publishes is taken back first: that may need its credentials.
+        if !self.end_events_of(now, account) {
+            return;
+        }
+        let Some(entry) = self.accounts.get_mut(&account) else { return };
         if entry.registered && self.endpoint.unregister(now, account).is_ok() {
             return;
         }

@@ -122,6 +122,10 @@ impl CallEntry {
         (entry, Call { inner: Arc::new(inner) })
     }
 
+    pub(super) fn state(&self) -> CallState {
+        self.state.borrow().clone()
+    }
+
     pub(super) fn established(&self) -> bool {
         self.answered_at.is_some() && self.end.is_none()
     }

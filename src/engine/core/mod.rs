@@ -7,8 +7,10 @@
 mod accounts;
 mod calls;
 mod entry;
+mod events;
 mod identity;
 mod incoming;
+mod lamps;
 mod negotiation;
 mod policy;
 mod redirect;
@@ -100,6 +102,7 @@ pub(crate) struct Core<P> {
     next_job: u64,
     /// The warning about keys in plain signalling was given.
     keys_noted: bool,
+    noted: events::Events,
     asks: VecDeque<Request>,
     events: mpsc::Sender<Event>,
     shared: Weak<Shared>,
@@ -140,6 +143,7 @@ impl<P: MediaPlane> Core<P> {
             patience: TimerQueue::new(),
             next_job: 0,
             keys_noted: false,
+            noted: events::Events::default(),
             asks: VecDeque::new(),
             events,
             shared,
@@ -183,7 +187,10 @@ impl<P: MediaPlane> Core<P> {
                 Output::Transmit(transmit) => return Output::Transmit(transmit),
                 Output::Event(event) => self.sip_event(now, event),
                 Output::Timeout(deadline) => {
-                    if self.expire_verifications(now) || self.check_shutdown(now) {
+                    if self.expire_verifications(now)
+                        || self.light_lamps(now)
+                        || self.check_shutdown(now)
+                    {
                         continue;
                     }
                     let patience = self.patience.next_deadline();
@@ -253,6 +260,7 @@ impl<P: MediaPlane> Core<P> {
                 self.tolerate("credentials", result);
             }
             Command::SetTls { tls, reply } => self.asks.push_back(Request::SetTls { tls, reply }),
+            Command::Events(command) => self.event_command(now, command),
             Command::Shutdown { reply } => self.begin_shutdown(now, reply),
         }
     }
@@ -348,6 +356,13 @@ impl<P: MediaPlane> Core<P> {
             E::Ended { call, by, status, reason, message } => {
                 self.verifications.forget(call);
                 self.ended(now, call, by, status, reason, message);
+            }
+            E::Subscription { subscription, event } => {
+                self.subscription_event(now, subscription, event);
+            }
+            E::Watcher { watcher, event } => self.watcher_event(now, watcher, event),
+            E::Publication { publication, event } => {
+                self.publication_event(now, publication, event);
             }
             E::StreamBroken { flow } => self.asks.push_back(Request::Close { flow }),
             E::Request { key, call, request, .. } => self.requested(now, key, call, request),

@@ -108,7 +108,7 @@ impl<P: MediaPlane> Core<P> {
 
     /// True when the end has just been reached: there is a [`Request::Done`] to hand out.
     pub(super) fn check_shutdown(&mut self, now: Instant) -> bool {
-        let idle = self.calls.is_empty() && self.accounts.is_empty();
+        let idle = self.calls.is_empty() && self.accounts.is_empty() && self.noted.is_empty();
         let Some(shutdown) = &mut self.shutdown else { return false };
         if shutdown.done || !(idle || now >= shutdown.deadline) {
             return false;

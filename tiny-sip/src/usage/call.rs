@@ -7,7 +7,7 @@ use crate::endpoint::{
     AccountKey, Body, CallKey, ClientKey, Due, EndedBy, Endpoint, Error, Event, Headers, Leg,
     Owner, ServerKey, check,
 };
-use crate::header::HeaderName;
+use crate::header::{HeaderName, NameAddr};
 use crate::message::Message;
 use crate::method::Method;
 use crate::status::StatusCode;
@@ -37,6 +37,24 @@ pub(crate) struct Call {
     /// The peer has announced UPDATE.
     pub(crate) allows_update: bool,
     pub(crate) timer: Option<TimerKey>,
+}
+
+/// Who a call is with, and what names its dialog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallDescription {
+    /// We made the call.
+    pub caller: bool,
+    /// Call-ID.
+    pub call_id: String,
+    /// Our tag.
+    pub local_tag: String,
+    /// The peer's tag; empty where it has none.
+    pub remote_tag: String,
+    /// The peer's URI.
+    pub remote: String,
+    /// The peer's display name.
+    pub display: Option<String>,
 }
 
 /// Where a call stands.
@@ -118,6 +136,24 @@ impl Endpoint {
     /// The account that a call belongs to: who makes it, or whom the Request-URI or To names.
     pub fn account_of(&self, call: CallKey) -> Option<AccountKey> {
         self.calls.get(call)?.account
+    }
+
+    /// Who a call is with, and what names its dialog; `None` while there is no dialog.
+    pub fn describe(&self, call: CallKey) -> Option<CallDescription> {
+        let state = self.calls.get(call)?;
+        let dialog = self.dialogs.get(state.dialog.or(state.forks.first().copied())?)?;
+        let parts = dialog.parts();
+        let tag = |text| NameAddr::parse(text).ok()?.tag().map(str::to_owned);
+        let remote = NameAddr::parse(parts.remote).ok();
+        let display = remote.as_ref().map(|remote| remote.display_name());
+        Some(CallDescription {
+            caller: state.caller,
+            call_id: parts.call_id.to_owned(),
+            local_tag: tag(parts.local).unwrap_or_default(),
+            remote_tag: tag(parts.remote).unwrap_or_default(),
+            remote: remote.map(|remote| remote.uri.as_str().to_owned()).unwrap_or_default(),
+            display: display.map(|name| name.into_owned()).filter(|name| !name.is_empty()),
+        })
     }
 
     /// Ends a call as its state demands: CANCEL (once the INVITE has a provisional response, §9.1),

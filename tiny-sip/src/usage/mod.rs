@@ -21,5 +21,6 @@ mod session_timer;
 pub(crate) mod subscriber;
 mod update;
 
+pub use call::CallDescription;
 pub use refer::{ReferOutcome, Referral};
 pub use replaces::Related;

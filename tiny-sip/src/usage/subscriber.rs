@@ -279,6 +279,8 @@ impl Endpoint {
             state.ends = now + Duration::from_secs(expires.into());
         }
         if status == 204
+            && state.asked > 0
+            && state.dialog.is_some()
             && let Some(timer) = state.timer_n.take()
         {
             // §4.1.2.2: no NOTIFY will come.
@@ -608,7 +610,9 @@ impl Endpoint {
         let Some(state) = self.subscriptions.get_mut(key) else { return };
         state.state = Some(told.state);
         state.seen = true;
-        if let Some(timer) = state.timer_n.take() {
+        // Unsubscribing is done with the last NOTIFY only: until then Timer N goes on.
+        let last = told.state == SubscriptionState::Terminated;
+        if let Some(timer) = state.timer_n.take_if(|_| last || state.asked > 0) {
             self.timers.cancel(timer);
         }
         if let Some(expires) = told.expires
@@ -616,13 +620,14 @@ impl Endpoint {
         {
             state.ends = now + Duration::from_secs(expires.into());
         }
-        let (fetch, idle, unwanted) = (state.is_fetch(), !state.running, !state.wanted);
+        let fetch = state.is_fetch();
+        let leave = !state.running && !state.wanted && state.asked > 0;
         let event = SubscriptionEvent::Notified { state: told.state, request };
         self.event(Event::Subscription { subscription: key, event });
         if told.state == SubscriptionState::Terminated || fetch {
             return self.terminated(now, key, &told);
         }
-        if unwanted && idle {
+        if leave {
             return self.again(now, key, 0);
         }
         self.schedule(now, key);
