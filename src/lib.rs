@@ -84,6 +84,7 @@ pub use tiny_sak::{Flow, Secret, Transport};
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
 pub use tiny_sip::body;
 pub use tiny_sip::digest::{Algorithm as DigestAlgorithm, QopPolicy};
+pub use tiny_sip::header;
 pub use tiny_sip::identity::{
     Attestation, Authority, IdentityError, Party as IdentityParty, Signer, TrustAnchors,
     VerifiedCaller,
@@ -92,6 +93,5 @@ pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder, SecurityMechanism};
 pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
 pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
 pub use tiny_sip::{SubscriptionState, Termination};
-pub use tiny_sip::header;
 pub use trace::{Trace, TraceKind, TracePacket};
 pub use transfer::{Transfer, TransferBuilder, TransferOutcome, TransferRequest, TransferState};

@@ -119,8 +119,7 @@ fn s6_2_the_target_is_busy_and_the_call_goes_on() {
 
 #[test]
 fn s6_3_the_transferee_refuses() {
-    let mut policy = Policy::default();
-    policy.transfers = TransferPolicy::Refuse;
+    let policy = Policy { transfers: TransferPolicy::Refuse, ..Policy::default() };
     let (mut village, _phones, call, old) = talking(policy);
     let transfer = village.drive(call.transfer_to(CAROL).into_future()).unwrap();
     village.run(100);
@@ -135,8 +134,7 @@ fn s6_3_the_transferee_refuses() {
 #[test]
 fn the_transferee_is_asked() {
     for accepts in [true, false] {
-        let mut policy = Policy::default();
-        policy.transfers = TransferPolicy::Ask;
+        let policy = Policy { transfers: TransferPolicy::Ask, ..Policy::default() };
         let (mut village, [_alice, mut bob, mut carol], call, old) = talking(policy);
         let transfer = village.drive(call.transfer_to(CAROL).into_future()).unwrap();
         village.run(50);

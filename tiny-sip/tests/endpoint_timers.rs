@@ -42,7 +42,7 @@ fn the_caller_asks_and_refreshes_by_update_at_half_time() {
     let update = net.sent("UPDATE");
     assert_eq!(header(&update, "Session-Expires"), "1800;refresher=uac");
     assert_eq!(header(&update, "Content-Length"), "0");
-    net.run(4 * 3600_000);
+    net.run(4 * 3_600_000);
     assert!((16..=20).contains(&net.count("UPDATE")), "{}", net.count("UPDATE"));
     net.no_event(0);
     net.no_event(1);

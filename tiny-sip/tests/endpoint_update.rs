@@ -108,14 +108,14 @@ fn crossing_updates_get_491_and_both_succeed_later() {
     let mut done = [0, 0];
     while done != [1, 1] {
         assert!(net.step(None));
-        for peer in 0..2 {
+        for (peer, done) in done.iter_mut().enumerate() {
             while let Some(event) = net.peers[peer].events.pop_front() {
                 let now = net.now;
                 match event {
                     Event::Reinvite { call, .. } => {
                         net.endpoint(peer).accept_reinvite(now, call, vec![], sdp()).unwrap();
                     }
-                    Event::ReinviteAccepted { .. } => done[peer] += 1,
+                    Event::ReinviteAccepted { .. } => *done += 1,
                     // Ours waited when the peer's came: made anew.
                     Event::ReinviteRejected { call, status: 491, .. } => {
                         net.endpoint(peer).update(now, call, None, vec![], sdp()).unwrap();
