@@ -169,6 +169,19 @@ fn the_transferee_is_asked() {
 }
 
 #[test]
+fn who_was_called_by_another_name_can_be_transferred_too() {
+    let (mut village, [alice, mut bob, mut carol]) = three(Policy::default());
+    let (call, _old) = village.connect(&alice, &mut bob, "sip:reception@192.0.2.2");
+    let transfer = village.drive(call.transfer_to(CAROL).into_future()).unwrap();
+    village.run(50);
+    let incoming = carol.incoming();
+    village.answer(&carol, &incoming);
+    village.run(100);
+    assert_eq!(outcome(&transfer), TransferOutcome::Completed);
+    assert!(is_up(&bob.continued().1));
+}
+
+#[test]
 fn the_transferor_may_leave_at_once() {
     let (mut village, [_alice, mut bob, mut carol], call, old) = talking(Policy::default());
     let transfer = village.drive(call.transfer_to(CAROL).into_future()).unwrap();

@@ -170,7 +170,10 @@ impl<P: MediaPlane> Core<P> {
     /// Whom to call, with which header fields; or the status of the refusal.
     fn errand(&self, key: CallKey, to: &str, request: &SipMessage) -> Result<Errand, u16> {
         let entry = self.calls.get(&key).filter(|e| e.established()).ok_or(481u16)?;
-        let account = self.endpoint.account_of(key).ok_or(603u16)?;
+        // A call to a user that is none of ours comes by the only account there is.
+        let mut all = self.accounts.keys().copied();
+        let only = all.next().filter(|_| self.accounts.len() == 1);
+        let account = self.endpoint.account_of(key).or(only).ok_or(603u16)?;
         let uri = Uri::parse(to).map_err(|_| 400u16)?;
         if !matches!(uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel) {
             return Err(416);
