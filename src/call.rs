@@ -50,7 +50,7 @@ pub enum CallState {
 #[must_use = "a call is placed when its builder is awaited"]
 pub struct CallBuilder {
     account: Account,
-    to: String,
+    pub(crate) to: String,
     pub(crate) headers: Headers,
     audio: Option<Audio>,
     srtp: Option<Srtp>,
@@ -58,7 +58,21 @@ pub struct CallBuilder {
 
 impl CallBuilder {
     pub(crate) fn new(account: Account, to: String) -> Self {
-        Self { account, to, headers: Vec::new(), audio: None, srtp: None }
+        let (to, headers) = match crate::transfer::taken_over(&to) {
+            Some((to, replaces)) => (to, in_place_of(replaces)),
+            None => (to, Vec::new()),
+        };
+        Self { account, to, headers, audio: None, srtp: None }
+    }
+
+    /// Takes the place of another telephone in a call that the callee is in (Replaces, RFC 3891):
+    /// picks up what rings elsewhere, or fetches a parked call. The dialog is named by its Call-ID,
+    /// the tag of the callee and the tag of whom it talks with now: in a notification of the package
+    /// `dialog` from the latter, these are `call_id`, `remote_tag` and `local_tag`.
+    pub fn replaces(mut self, call_id: &str, callee_tag: &str, other_tag: &str) -> Self {
+        let value = format!("{call_id};to-tag={callee_tag};from-tag={other_tag}");
+        self.headers.extend(in_place_of(value));
+        self
     }
 
     /// Its sound; the default devices when not called.
@@ -97,6 +111,11 @@ impl IntoFuture for CallBuilder {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.place())
     }
+}
+
+/// The header fields of a call that replaces another.
+fn in_place_of(replaces: String) -> Headers {
+    vec![("Replaces".into(), replaces), ("Require".into(), "replaces".into())]
 }
 
 async fn open(shared: &Arc<Shared>, audio: Audio) -> Result<crate::audio::OpenAudio, Error> {

@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
     Transfer { request: Box<TransferCall>, reply: Reply<Transfer> },
     AnswerTransfer { call: CallKey, answer: AnswerTransfer, reply: Reply<()> },
+    ReplacesUri { call: CallKey, reply: Reply<String> },
     FollowRedirect { call: CallKey, uri: String, reply: Reply<()> },
     SetPolicy { account: AccountKey, policy: Box<crate::Policy> },
     Respond { key: ServerKey, status: u16, headers: Headers },

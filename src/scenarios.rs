@@ -5,6 +5,7 @@ mod caller;
 mod events;
 mod policies;
 mod rfc3665;
+mod rfc5359;
 mod rfc5589;
 mod storm;
 mod village;

@@ -4,7 +4,7 @@ use crate::agent::Shared;
 use crate::command::{AnswerTransfer, Command, Headers, TransferCall, TransferTo};
 use crate::{Audio, Call, CallId, Error};
 use std::sync::Arc;
-use tiny_sip::CallKey;
+use tiny_sip::{CallKey, Uri, unescape};
 use tokio::sync::watch;
 
 /// Where a transfer stands.
@@ -163,6 +163,17 @@ impl Call {
         TransferBuilder::new(self, TransferTo::Call(other.inner.key), check)
     }
 
+    /// The URI by which somebody else can take our place in this call, with a Replaces that names it
+    /// (RFC 3891): for a link in a message (RFC 5359 §2.6). [`Account::call`](crate::Account::call)
+    /// takes such a URI.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the call is not up.
+    pub async fn replaces_uri(&self) -> Result<String, Error> {
+        let call = self.inner.key;
+        self.inner.shared.commands.ask(|reply| Command::ReplacesUri { call, reply }).await
+    }
+
     /// Goes on with a redirected call at this URI, after
     /// [`CallEvent::Redirected`](crate::CallEvent::Redirected).
     ///
@@ -235,4 +246,14 @@ impl TransferRequest {
         let call = self.call;
         self.shared.commands.ask(|reply| Command::AnswerTransfer { call, answer, reply }).await
     }
+}
+
+/// The parts of a URI that asks to take somebody's place: whom to call, and the Replaces. Its other
+/// header fields are left out (RFC 3261 §19.1.5).
+pub(crate) fn taken_over(uri: &str) -> Option<(String, String)> {
+    let uri = Uri::parse(uri).ok()?;
+    let (_, value) = uri.headers().find(|(name, _)| name.eq_ignore_ascii_case("Replaces"))?;
+    let value = String::from_utf8(unescape(value).into_owned()).ok()?;
+    tiny_sip::header::Replaces::parse(&value).ok()?;
+    Some((uri.without_headers().to_string(), value))
 }

@@ -1,6 +1,7 @@
 //! The flows of RFC 3665, step by step. Names and addresses are those of its §1.3.
 
 use super::village::{Phone, Village, end_of};
+use crate::account::AccountBuilder;
 use crate::testkit::ServerConfig;
 use crate::{Config, Error, Party};
 
@@ -73,6 +74,18 @@ fn s2_1_a_new_registration_answers_a_challenge() {
         &mut village,
         &["REGISTER bob>ss2", "401 REGISTER ss2>bob", "REGISTER bob>ss2", "200 REGISTER ss2>bob"],
     );
+}
+
+#[test]
+fn s2_4_a_registration_is_cancelled() {
+    let mut village = Village::new(1);
+    village.server("ss2", SS2, biloxi());
+    let bob = bob(&mut village, Some(SS2));
+    village.drive(bob.account.register()).unwrap();
+    village.ladder();
+    village.drive(bob.account.unregister()).unwrap();
+    // With the credentials of the registration: nothing is asked again.
+    expect(&mut village, &["REGISTER bob>ss2", "200 REGISTER ss2>bob"]);
 }
 
 #[test]
@@ -317,6 +330,67 @@ fn s3_5_a_gateway_on_the_path_is_where_media_goes() {
             "200 BYE alice>alg",
             "200 BYE alg>ss2",
             "200 BYE ss2>bob",
+        ],
+    );
+    village.assert_idle();
+}
+
+#[test]
+fn s3_6_a_redirect_server_sends_the_caller_to_another_proxy() {
+    let mut village = Village::new(1);
+    let redirect = village.server("redirect", "192.0.2.44", biloxi().redirect());
+    village.server("ss3", SS2, ServerConfig::new("chicago.example.com").user("bob", "secret"));
+    village.name("biloxi.example.com", &["192.0.2.44"]);
+    village.name("chicago.example.com", &[SS2]);
+    // What it knows of Bob is where else he is served.
+    village.edit(redirect, |data| {
+        let text = String::from_utf8(data.to_vec()).unwrap();
+        if !text.starts_with("SIP/2.0 302") {
+            return data;
+        }
+        let lines = text.split("\r\n").map(|line| match line.starts_with("Contact:") {
+            true => "Contact: <sip:bob@chicago.example.com>",
+            false => line,
+        });
+        lines.collect::<Vec<_>>().join("\r\n").into()
+    });
+    let alice = alice(&mut village, None);
+    let mut bob = bob(&mut village, None);
+    village.drive(bob.account.register()).unwrap();
+    let chicago = AccountBuilder::new(bob.shared.clone(), "sip:bob@chicago.example.com".into());
+    let chicago = village.drive(chicago.password("secret").build()).unwrap();
+    village.drive(chicago.register()).unwrap();
+    village.ladder();
+    let call = village.call(&alice, TO_BOB);
+    village.run(100);
+    let incoming = bob.incoming();
+    assert_eq!(incoming.account(), Some(chicago.id()));
+    village.drive(incoming.ring()).unwrap();
+    village.run(50);
+    let answered = village.answer(&bob, &incoming);
+    village.run(50);
+    village.drive(call.answered()).unwrap();
+    village.drive(answered.hangup());
+    village.run(100);
+    expect(
+        &mut village,
+        &[
+            "INVITE alice>redirect",
+            "302 INVITE redirect>alice",
+            "ACK alice>redirect",
+            "INVITE alice>ss3",
+            "100 INVITE ss3>alice",
+            "INVITE ss3>bob",
+            "180 INVITE bob>ss3",
+            "180 INVITE ss3>alice",
+            "200 INVITE bob>ss3",
+            "200 INVITE ss3>alice",
+            "ACK alice>ss3",
+            "ACK ss3>bob",
+            "BYE bob>ss3",
+            "BYE ss3>alice",
+            "200 BYE alice>ss3",
+            "200 BYE ss3>bob",
         ],
     );
     village.assert_idle();

@@ -222,6 +222,10 @@ impl<P: MediaPlane> Core<P> {
             Command::AnswerTransfer { call, answer, reply } => {
                 self.answer_transfer(now, call, answer, reply);
             }
+            Command::ReplacesUri { call, reply } => {
+                let uri = self.endpoint.replaces_uri(call);
+                let _ = reply.send(uri.ok_or_else(|| Error::state("the call is not up")));
+            }
             Command::FollowRedirect { call, uri, reply } => {
                 let _ = reply.send(self.follow_redirect(now, call, &uri));
             }
