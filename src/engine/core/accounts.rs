@@ -214,19 +214,6 @@ impl<P: MediaPlane> Core<P> {
         )));
     }
 
-    /// Which account a request is for: by the user part of the Request-URI or of To.
-    pub(super) fn account_for(&self, request: &crate::SipMessage) -> Option<AccountKey> {
-        let user_of = |uri: &str| Uri::parse(uri).ok()?.user().map(str::to_owned);
-        let called = user_of(request.request_uri());
-        let to = request.to().ok().and_then(|to| to.uri.user().map(str::to_owned));
-        let of = |user: &Option<String>| {
-            let user = user.as_deref()?;
-            let same = |e: &AccountEntry| user_of(&e.spec.aor).as_deref() == Some(user);
-            self.accounts.iter().find(|(_, e)| same(e)).map(|(k, _)| *k)
-        };
-        of(&called).or_else(|| of(&to))
-    }
-
     /// Hands an event to the application; one that it has no room for is logged.
     pub(super) fn tell(&self, event: Event) {
         if let Err(e) = self.events.try_send(event) {

@@ -30,7 +30,7 @@ impl<P: MediaPlane> Core<P> {
         identity: CallerIdentity,
     ) {
         let related = self.endpoint.related_to(key);
-        let account = self.account_for(&request);
+        let account = self.endpoint.account_for(&request);
         let policy = account.and_then(|account| self.policy_of(account));
         let joins = policy.is_some_and(|policy| policy.joins == JoinPolicy::Ask);
         if matches!(related, Some(Related::Joins(_))) && !joins {
@@ -69,7 +69,7 @@ impl<P: MediaPlane> Core<P> {
             return Err((486, None));
         }
         let offer = session::sdp_of(&request);
-        let account = self.account_for(&request);
+        let account = self.endpoint.account_for(&request);
         let policy = self.policy(account);
         self.note_keys(policy, matches!(flow.transport, Transport::Tls | Transport::Wss));
         let negotiator = self.negotiator(policy);

@@ -208,13 +208,24 @@ impl Endpoint {
         value
     }
 
-    /// The account that a received request is for: by the user part of its Request-URI.
-    pub(crate) fn account_for(&self, request: &Message) -> Option<AccountKey> {
+    /// The account that a received request is for: by the user part of its Request-URI, else of To.
+    /// Of several accounts of one user, in several domains, it is the one that To names, else the
+    /// first.
+    pub fn account_for(&self, request: &Message) -> Option<AccountKey> {
         let uri = Uri::parse(request.request_uri()).ok()?;
         let to = request.to().ok()?;
-        self.users
-            .get(uri.user().unwrap_or_default())
-            .or_else(|| self.users.get(to.uri.user().unwrap_or_default()))
-            .copied()
+        let called = uri.user().filter(|user| self.users.contains_key(*user));
+        let user = called.or(to.uri.user()).unwrap_or_default();
+        let first = *self.users.get(user)?;
+        let named = |state: &AccountState| {
+            let aor = Uri::parse(&state.account.aor);
+            state.user == user
+                && aor.is_ok_and(|aor| aor.host().eq_ignore_ascii_case(to.uri.host()))
+        };
+        if self.accounts.len() == 1 || self.accounts.get(first).is_some_and(named) {
+            return Some(first);
+        }
+        let other = self.accounts.iter().find(|(_, state)| named(state));
+        Some(other.map_or(first, |(key, _)| key))
     }
 }
