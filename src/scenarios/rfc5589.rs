@@ -7,6 +7,8 @@ use crate::{
     Call, CallEvent, CallState, Config, Party, Policy, Transfer, TransferOutcome, TransferPolicy,
     TransferState,
 };
+use bytes::Bytes;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const A: &str = "192.0.2.1";
 const B: &str = "192.0.2.2";
@@ -302,4 +304,25 @@ fn an_attended_transfer_goes_through_a_proxy_by_the_address_of_record() {
     assert_eq!(outcome(&transfer), TransferOutcome::Completed);
     assert_eq!(end_of(&at_carol).by, Party::Local);
     assert!(is_up(&bob.continued().1) && is_up(&carol.continued().1));
+}
+
+#[test]
+fn a_bye_that_news_of_the_transfer_overtakes_is_said_again() {
+    static BYES: AtomicU32 = AtomicU32::new(0);
+    let (mut village, [_alice, bob, mut carol], call, old) = talking(Policy::default());
+    // The first copy is lost.
+    village.edit(bob.node, |data| match data.starts_with(b"BYE") {
+        true if BYES.fetch_add(1, Ordering::Relaxed) == 0 => Bytes::from_static(b"\r\n\r\n"),
+        _ => data,
+    });
+    let _transfer = village.drive(call.transfer_to(CAROL).into_future()).unwrap();
+    village.run(50);
+    let incoming = carol.incoming();
+    village.drive(old.hangup());
+    incoming.reject(486);
+    village.run(2_000);
+    assert_eq!(end_of(&call).by, Party::Remote);
+    let steps = village.ladder();
+    let at = |step: &str| steps.iter().position(|s| s == step).unwrap_or_else(|| panic!("{step}"));
+    assert!(at("500 BYE alice>bob") < at("200 BYE alice>bob"), "{steps:#?}");
 }

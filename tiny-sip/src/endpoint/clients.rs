@@ -438,6 +438,21 @@ impl Endpoint {
                 Err(request) => kept = request,
             }
         }
+        if owner == Owner::Bye
+            && status == 500
+            && kept.auth_attempts < self.config.max_auth_attempts
+        {
+            // A later request has overtaken it, so it came out of order (§12.2.2): the NOTIFY of a
+            // referral that outlives the call. "higher … by more than one. This is not an error", and
+            // where the dialog is gone nobody knows how many there were.
+            kept.auth_attempts += 1;
+            kept.cseq = match kept.dialog.and_then(|key| self.dialogs.get_mut(key)) {
+                Some(dialog) => dialog.next_cseq(),
+                None => kept.cseq.wrapping_add(1000) & 0x7fff_ffff,
+            };
+            self.start(now, kept);
+            return;
+        }
         if let Owner::Invite(call) = owner
             && self.is_redirected(call, &kept, status)
         {
