@@ -409,6 +409,8 @@ impl IncomingCall {
     ///
     /// # Errors
     /// [`Error::Media`] when the sound cannot be opened (the call still rings);
+    /// [`Error::Limit`] when all of [`Config::rtp_ports`](crate::Config::rtp_ports) are in use (the
+    /// caller has got 503 with Retry-After);
     /// [`Error::Ended`] when the caller has given up.
     pub async fn answer(&self, audio: Audio) -> Result<Call, Error> {
         self.answer_with(audio, Vec::new()).await

@@ -1,6 +1,6 @@
 //! Hostile input against `softphone answer` while a call is up: every RFC 4475 message by UDP and
-//! by TCP, mutations of them, and noise. The process lives, the call goes on, and what can be
-//! answered is answered as a UAS should (`tests/vectors/sip-torture/rfc4475-expectations.tsv`).
+//! by TCP, the complete messages of RFC 3665, mutations, and noise. The process lives, the call
+//! goes on, and what can be answered is answered as a UAS should (`tests/vectors/sip-torture/rfc4475-expectations.tsv`).
 
 #[allow(dead_code)]
 #[path = "interop/peers.rs"]
@@ -83,6 +83,9 @@ fn message(name: &str) -> Vec<u8> {
     let path = folder().join("rfc4475").join(name).with_extension("dat");
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
+
+/// The same for the call flows, which use the same ports.
+const ATTACKER_OF_FLOWS: Ipv4Addr = Ipv4Addr::new(127, 36, 65, 1);
 
 /// A phone that answers, a call to it, and the address to attack.
 struct Scene {
@@ -190,6 +193,12 @@ fn with_branch(message: Vec<u8>, extra: usize) -> Vec<u8> {
         }
     }
     out
+}
+
+/// The message with something added to its Call-ID.
+fn with_call_id(message: Vec<u8>, extra: usize) -> Vec<u8> {
+    let text = String::from_utf8(message).unwrap();
+    text.replacen("Call-ID: ", &format!("Call-ID: {extra}x"), 1).into_bytes()
 }
 
 /// The port that responses by UDP go to: that of the top Via (RFC 3261 §18.2.2).
@@ -311,6 +320,62 @@ fn torture_by_tcp_is_answered_or_closed_while_a_call_goes_on() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    scene.still_fine();
+}
+
+/// The complete messages of RFC 3665 (Content-Length as the body is long), by name.
+fn call_flow_messages() -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/callflows/rfc3665");
+    let index = std::fs::read_to_string(folder.join("index.jsonl")).unwrap();
+    let lines = index.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let complete = lines.filter(|line| line["cl_ok"] == true);
+    let named = complete.map(|line| {
+        let file = line["file"].as_str().unwrap();
+        let name = file.rsplit('/').next().unwrap().to_owned();
+        let raw = std::fs::read(folder.join(&name)).unwrap();
+        (name, raw)
+    });
+    named.collect()
+}
+
+#[test]
+fn the_call_flows_of_rfc_3665_by_udp_are_answered_while_a_call_goes_on() {
+    let scene = Scene::new();
+    let messages = call_flow_messages();
+    assert_eq!(messages.len(), 175);
+    let (mut wrong, mut answered) = (Vec::new(), 0);
+    for (i, (name, raw)) in messages.into_iter().enumerate() {
+        let ack = raw.starts_with(b"ACK");
+        let response = raw.starts_with(b"SIP/2.0");
+        // A flow occurs with the same branches and names on several hops: as they are, most would be
+        // merged requests (RFC 3261 §8.2.2.2).
+        let message = with_call_id(with_branch(raw, i), i);
+        let port = via_port(&message);
+        // sent-by names hosts of the example; what comes back goes to their port here (RFC 3261
+        // §18.2.2), or to where it came from when `rport` asks for it.
+        let socket = UdpSocket::bind(SocketAddr::from((ATTACKER_OF_FLOWS, port)))
+            .unwrap_or_else(|e| panic!("{name}: {port}: {e}"));
+        socket.send_to(&message, scene.target).unwrap();
+        // Nothing is said to these; what comes is about an earlier request of the same call.
+        if ack || response {
+            continue;
+        }
+        let call = header(&message, &["call-id", "i"]).unwrap_or_default();
+        let within = header(&message, &["to", "t"]).is_some_and(|to| to.contains("tag="));
+        // What a UAS says that takes every call, is no registrar and knows none of these dialogs.
+        let expected = match message.split(|b| *b == b' ').next() {
+            Some(b"INVITE") if !within => 200,
+            Some(b"REGISTER") => 405,
+            _ => 481,
+        };
+        let status = final_of(&socket, &call, Duration::from_secs(3));
+        if status != Some(expected) {
+            wrong.push(format!("{name}: {status:?} instead of {expected}"));
+        }
+        answered += 1;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(answered, 56);
     scene.still_fine();
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tiny_media::{
     AudioStream, Component, DtmfVia, Input as StreamInput, MediaError, StreamConfig, StreamEvent,
 };
+use tiny_net::BindError;
 use tiny_net::rtp::{RtpPair, RtpPorts, RtpSocket};
 use tiny_rtp::{NtpClock, NtpTime};
 use tiny_sak::{Flow, Output, Rng, Transport};
@@ -104,8 +105,10 @@ impl MediaPlane for Workers {
     }
 
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
-        let pair =
-            self.ports.bind(address, &self.net).map_err(|e| Error::config("rtp ports", e))?;
+        let pair = self.ports.bind(address, &self.net).map_err(|e| match e {
+            BindError::NoFreePair { .. } => Error::Limit(format!("rtp_ports: {e}")),
+            e => Error::config("rtp ports", e),
+        })?;
         let rtp = pair.local_addr();
         let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
         self.next_id += 1;

@@ -94,6 +94,11 @@ impl StreamFramer {
         self.buffer.len()
     }
 
+    /// A message has begun and is not complete; empty lines between messages do not count.
+    pub fn is_within_message(&self) -> bool {
+        self.message.is_some() || self.buffer.first().is_some_and(|b| !matches!(b, b'\r' | b'\n'))
+    }
+
     /// The next piece; `None` until more arrives.
     ///
     /// # Errors

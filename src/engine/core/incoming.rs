@@ -19,6 +19,12 @@ pub(super) fn phrase(what: &impl ToString) -> String {
     what.to_string().chars().filter(|c| (' '..='~').contains(c)).take(200).collect()
 }
 
+/// With 503: when to come back, in seconds (RFC 3261 §20.33).
+fn retry_later(status: u16) -> Headers {
+    let wanted = (status == 503).then(|| ("Retry-After".to_owned(), "10".to_owned()));
+    wanted.into_iter().collect()
+}
+
 impl<P: MediaPlane> Core<P> {
     /// A call whose caller was looked at.
     pub(super) fn admit(
@@ -47,7 +53,8 @@ impl<P: MediaPlane> Core<P> {
         let ringing = account.map(|account| (account, request.clone()));
         if let Err((status, reason)) = self.try_incoming(key, request, flow, identity) {
             self.calls.remove(&key);
-            let result = self.endpoint.reject(now, key, status, reason.as_deref(), Vec::new());
+            let headers = retry_later(status);
+            let result = self.endpoint.reject(now, key, status, reason.as_deref(), headers);
             self.tolerate("reject", result);
         } else if related.is_none()
             && let Some((account, request)) = ringing
@@ -128,7 +135,17 @@ impl<P: MediaPlane> Core<P> {
         }
         let local = self.config.media_address.or(entry.local).ok_or(Error::Ended("the call"))?;
         let (offer, mut negotiator) = (entry.offer.clone(), entry.negotiator.clone());
-        let ports = self.plane.open(local)?;
+        let ports = match self.plane.open(local) {
+            Ok(ports) => ports,
+            Err(e) => {
+                // Another call has to end first: the caller may try again (RFC 3261 §21.5.4).
+                if matches!(e, Error::Limit(_)) {
+                    let result = self.endpoint.reject(now, key, 503, None, retry_later(503));
+                    self.tolerate("reject", result);
+                }
+                return Err(e);
+            }
+        };
         let answered = match &offer {
             Some(offer) => self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv),
             None => {
@@ -272,7 +289,8 @@ impl<P: MediaPlane> Core<P> {
             Some(Method::Notify) => 481,
             _ => 405,
         };
-        let result = self.endpoint.respond(now, key, status, None, Vec::new(), None);
+        let headers = retry_later(status);
+        let result = self.endpoint.respond(now, key, status, None, headers, None);
         self.tolerate("respond", result);
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tiny_media::{AudioFormat, Direction, Sink, Source, StreamConfig};
 
+mod floods;
 mod identity;
 mod registration;
 mod srtp;
@@ -43,6 +44,9 @@ struct Notes {
     secured: Vec<Security>,
     closed: Vec<MediaId>,
     next: u64,
+    /// How many pairs of ports there are; none stands for enough.
+    pairs: Option<usize>,
+    open: usize,
 }
 
 #[derive(Clone)]
@@ -57,6 +61,10 @@ impl MediaPlane for Plane {
     }
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
         let mut notes = self.notes.lock().unwrap();
+        if notes.pairs.is_some_and(|pairs| notes.open >= pairs) {
+            return Err(Error::Limit("rtp_ports".into()));
+        }
+        notes.open += 1;
         notes.next += 1;
         let port = 20_000 + 2 * notes.next as u16;
         let at = |port| SocketAddr::new(address, port);
@@ -81,6 +89,7 @@ impl MediaPlane for Plane {
     }
     fn close(&mut self, id: MediaId) {
         let mut notes = self.notes.lock().unwrap();
+        notes.open -= 1;
         notes.running.remove(&id);
         notes.closed.push(id);
     }

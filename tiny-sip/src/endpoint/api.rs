@@ -567,8 +567,9 @@ pub enum Event {
         /// What.
         event: PublicationEvent,
     },
-    /// What comes over this connection cannot be cut into messages any more (RFC 3261 §18.3): close
-    /// it as soon as what was handed out for it is written.
+    /// What comes over this connection cannot be cut into messages any more (RFC 3261 §18.3), or a
+    /// message took longer than [`Config::stream_patience`](super::Config::stream_patience): close it
+    /// as soon as what was handed out for it is written.
     StreamBroken {
         /// The connection.
         flow: Flow,
@@ -641,6 +642,8 @@ pub struct Stats {
     pub dialogs: usize,
     /// Calls alive.
     pub calls: usize,
+    /// Incoming calls that wait to be answered.
+    pub ringing: usize,
     /// Timers pending.
     pub timers: usize,
     /// Requests that wait for a resolution, or for credentials.

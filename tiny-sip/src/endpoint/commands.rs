@@ -38,8 +38,8 @@ impl Endpoint {
     /// A single CRLF on this stream will be the answer to our ping.
     pub(crate) fn expect_pong(&mut self, flow: Flow) {
         let same = |other: &Flow| other.transport == flow.transport && other.remote == flow.remote;
-        for (_, framer) in self.streams.iter_mut().filter(|(other, _)| same(other)) {
-            framer.expect_pong();
+        for (_, stream) in self.streams.iter_mut().filter(|(other, _)| same(other)) {
+            stream.framer.expect_pong();
         }
     }
 }

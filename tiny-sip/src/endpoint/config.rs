@@ -77,6 +77,20 @@ pub struct Config {
     /// Stream connections with a receive buffer. Beyond: bytes of a new one are dropped and
     /// counted. Default: 10,000.
     pub max_streams: usize,
+    /// How long one message may take to arrive on a stream, from its first octet to its last. Beyond:
+    /// [`Event::StreamBroken`](super::Event::StreamBroken), and what went over the stream fails.
+    /// Default: 32 s (64*T1).
+    pub stream_patience: Duration,
+    /// Incoming calls that wait to be answered. Beyond: 503 with Retry-After; calls of ours and
+    /// established ones go on. Default: 3,000.
+    pub max_ringing: usize,
+    /// The same for those that come from one IP address, so that one peer cannot take all places.
+    /// Default: 1,500: room for a proxy that brings the calls of many.
+    pub max_ringing_per_source: usize,
+    /// How long an incoming call may wait for the owner's answer; then it gets 480 (RFC 3261
+    /// §13.3.1.1 leaves it to the UAS how long it rings). `None`: until the caller gives up, which one
+    /// with a forged address never does. Default: 10 min.
+    pub answer_timeout: Option<Duration>,
     /// re-INVITEs of one call that wait for a running one. Beyond:
     /// [`Error::Limit`](super::Error::Limit). Default: 4.
     pub max_queued_reinvites: usize,
@@ -200,6 +214,10 @@ impl Default for Config {
             max_forks: 16,
             max_pending: 10_000,
             max_streams: 10_000,
+            stream_patience: Duration::from_secs(32),
+            max_ringing: 3_000,
+            max_ringing_per_source: 1_500,
+            answer_timeout: Some(Duration::from_secs(600)),
             max_queued_reinvites: 4,
             event_packages: Vec::new(),
             max_subscriptions: 10_000,

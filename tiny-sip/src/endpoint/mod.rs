@@ -19,6 +19,7 @@ mod receive;
 mod reply;
 mod secagree;
 mod servers;
+mod streams;
 
 pub use api::{
     Account, AccountKey, Body, CallKey, Cause, Credentials, EndedBy, Error, Event, FlowInfo,
@@ -42,7 +43,6 @@ pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
 use crate::dialog::{Dialog, DialogKey};
-use crate::framing::StreamFramer;
 use crate::message::Message;
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
@@ -55,7 +55,7 @@ use fingerprint::Index;
 use servers::ServerTx;
 use slotmap::SlotMap;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 use tiny_sak::{Flow, Output, Rng, TimerQueue, Transport};
 
@@ -113,7 +113,12 @@ pub struct Endpoint {
     /// Names of dialogs that ended a while ago.
     pub(crate) ended: VecDeque<Fingerprint>,
     pending: SlotMap<QueryKey, Box<Request>>,
-    streams: HashMap<Flow, StreamFramer>,
+    streams: HashMap<Flow, streams::Stream>,
+    /// Streams within a message, by the timer that ends their patience.
+    slow: SlotMap<streams::SlowKey, Flow>,
+    /// Unanswered calls by the address they came from.
+    ringing: HashMap<IpAddr, usize>,
+    ringing_total: usize,
     broken_streams: HashSet<Flow>,
     /// Servers that asked for a pause.
     pub(crate) resting: Vec<failover::Resting>,
@@ -138,6 +143,8 @@ enum Out {
 pub(crate) enum Due {
     Client(ClientKey, Timer),
     Server(ServerKey, Timer),
+    /// A message on a stream takes too long.
+    Slow(streams::SlowKey),
     /// A request nobody answered.
     Abandon(ServerKey),
     /// Repeat the provisional response of a call.
@@ -210,6 +217,9 @@ impl Endpoint {
             ended: VecDeque::new(),
             pending: SlotMap::with_key(),
             streams: HashMap::new(),
+            slow: SlotMap::with_key(),
+            ringing: HashMap::new(),
+            ringing_total: 0,
             broken_streams: HashSet::new(),
             nowhere,
             resting: Vec::new(),
@@ -267,7 +277,8 @@ impl Endpoint {
                 self.client_event(now, key, ClientEvent::Timer(timer), None);
             }
             Due::Server(key, timer) => self.server_event(now, key, ServerEvent::Timer(timer)),
-            Due::Abandon(key) => self.remove_server(key),
+            Due::Abandon(key) => self.abandon(now, key),
+            Due::Slow(key) => self.stream_too_slow(now, key),
             Due::Ringing(call) => self.repeat_ringing(now, call),
             Due::Answer(call) => self.repeat_answer(now, call),
             Due::Patience(call) => self.patience_over(now, call),
@@ -294,6 +305,7 @@ impl Endpoint {
             server_transactions: self.servers.len(),
             dialogs: self.dialogs.len(),
             calls: self.calls.len(),
+            ringing: self.ringing_total,
             timers: self.timers.len(),
             pending: self.pending.len(),
             requests: self.requests.len(),

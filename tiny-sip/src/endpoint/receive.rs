@@ -5,7 +5,6 @@ use super::fingerprint::Fingerprint;
 use super::servers::Purpose;
 use super::{Endpoint, Event, ServerKey};
 use crate::dialog;
-use crate::framing::{FrameError, Framed, StreamFramer};
 use crate::header::HeaderName as H;
 use crate::message::{Message, ParseError};
 use crate::method::Method;
@@ -28,62 +27,9 @@ impl Endpoint {
         self.on_message(now, flow, data.slice(blank..));
     }
 
-    pub(crate) fn on_stream(&mut self, now: Instant, flow: Flow, data: Bytes) {
-        if !self.streams.contains_key(&flow) {
-            if self.streams.len() >= self.config.max_streams {
-                self.counters.dropped_streams += 1;
-                return;
-            }
-            self.streams.insert(flow, StreamFramer::new(&self.config.limits));
-        }
-        let mut data = Some(data);
-        loop {
-            let Some(framer) = self.streams.get_mut(&flow) else { return };
-            if let Some(data) = data.take() {
-                framer.push(data);
-            }
-            match framer.next() {
-                Ok(None) => return,
-                Ok(Some(Framed::Message(message))) => self.on_message(now, flow, message),
-                // RFC 5626 §3.5.1
-                Ok(Some(Framed::Ping)) => self.transmit(flow, Bytes::from_static(b"\r\n")),
-                Ok(Some(Framed::Pong)) => self.on_pong(now, flow),
-                Err(error) => {
-                    // The framer stays broken, so that the rest of the stream is dropped until the
-                    // driver closes it. The fault is told once where there is a head to answer to.
-                    self.counters.dropped_streams += 1;
-                    if self.broken_streams.insert(flow) {
-                        self.answer_frame_error(flow, error);
-                        self.event(Event::StreamBroken { flow });
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    fn answer_frame_error(&mut self, flow: Flow, error: FrameError) {
-        let (head, status) = match error {
-            FrameError::TooLarge { head } => (head, 513),
-            FrameError::ContentLength { head } => (head, 400),
-            _ => return,
-        };
-        let reason = if status == 400 { "Bad Request - Content-Length" } else { "" };
-        let partial = match Message::parse(head, &self.config.limits) {
-            Ok(message) => Some(Box::new(message)),
-            Err(ParseError::Request { partial, .. }) => partial,
-            Err(_) => None,
-        };
-        if let Some(request) = partial.filter(|request| request.is_request()) {
-            self.counters.rejected_malformed += 1;
-            self.answer_statelessly(flow, &request, status, reason, &[]);
-        }
-    }
-
     /// A stream closed: what went over it fails at once; answers take a new connection.
     pub(crate) fn on_closed(&mut self, now: Instant, flow: Flow, why: Option<&str>) {
-        self.streams.remove(&flow);
-        self.broken_streams.remove(&flow);
+        self.forget_stream(flow);
         let same = |other: &Flow| other.transport == flow.transport && other.remote == flow.remote;
         let lost: Vec<_> =
             self.clients.iter().filter(|(_, c)| same(&c.flow)).map(|c| c.0).collect();
@@ -123,7 +69,7 @@ impl Endpoint {
         self.flow_lost(now, flow);
     }
 
-    fn on_message(&mut self, now: Instant, flow: Flow, data: Bytes) {
+    pub(super) fn on_message(&mut self, now: Instant, flow: Flow, data: Bytes) {
         self.counters.received += 1;
         match Message::parse(data, &self.config.limits) {
             Ok(message) if message.is_request() => self.on_request(now, flow, message),
@@ -187,7 +133,11 @@ impl Endpoint {
             let dialog = self.dialog_print(call_id, to_tag, from_tag);
             return self.on_ack(now, dialog, &request);
         }
-        if self.clients.len() + self.servers.len() >= self.config.max_transactions {
+        let full = self.clients.len() + self.servers.len() >= self.config.max_transactions;
+        // Calls beyond the limit are refused without state: a flood of them is to cost nothing.
+        let call = method == Method::Invite && to_tag.is_empty();
+        if full || call && (self.calls.len() >= self.config.max_calls || self.rings_too_often(flow))
+        {
             self.counters.rejected_limit += 1;
             return self.answer_statelessly(flow, &request, 503, "", &[(H::RetryAfter, "10")]);
         }

@@ -2,7 +2,7 @@
 //! owners, and the matching of requests to them (RFC 3261 §17.2.3).
 
 use super::fingerprint::Fingerprint;
-use super::{CallKey, Due, Endpoint, Error, Headers, ServerKey};
+use super::{CallKey, Due, EndedBy, Endpoint, Error, Headers, ServerKey};
 use crate::dialog;
 use crate::header::HeaderName;
 use crate::message::Message;
@@ -125,9 +125,52 @@ impl Endpoint {
         key
     }
 
+    /// Whether no more calls of this source, or of all, may wait to be answered.
+    pub(crate) fn rings_too_often(&self, source: Flow) -> bool {
+        let here = self.ringing.get(&source.remote.ip()).copied().unwrap_or_default();
+        self.ringing_total >= self.config.max_ringing || here >= self.config.max_ringing_per_source
+    }
+
+    /// The INVITE is a call's, which is to be answered in time.
+    pub(crate) fn begin_ringing(&mut self, now: Instant, key: ServerKey, call: CallKey) {
+        let Some(server) = self.servers.get_mut(key) else { return };
+        server.purpose = Purpose::Invite(call);
+        *self.ringing.entry(server.source.remote.ip()).or_default() += 1;
+        self.ringing_total += 1;
+        if let Some(patience) = self.config.answer_timeout {
+            self.guard_until(now + patience, key);
+        }
+    }
+
+    fn ringing_over(&mut self, purpose: Purpose, source: Flow) {
+        let ip = source.remote.ip();
+        if let (Purpose::Invite(_), Some(count)) = (purpose, self.ringing.get_mut(&ip)) {
+            *count -= 1;
+            if *count == 0 {
+                self.ringing.remove(&ip);
+            }
+            self.ringing_total -= 1;
+        }
+    }
+
+    /// Nobody has answered a request.
+    pub(crate) fn abandon(&mut self, now: Instant, key: ServerKey) {
+        match self.servers.get(key).map(|server| server.purpose) {
+            Some(Purpose::Invite(call)) => {
+                self.respond_core(now, key, 480, &[]);
+                let reason = "nobody has answered";
+                self.end_call(now, call, EndedBy::Local, Some(480), reason, None);
+            }
+            _ => self.remove_server(key),
+        }
+    }
+
     /// Lets an unanswered request be forgotten when its sender has given up (Timer F there).
     pub(crate) fn guard_server(&mut self, now: Instant, key: ServerKey) {
-        let at = now + self.config.timers.patience();
+        self.guard_until(now + self.config.timers.patience(), key);
+    }
+
+    fn guard_until(&mut self, at: Instant, key: ServerKey) {
         let timer = self.timers.insert(at, Due::Abandon(key));
         if let Some(server) = self.servers.get_mut(key)
             && let Some(old) = server.timers[TimerSlot::State as usize].replace(timer)
@@ -207,7 +250,9 @@ impl Endpoint {
         let success = status.is_success();
         if status.is_final() {
             server.request = None;
-            server.purpose = Purpose::Core;
+            let purpose = std::mem::replace(&mut server.purpose, Purpose::Core);
+            let source = server.source;
+            self.ringing_over(purpose, source);
         }
         self.server_event(now, key, ServerEvent::of_status(status.code()));
         if success
@@ -289,6 +334,7 @@ impl Endpoint {
 
     pub(crate) fn remove_server(&mut self, key: ServerKey) {
         let Some(server) = self.servers.remove(key) else { return };
+        self.ringing_over(server.purpose, server.source);
         server.timers.into_iter().flatten().for_each(|timer| {
             self.timers.cancel(timer);
         });

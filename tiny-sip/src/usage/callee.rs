@@ -4,7 +4,7 @@ use super::call::{Call, Phase};
 use super::reliable::Provisional;
 use crate::dialog::{self, Dialog, DialogKey, Parts, Usage};
 use crate::endpoint::{
-    Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Policy, Purpose, ServerKey, check,
+    Body, CallKey, Due, EndedBy, Endpoint, Error, Event, Headers, Policy, ServerKey, check,
 };
 use crate::header::HeaderName as H;
 use crate::message::Message;
@@ -38,10 +38,6 @@ impl Endpoint {
         if !self.accept_policies(now, key, &request) || !self.accept_interval(now, key, &request) {
             return;
         }
-        if self.calls.len() >= self.config.max_calls {
-            self.counters.rejected_limit += 1;
-            return self.respond_core(now, key, 503, &[(H::RetryAfter, "10")]);
-        }
         let related = match self.find_related(&request) {
             Ok(related) => related,
             Err(status) => return self.respond_core(now, key, status, &[]),
@@ -65,9 +61,7 @@ impl Endpoint {
                 state.extras().expiry = expiry;
             }
         }
-        if let Some(server) = self.servers.get_mut(key) {
-            server.purpose = Purpose::Invite(call);
-        }
+        self.begin_ringing(now, key, call);
         if let Some(related) = related {
             self.related.insert(call, related);
         }
