@@ -45,12 +45,13 @@ fn a_call_that_finds_no_rtp_ports_gets_503_with_retry_after() {
     assert_eq!(end.status, Some(503));
     let retry = end.message.as_ref().and_then(|m| m.header_named("Retry-After"));
     assert_eq!(retry, Some("10"));
-    // With a pair free again the next call is answered.
+    // With a pair free again, and the pause over that the caller keeps, the next call is answered.
     let first = incoming.call.inner.key;
     pair.bob
         .core
         .handle(pair.now, Input::Command(Command::Hangup { call: first, headers: Vec::new() }));
     pair.settle();
+    pair.pass(Duration::from_secs(11));
     let (third, incoming) = pair.ring();
     pair.answer(&incoming);
     assert!(matches!(third.state(), CallState::Established { .. }));
