@@ -222,7 +222,7 @@ async fn refusals_name_the_culprit() {
     let unresolved = direct.message("sip:bob@no-such-host.invalid", "hi").await.unwrap_err();
     assert!(unresolved.to_string().contains("no-such-host.invalid"), "{unresolved}");
     let unreachable = direct.message("sip:bob@[::1]", "hi").await.unwrap_err();
-    assert_eq!(unreachable.to_string(), "network: no address of ours reaches [::1]");
+    assert_eq!(unreachable.to_string(), "network: no address of ours reaches [::1]:5060");
     // The port in use is named.
     let taken = ua.addresses()[0].1;
     let error = UserAgent::builder().listen(taken).build().await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use crate::peers::{Process, Softphone, free_port, installed, scratch, serial};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tiny_ua::{Audio, Udp, UserAgent};
 
 const CALLS: usize = 2000;
@@ -19,6 +19,22 @@ fn sipp(dir: &std::path::Path, args: &[&str]) -> Process {
             .stdout(log)
             .stderr(Stdio::null()),
     )
+}
+
+/// Waits until somebody has this UDP port: whom nobody listens to refuses at once.
+fn wait_for_udp(port: u16) {
+    let bound = || {
+        let table = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
+        table.lines().any(|line| {
+            let local = line.split_whitespace().nth(1).and_then(|local| local.split_once(':'));
+            local.is_some_and(|(_, p)| u16::from_str_radix(p, 16) == Ok(port))
+        })
+    };
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !bound() {
+        assert!(Instant::now() < patience, "SIPp does not listen at {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -53,6 +69,7 @@ fn its_uas_answers_2000_of_our_calls_and_none_fails() {
     let dir = scratch("sipp-uas");
     let (port, media) = (free_port().to_string(), free_port().to_string());
     let _uas = sipp(&dir, &["-sn", "uas", "-p", &port, "-mp", &media]);
+    wait_for_udp(port.parse().expect("port"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
