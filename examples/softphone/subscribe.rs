@@ -99,6 +99,7 @@ fn show(reporter: &Reporter, package: &str, uri: &str, notification: &Notificati
         object.extend(details(document));
     }
     object.insert("body".into(), body.into());
+    object.insert("t".into(), ((reporter.seconds() * 1000.0).round() / 1000.0).into());
     reporter.object(object);
 }
 

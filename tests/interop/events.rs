@@ -23,6 +23,8 @@ async fn publisher(port: u16) -> (UserAgent, Account) {
 }
 
 fn run<F: Future<Output = ()>>(test: F) {
+    // Building the softphone is no part of what is timed.
+    crate::peers::softphone_binary();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let limited = async { tokio::time::timeout(Duration::from_secs(60), test).await };
     runtime.expect("a runtime").block_on(limited).expect("in time");
@@ -45,6 +47,7 @@ fn presence_is_published_changed_and_removed_and_watched() {
         let open = |phone: &mut crate::peers::Softphone, wanted: bool| loop {
             let notify = phone.expect_within("notify", PATIENCE);
             assert_eq!(notify["package"], "presence");
+            assert!(notify["t"].as_f64().is_some_and(|t| t > 0.0), "{notify}");
             if notify["open"] == wanted {
                 assert_eq!(notify["content_type"], "application/pidf+xml");
                 return;
