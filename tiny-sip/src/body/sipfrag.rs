@@ -78,9 +78,16 @@ impl SipFrag {
 
     fn line(&mut self, line: &str, first: bool, limits: &Limits) -> Result<(), BodyError> {
         const BAD: BodyError = BodyError::Invalid("header line");
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            return Err(BAD);
+        }
         if line.starts_with([' ', '\t']) {
             let (_, value) = self.headers.last_mut().ok_or(BAD)?;
-            let _ = write!(value, " {}", line.trim());
+            let more = line.trim();
+            if !value.is_empty() && !more.is_empty() {
+                value.push(' ');
+            }
+            value.push_str(more);
             return Ok(());
         }
         if first && let Some(start) = start_line(line)? {
@@ -233,6 +240,11 @@ mod tests {
             " folded",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(parse("NS: \u{1}  <\r\n").is_err(), "control characters");
+        for folded in ["NS:\r\n <x>\r\n", "NS: <x>\r\n \r\n"] {
+            let frag = parse(folded).unwrap();
+            assert_eq!(frag.to_body(), b"NS: <x>\r\n", "{folded:?}");
         }
         assert_eq!(parse("SIP/2.0 200 OK\n").unwrap().status().unwrap().code(), 200);
         assert_eq!(parse("SIP/2.0 180").unwrap().reason(), Some(""));
