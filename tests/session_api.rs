@@ -289,7 +289,10 @@ async fn limits_are_settings_of_the_moment() {
         }
     }
     assert_eq!((waiting.len(), statuses), (2, vec![Some(503), Some(503)]));
-    assert!(alice.options(&deaf_uri).await.is_ok());
+    // Whom a 503 asked for a pause keeps it (RFC 3261 §21.5.4); others are answered as ever.
+    let spared = alice.options(&deaf_uri).await;
+    assert!(matches!(spared, Err(Error::Network(_))), "{spared:?}");
+    assert!(bob.options(&deaf_uri).await.is_ok());
 }
 
 #[tokio::test]
