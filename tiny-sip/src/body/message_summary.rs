@@ -91,7 +91,11 @@ impl MessageSummary {
     /// # Errors
     /// Too large, no `Messages-Waiting`, or a line that is none.
     pub fn parse(body: &[u8], limits: &Limits) -> Result<Self, BodyError> {
-        let mut lines = text(body, limits)?.lines().map(str::trim);
+        let body = text(body, limits)?;
+        if body.lines().any(|line| line.contains(|c: char| c.is_control() && c != '\t')) {
+            return Err(BodyError::Invalid("line"));
+        }
+        let mut lines = body.lines().map(str::trim);
         let first = lines.find(|line| !line.is_empty());
         let (name, value) = first.and_then(field).ok_or(BodyError::Missing("Messages-Waiting"))?;
         if !name.eq_ignore_ascii_case("Messages-Waiting") {
@@ -254,6 +258,7 @@ mod tests {
             "Messages-Waiting: yes\r\nVoice-Message: 4294967296/0",
             "Messages-Waiting: yes\r\nVoice-Message: 1/2 (1/2",
             "Messages-Waiting: yes\r\nno colon",
+            "Messages-Waiting: yes\r\n\r\nSubject: \0 x",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
