@@ -59,7 +59,8 @@ listen!(Udp, Tcp, Tls, Ws, Wss);
 /// The settings of a [`UserAgent`](crate::UserAgent); [`Default`] is right for a telephone.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen. When empty: UDP and TCP on any address, one free port for both.
+    /// Where to listen. When empty: UDP and TCP on any address, one free port for both where
+    /// there is one.
     pub listen: Vec<Listen>,
     /// Where media binds; `None` takes the address that faces the peer.
     pub media_address: Option<IpAddr>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tiny_ua::dns::{Dns, Outcome, Question, Record, RecordKind};
 use tiny_ua::tls::{Identity, Material, Roots, TlsConfig};
 use tiny_ua::{
-    Audio, Call, CallEvent, Config, Error, Event, IncomingCall, Listen, Tls, Transport, Udp,
+    Audio, Call, CallEvent, Config, Error, Event, IncomingCall, Listen, Tcp, Tls, Transport, Udp,
     UserAgent, Ws, Wss,
 };
 use tokio::time::timeout;
@@ -230,4 +230,14 @@ async fn who_listens_on_one_family_calls_the_other_too() {
         let uri = format!("sip:bob@{}", bob.addresses()[0].1);
         talks(&alice, "sip:alice@alice.test", &bob, &uri).await;
     }
+}
+
+#[tokio::test]
+async fn a_tcp_port_beside_udp_that_is_taken_gives_way_to_another_free_one() {
+    let held = std::net::TcpListener::bind("127.0.0.9:0").unwrap();
+    let at = held.local_addr().unwrap();
+    let ua = UserAgent::builder().transport(Udp::at(at));
+    let ua = ua.transport(Tcp::at("127.0.0.9:0".parse().unwrap())).build().await.unwrap();
+    assert_eq!(port_of(&ua, Transport::Udp), at.port());
+    assert_ne!(port_of(&ua, Transport::Tcp), at.port());
 }

@@ -110,11 +110,19 @@ fn bind(net: &mut SipTransports, config: &Config) -> Result<Addresses, Error> {
             wish.transport == Transport::Tcp && *t == Transport::Udp && b.ip() == address.ip()
         };
         let sibling = bound.iter().find(beside);
-        if let (0, Some((_, sibling))) = (address.port(), sibling) {
-            address.set_port(sibling.port());
-        }
-        let local = net.bind(wish.transport, address).map_err(|e| Error::config("listen", e))?;
-        bound.push((wish.transport, local));
+        let follows = match (address.port(), sibling) {
+            (0, Some((_, sibling))) => {
+                address.set_port(sibling.port());
+                true
+            }
+            _ => false,
+        };
+        let local = match net.bind(wish.transport, address) {
+            // That one is taken over TCP: any free port was asked for, so another will do.
+            Err(_) if follows => net.bind(wish.transport, wish.address),
+            other => other,
+        };
+        bound.push((wish.transport, local.map_err(|e| Error::config("listen", e))?));
     }
     if let (true, [(_, first), ..]) = (defaults, &bound[..]) {
         let everywhere = SocketAddr::new(IpAddr::from([0; 16]), first.port());
