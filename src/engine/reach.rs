@@ -19,7 +19,8 @@ pub(super) struct Race {
     pub(super) name: Option<Arc<str>>,
     targets: Vec<Target>,
     started: usize,
-    next_at: Instant,
+    /// When the second starts; `None` once it has, or when the first is the only one left to wait for.
+    next_at: Option<Instant>,
     /// Why the latest of them failed.
     pub(super) trouble: Option<String>,
 }
@@ -50,7 +51,7 @@ impl Race {
                     && first.addr.port() == second.addr.port()
                     && first.addr.is_ipv4() != second.addr.is_ipv4() =>
             {
-                let next_at = now + ATTEMPT_DELAY;
+                let next_at = Some(now + ATTEMPT_DELAY);
                 Ok(Self { query, name, targets, started: 1, next_at, trouble: None })
             }
             _ => Err(targets),
@@ -62,13 +63,13 @@ impl Race {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        (self.started == 1).then_some(self.next_at)
+        self.next_at
     }
 
     pub(super) fn tick(&mut self, now: Instant) -> Outcome {
         match self.targets.get(1) {
-            Some(second) if self.started == 1 && now >= self.next_at => {
-                self.started = 2;
+            Some(second) if self.next_at.is_some_and(|at| now >= at) => {
+                (self.started, self.next_at) = (2, None);
                 Outcome::Start(*second)
             }
             _ => Outcome::Goes,
@@ -97,7 +98,6 @@ impl Race {
             (1, _) => Outcome::Over(std::mem::take(&mut self.targets)),
             (_, Some(_)) => {
                 self.started = 1;
-                self.next_at += Duration::from_secs(86_400);
                 Outcome::Goes
             }
         }

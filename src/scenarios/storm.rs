@@ -115,13 +115,14 @@ fn storm(seed: u64, calls: u64) {
         let max_pending_events = 4 * BATCH as usize;
         let mut config = Config { max_pending_events, ..Config::default() };
         // Sessions are refreshed after 45 s, in the midst of other changes.
+        config.sip.session_timer = tiny_sip::Policy::Wanted;
         config.sip.session_expires = 90;
         config.sip.refer_silence = Duration::from_secs(60);
         config
     };
     let mut phones = [("alice", "192.0.2.1"), ("bob", "192.0.2.2"), ("carol", "192.0.2.3")]
         .map(|(name, ip)| village.phone(name, ip, &format!("sip:{name}@{ip}"), config(), |a| a));
-    let (mut up, mut moved) = (0, 0);
+    let (mut up, mut moved, mut refreshed) = (0, 0, 0);
     for batch in 0..calls / BATCH {
         let scripts: Vec<_> = (0..BATCH).map(|_| script(&mut rng)).collect();
         // Each second call goes the other way.
@@ -212,11 +213,13 @@ fn storm(seed: u64, calls: u64) {
         village.run(70_000);
         calls.into_iter().for_each(|(_, call)| drop(call));
         village.run(70_000);
-        village.ladder();
+        let ladder = village.ladder();
+        refreshed += ladder.iter().filter(|step| step.starts_with("UPDATE ")).count();
         village.assert_idle();
     }
     assert!(up > calls / 3, "{up} of {calls} calls were up");
     assert!(moved > calls as usize / 100, "{moved} of {calls} calls were transferred");
+    assert!(refreshed > calls as usize / 2, "{refreshed} refreshes in {calls} calls");
 }
 
 #[test]
