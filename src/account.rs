@@ -29,6 +29,7 @@ pub(crate) struct AccountSpec {
     pub(crate) route: Vec<String>,
     pub(crate) transport: Option<Transport>,
     pub(crate) headers: Headers,
+    pub(crate) rules: Vec<crate::HeaderRule>,
     pub(crate) auth: AuthSpec,
     pub(crate) policy: crate::Policy,
     pub(crate) srtp: Option<Srtp>,
@@ -52,6 +53,7 @@ impl AccountSpec {
             route: Vec::new(),
             transport: None,
             headers: Vec::new(),
+            rules: Vec::new(),
             instance: None,
             outbound: false,
             flows: Vec::new(),
@@ -173,7 +175,8 @@ impl AccountBuilder {
         self
     }
 
-    /// A header field on every request of this account.
+    /// A header field on every request of this account outside of calls, the INVITE of a call among
+    /// them. For others, and for responses, see [`header_rule`](Self::header_rule).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.spec.headers.push((name.into(), value.into()));
         self

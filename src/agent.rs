@@ -126,6 +126,7 @@ impl UserAgentBuilder {
             None => self.config.instance_id = Some(uuid_urn(&mut rng)),
         }
         let instance = self.config.instance_id.clone().unwrap_or_default();
+        crate::headers::check_rules(&self.config.sip.header_rules)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (events_in, events) = mpsc::channel(self.config.max_pending_events.max(1));
         let shared = Arc::new(Shared { commands: Commands(commands), registry });

@@ -4,6 +4,7 @@ use crate::account::{RequestBuilder, check_uri};
 use crate::agent::{Shared, off_thread};
 use crate::command::{Command, Headers, PlaceCall, Sender};
 use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
+use crate::headers::{check_final, check_headers, check_phrase};
 use crate::identity::CallerIdentity;
 use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage, Srtp};
 use std::future::{Future, IntoFuture};
@@ -54,6 +55,7 @@ pub struct CallBuilder {
     pub(crate) headers: Headers,
     audio: Option<Audio>,
     srtp: Option<Srtp>,
+    pub(crate) rules: Vec<crate::HeaderRule>,
 }
 
 impl CallBuilder {
@@ -62,7 +64,7 @@ impl CallBuilder {
             Some((to, replaces)) => (to, in_place_of(replaces)),
             None => (to, Vec::new()),
         };
-        Self { account, to, headers, audio: None, srtp: None }
+        Self { account, to, headers, audio: None, srtp: None, rules: Vec::new() }
     }
 
     /// Takes the place of another telephone in a call that the callee is in (Replaces, RFC 3891):
@@ -87,7 +89,8 @@ impl CallBuilder {
         self
     }
 
-    /// A header field on the INVITE.
+    /// A header field on the INVITE. For the other messages of the call see
+    /// [`header_rule`](Self::header_rule).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
@@ -98,8 +101,8 @@ impl CallBuilder {
         let shared = self.account.shared().clone();
         let audio = open(&shared, self.audio.unwrap_or_default()).await?;
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
-        let srtp = self.srtp;
-        let call = Box::new(PlaceCall { account, to, headers, audio, srtp });
+        let (srtp, rules) = (self.srtp, self.rules);
+        let call = Box::new(PlaceCall { account, to, headers, audio, srtp, rules });
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }
 }
@@ -194,13 +197,18 @@ impl Call {
 
     /// Hangs up: cancels, declines or ends, whatever the state asks for. Returns when it is over.
     pub async fn hangup(&self) -> CallEnd {
-        self.hangup_with(Vec::new()).await
+        self.commands().tell(Command::Hangup { call: self.inner.key, headers: Vec::new() });
+        self.ended().await
     }
 
     /// Hangs up with header fields of one's own on the CANCEL or BYE, e.g. `Reason`.
-    pub async fn hangup_with(&self, headers: Vec<(String, String)>) -> CallEnd {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a header field that cannot be sent; the call goes on.
+    pub async fn hangup_with(&self, headers: Vec<(String, String)>) -> Result<CallEnd, Error> {
+        check_headers(&headers)?;
         self.commands().tell(Command::Hangup { call: self.inner.key, headers });
-        self.ended().await
+        Ok(self.ended().await)
     }
 
     /// Puts the peer on hold: it hears nothing, and its sound is not played (RFC 3264 §8.4).
@@ -432,14 +440,29 @@ impl IncomingCall {
 
     /// Declines with a status of 300 to 699, e.g. 486 Busy Here.
     pub fn reject(self, status: u16) {
-        self.reject_with(status, None, Vec::new());
+        // Nothing in it can be wrong.
+        let _ = self.reject_with(status, None, Vec::new());
     }
 
     /// Declines with a reason phrase and header fields of one's own.
-    pub fn reject_with(self, status: u16, reason: Option<String>, headers: Vec<(String, String)>) {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a header field or reason phrase that cannot be sent; the caller gets a
+    /// plain 480.
+    pub fn reject_with(
+        self,
+        status: u16,
+        reason: Option<String>,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), Error> {
+        check_headers(&headers)?;
+        if let Some(reason) = &reason {
+            check_phrase(reason)?;
+        }
         let status = if (300..700).contains(&status) { status } else { 480 };
         let call = self.call.inner.key;
         self.call.commands().tell(Command::Reject { call, status, reason, headers });
+        Ok(())
     }
 }
 
@@ -469,10 +492,17 @@ impl IncomingMessage {
         &self.request
     }
 
-    /// Answers with a status and header fields of one's own.
-    pub fn respond(mut self, status: u16, headers: Vec<(String, String)>) {
+    /// Answers with a final status and header fields of one's own.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a status outside 200–699 or a header field that cannot be sent; the
+    /// sender gets 200.
+    pub fn respond(mut self, status: u16, headers: Vec<(String, String)>) -> Result<(), Error> {
+        check_final(status)?;
+        check_headers(&headers)?;
         self.answered = true;
         self.shared.commands.tell(Command::Respond { key: self.key, status, headers });
+        Ok(())
     }
 }
 
@@ -504,7 +534,8 @@ impl CallEnd {
             _ if self.failed => Error::State(self.reason.clone()),
             (Some(408), crate::Party::Network) => Error::Timeout(self.reason.clone()),
             (Some(status), _) if status >= 300 => {
-                Error::Peer { status, reason: self.reason.clone() }
+                let response = self.message.clone().map(Box::new);
+                Error::Peer { status, reason: self.reason.clone(), response }
             }
             (_, crate::Party::Network) => Error::Network(self.reason.clone()),
             _ => Error::Ended("the call"),

@@ -6,7 +6,8 @@ use crate::events::EventCommand;
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
 use tiny_sip::{
-    AccountKey, CallKey, CredentialsReply, Method, QueryKey, RegistrationInfo, ServerKey,
+    AccountKey, CallKey, CredentialsReply, HeaderRule, Method, QueryKey, RegistrationInfo,
+    ServerKey,
 };
 use tokio::sync::oneshot;
 
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     FollowRedirect { call: CallKey, uri: String, reply: Reply<()> },
     SetPolicy { account: AccountKey, policy: Box<crate::Policy> },
     Respond { key: ServerKey, status: u16, headers: Headers },
+    RespondRequest { key: ServerKey, answer: AnswerRequest },
+    CallRules { call: CallKey, rules: Vec<HeaderRule>, reply: Reply<()> },
+    AccountRules { account: AccountKey, rules: Vec<HeaderRule>, reply: Reply<()> },
     Certificate { call: CallKey, data: Option<Vec<u8>> },
     Credentials { query: QueryKey, reply: CredentialsReply },
     SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
@@ -73,6 +77,26 @@ pub(crate) struct PlaceCall {
     pub(crate) headers: Headers,
     pub(crate) audio: OpenAudio,
     pub(crate) srtp: Option<Srtp>,
+    pub(crate) rules: Vec<HeaderRule>,
+}
+
+impl PlaceCall {
+    /// A call that says nothing special.
+    pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
+        Self { account, to, headers, audio, srtp: None, rules: Vec::new() }
+    }
+}
+
+/// What becomes of a request that was handed to the application.
+#[derive(Debug)]
+pub(crate) enum AnswerRequest {
+    /// The agent answers as if it had not been; with this status, or as its method has it.
+    Default(Option<u16>),
+    Given {
+        status: u16,
+        headers: Headers,
+        body: Option<Content>,
+    },
 }
 
 #[derive(Debug)]

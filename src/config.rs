@@ -82,6 +82,10 @@ pub struct Config {
     /// Events the application has not read. One more call or message is refused with 503. Default
     /// 1,024.
     pub max_pending_events: usize,
+    /// Requests that wait for the application's answer
+    /// ([`Event::Request`](crate::Event::Request)). One more is answered by the agent itself.
+    /// Default 64.
+    pub max_waiting_requests: usize,
     /// Events of one call that the application has not read; beyond that, new ones but the last are
     /// dropped and counted in the log. Default 256.
     pub max_pending_call_events: usize,
@@ -133,6 +137,7 @@ impl Default for Config {
             instance_id: None,
             max_calls: 4096,
             max_pending_events: 1024,
+            max_waiting_requests: 64,
             max_pending_call_events: 256,
             dialog_watchers: Vec::new(),
             media_timeout: Duration::from_secs(30),

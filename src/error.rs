@@ -1,5 +1,6 @@
 //! Errors that name the culprit.
 
+use crate::SipMessage;
 use std::fmt;
 
 /// Why something did not work, and whose doing it was.
@@ -21,6 +22,8 @@ pub enum Error {
         status: u16,
         /// Its reason phrase.
         reason: String,
+        /// The response, with all of its header fields, where there is one to show.
+        response: Option<Box<SipMessage>>,
     },
     /// Nobody could be reached, or the path broke.
     #[error("network: {0}")]
@@ -49,6 +52,21 @@ impl Error {
 
     pub(crate) fn state(what: impl Into<String>) -> Self {
         Self::State(what.into())
+    }
+
+    /// A refusal as it came.
+    pub(crate) fn refused(response: SipMessage) -> Self {
+        let status = response.status().map_or(0, |status| status.code());
+        let reason = response.reason().to_owned();
+        Self::Peer { status, reason, response: Some(Box::new(response)) }
+    }
+
+    /// The response of a peer that refused.
+    pub fn response(&self) -> Option<&SipMessage> {
+        match self {
+            Self::Peer { response, .. } => response.as_deref(),
+            _ => None,
+        }
     }
 
     /// The SIP status, when the peer gave one.

@@ -3,7 +3,7 @@
 use crate::transfer::TransferRequest;
 use crate::{
     AccountId, Call, CallId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage,
-    IncomingSubscription, SipMessage,
+    IncomingRequest, IncomingSubscription, SipMessage,
 };
 use std::time::Duration;
 use tiny_media::StreamStats;
@@ -37,6 +37,22 @@ pub enum Event {
     },
     /// Somebody sent a MESSAGE. Dropping it accepts with 200.
     Message(IncomingMessage),
+    /// A request that the agent would answer by itself, with
+    /// [`ask_requests`](tiny_sip::Config::ask_requests): OPTIONS, a method that it does not know, an
+    /// INFO whose body it cannot read, a REFER or NOTIFY that belongs to nothing. In or out of a call.
+    /// Dropping it lets the agent answer by itself.
+    Request(IncomingRequest),
+    /// A message that came, with [`show_received`](tiny_sip::Config::show_received), and belongs to
+    /// no call, or to one that is over: the response to our BYE, say. See
+    /// [`CallEvent::Received`].
+    Received {
+        /// The call that it belonged to.
+        call: Option<CallId>,
+        /// The account that it is for.
+        account: Option<AccountId>,
+        /// The request or response.
+        message: SipMessage,
+    },
     /// A server asks an account for credentials that the application keeps
     /// ([`AccountBuilder::ask_credentials`](crate::AccountBuilder::ask_credentials)).
     CredentialsWanted(CredentialsRequest),
@@ -61,6 +77,8 @@ pub enum Event {
         expires: u32,
         /// The contact URI that is registered.
         contact: String,
+        /// The registrar's 200.
+        response: SipMessage,
     },
     /// An account is not registered: refused, or the registrar is silent.
     RegistrationFailed {
@@ -72,6 +90,8 @@ pub enum Event {
         reason: String,
         /// When it is tried again; `None` when it is not (a wrong password).
         retry_in: Option<Duration>,
+        /// The registrar's refusal.
+        response: Option<SipMessage>,
     },
     /// One way to the registrar is gone (its connection ended, a keep-alive was not answered) or
     /// cannot be had; it is being tried again. Where the account has several flows, the others go on.
@@ -150,6 +170,14 @@ pub enum CallEvent {
     Request {
         /// The request.
         request: SipMessage,
+    },
+    /// A message of this call came, with [`show_received`](tiny_sip::Config::show_received): each
+    /// request (ACK, BYE, CANCEL, PRACK, UPDATE, NOTIFY …) before it takes effect, and each response,
+    /// provisional ones and challenges too. A 2xx of an INVITE that is repeated comes again. The
+    /// INVITE itself is [`IncomingCall::request`].
+    Received {
+        /// The request or response.
+        message: SipMessage,
     },
     /// A key was pressed at the other end.
     Dtmf {

@@ -40,10 +40,12 @@ mod engine;
 mod error;
 mod event;
 mod events;
+mod headers;
 mod identity;
 mod media;
 mod policy;
 mod reason;
+mod request;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
 mod srtp;
@@ -75,6 +77,7 @@ pub use events::{
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use policy::{DoNotDisturb, JoinPolicy, Policy, RedirectPolicy, TransferPolicy};
 pub use reason::Reason;
+pub use request::IncomingRequest;
 pub use srtp::Srtp;
 pub use tiny_media::StreamStats as CallStats;
 pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
@@ -91,7 +94,7 @@ pub use tiny_sip::identity::{
 };
 pub use tiny_sip::{AuthPolicy, AuthScheme, ChallengeOrder, SecurityMechanism};
 pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
-pub use tiny_sip::{HeaderName, Message as SipMessage, Method, Uri};
+pub use tiny_sip::{HeaderName, HeaderRule, Message as SipMessage, Method, Uri};
 pub use tiny_sip::{SubscriptionState, Termination};
 pub use trace::{Trace, TraceKind, TracePacket};
 pub use transfer::{Transfer, TransferBuilder, TransferOutcome, TransferRequest, TransferState};

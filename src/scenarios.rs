@@ -3,6 +3,7 @@
 
 mod caller;
 mod events;
+mod headers;
 mod policies;
 mod rfc3665;
 mod rfc5359;

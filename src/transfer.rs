@@ -187,7 +187,10 @@ impl Call {
     }
 
     /// Hangs up and says why on the CANCEL or BYE (RFC 3326).
-    pub async fn hangup_because(&self, reason: &crate::Reason) -> crate::CallEnd {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a reason that cannot be sent; the call goes on.
+    pub async fn hangup_because(&self, reason: &crate::Reason) -> Result<crate::CallEnd, Error> {
         self.hangup_with(vec![reason.header()]).await
     }
 }
@@ -200,6 +203,7 @@ pub struct TransferRequest {
     pub(crate) call: CallKey,
     pub(crate) to: String,
     pub(crate) referred_by: Option<String>,
+    pub(crate) request: crate::SipMessage,
     pub(crate) replaces: bool,
 }
 
@@ -212,6 +216,11 @@ impl TransferRequest {
     /// Whom to call: a URI.
     pub fn to(&self) -> &str {
         &self.to
+    }
+
+    /// The REFER, with all of its header fields.
+    pub fn request(&self) -> &crate::SipMessage {
+        &self.request
     }
 
     /// Who says so, by its own word (Referred-By, RFC 3892; its signature is not checked).

@@ -159,7 +159,7 @@ async fn header_fields_of_ones_own_are_read_at_the_other_end() {
     let CallEvent::Request { request } = event_of(&taken, info).await else { unreachable!() };
     assert_eq!(custom(&request, "X-Info").as_deref(), Some("knock"));
 
-    let end = soon(call.hangup_with(headers("Reason", "Q.850;cause=16"))).await;
+    let end = soon(call.hangup_with(headers("Reason", "Q.850;cause=16"))).await.unwrap();
     assert_eq!(end.by, Party::Local);
     let end = soon(taken.ended()).await;
     let bye = end.message.expect("the BYE");
@@ -167,7 +167,8 @@ async fn header_fields_of_ones_own_are_read_at_the_other_end() {
 
     // A refusal, a MESSAGE, and its response.
     let call = alice.call(bob.aor()).audio(Audio::silent()).await.unwrap();
-    incoming(&right).await.reject_with(486, Some("At Lunch".into()), headers("X-Back", "13:00"));
+    let rejected = incoming(&right).await;
+    rejected.reject_with(486, Some("At Lunch".into()), headers("X-Back", "13:00")).unwrap();
     let end = soon(call.ended()).await;
     assert_eq!((end.status, end.reason.as_str()), (Some(486), "At Lunch"));
     assert_eq!(custom(&end.message.unwrap(), "X-Back").as_deref(), Some("13:00"));
@@ -182,7 +183,7 @@ async fn header_fields_of_ones_own_are_read_at_the_other_end() {
         (custom(message.request(), "X-Note").as_deref(), &*message.text()),
         (Some("n"), "lunch?")
     );
-    message.respond(202, headers("X-Reply", "later"));
+    message.respond(202, headers("X-Reply", "later")).unwrap();
     let response = soon(sent).await.unwrap().unwrap();
     assert_eq!(response.status().map(|s| s.code()), Some(202));
     assert_eq!(custom(&response, "X-Reply").as_deref(), Some("later"));

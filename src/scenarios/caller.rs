@@ -24,8 +24,7 @@ fn place(
     builder: CallBuilder,
 ) -> (Call, IncomingCall) {
     let (account, to) = (alice.account.key(), BOB.to_owned());
-    let call =
-        Box::new(PlaceCall { account, to, headers: builder.headers, audio: quiet(), srtp: None });
+    let call = Box::new(PlaceCall::new(account, to, builder.headers, quiet()));
     let asked = alice.shared.commands.ask(|reply| Command::Call { call, reply });
     let call = village.drive(asked).unwrap();
     village.run(200);

@@ -144,7 +144,7 @@ fn contacts_are_tried_in_order_of_q_and_none_of_them_twice() {
     let call = village.call(&alice, BOB);
     village.run(100);
     let contact = format!("<{CAROL}>;q=0.3, <{DAVE}>;q=0.7, <{BOB}>;q=1.0, <mailto:b@x>");
-    bob.incoming().reject_with(300, None, vec![("Contact".into(), contact)]);
+    bob.incoming().reject_with(300, None, vec![("Contact".into(), contact)]).unwrap();
     village.run(100);
     dave.incoming().reject(486);
     village.run(100);
@@ -201,7 +201,7 @@ fn a_caller_says_why_and_who_rings_learns_that_it_was_answered_elsewhere() {
         let rings = bob.incoming();
         village.drive(rings.ring()).unwrap();
         village.run(50);
-        village.drive(call.hangup_because(&reason));
+        village.drive(call.hangup_because(&reason)).unwrap();
         village.run(50);
         let end = end_of(rings.call());
         assert_eq!((end.by, end.answered_elsewhere()), (Party::Remote, elsewhere));
@@ -210,7 +210,7 @@ fn a_caller_says_why_and_who_rings_learns_that_it_was_answered_elsewhere() {
     // On a BYE, too.
     let (call, other) = village.connect(&alice, &mut bob, BOB);
     let reason = Reason { protocol: "Q.850".into(), cause: Some(16), text: None };
-    village.drive(call.hangup_because(&reason));
+    village.drive(call.hangup_because(&reason)).unwrap();
     village.run(50);
     assert_eq!(end_of(&other).reasons(), [reason]);
 }

@@ -88,7 +88,7 @@ fn pick_up(village: &mut Village, phone: &mut Phone) -> Call {
 fn place(village: &mut Village, phone: &Phone, builder: CallBuilder) -> Call {
     let account = phone.account.key();
     let CallBuilder { to, headers, .. } = builder;
-    let call = Box::new(PlaceCall { account, to, headers, audio: quiet(), srtp: None });
+    let call = Box::new(PlaceCall::new(account, to, headers, quiet()));
     village.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
 }
 
@@ -398,8 +398,8 @@ fn s2_13_the_callee_screens_who_calls() {
     let call = village.call(&alice, "sip:bob@example.com");
     village.run(100);
     let reason = Some("Screening Failure (Terminating)".to_owned());
-    bob.incoming().reject_with(403, reason, Vec::new());
-    let Err(Error::Peer { status, reason }) = village.drive(call.answered()) else { panic!() };
+    bob.incoming().reject_with(403, reason, Vec::new()).unwrap();
+    let Err(Error::Peer { status, reason, .. }) = village.drive(call.answered()) else { panic!() };
     assert_eq!((status, reason.as_str()), (403, "Screening Failure (Terminating)"));
     village.run(50);
     expect(&mut village, &[invite(&A_P_B[..2], &["407"]), invite(&A_P_B, &["403"])]);

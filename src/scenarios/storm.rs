@@ -60,8 +60,7 @@ fn place(phone: &Phone, to: &str, number: u64) -> oneshot::Receiver<Result<Call,
     let (reply, placed) = oneshot::channel();
     let headers = vec![("X-Number".to_owned(), number.to_string())];
     let account = phone.account.key();
-    let call =
-        Box::new(PlaceCall { account, to: to.to_owned(), headers, audio: quiet(), srtp: None });
+    let call = Box::new(PlaceCall::new(account, to.to_owned(), headers, quiet()));
     phone.shared.commands.tell(Command::Call { call, reply });
     placed
 }

@@ -399,7 +399,7 @@ impl Village {
     ) -> Call {
         let account = phone.account.key();
         let (to, audio) = (to.to_owned(), quiet());
-        let call = Box::new(PlaceCall { account, to, headers, audio, srtp: None });
+        let call = Box::new(PlaceCall::new(account, to, headers, audio));
         self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
     }
 

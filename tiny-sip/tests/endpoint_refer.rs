@@ -324,7 +324,8 @@ fn an_attended_transfer_replaces_the_consultation_call() {
     let value = String::from_utf8(tiny_sip::unescape(value).into_owned()).unwrap();
     let account = net.peers[1].account;
     let headers = vec![("Replaces".to_owned(), value), ("Require".to_owned(), "replaces".into())];
-    let outgoing = Outgoing { to: target.into(), headers, body: sdp(), redirects: false };
+    let (to, body) = (target.into(), sdp());
+    let outgoing = Outgoing { to, headers, body, ..Outgoing::default() };
     net.endpoint(1).invite(now, account, outgoing).unwrap();
     let Event::Incoming { call: new, related, .. } = net.event(2) else { panic!() };
     assert_eq!(related, Some(tiny_sip::Related::Replaces(carol)));

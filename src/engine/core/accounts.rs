@@ -4,7 +4,7 @@ use super::{Core, cause_error, sip_error};
 use crate::account::AccountSpec;
 use crate::command::{Registered, Reply};
 use crate::media::MediaPlane;
-use crate::{AccountId, CredentialsRequest, Error, Event};
+use crate::{AccountId, CredentialsRequest, Error, Event, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sip::{AccountKey, Cause, Credentials, QueryKey, Registration, Uri};
 
@@ -15,6 +15,15 @@ pub(super) struct AccountEntry {
     pub(super) registered: bool,
     // The last handle is gone: forget the account as soon as it is unregistered.
     doomed: bool,
+}
+
+/// Why there is no registration.
+pub(super) struct Refusal {
+    pub(super) status: Option<u16>,
+    pub(super) reason: String,
+    pub(super) cause: Cause,
+    pub(super) retry_in: Option<Duration>,
+    pub(super) response: Option<SipMessage>,
 }
 
 impl AccountEntry {
@@ -52,6 +61,7 @@ impl<P: MediaPlane> Core<P> {
             route: spec.route.clone(),
             transport: spec.transport,
             headers: spec.headers.clone(),
+            header_rules: spec.rules.clone(),
             contact_user: user,
             instance: instance.filter(|_| named),
             outbound: spec.outbound,
@@ -148,8 +158,9 @@ impl<P: MediaPlane> Core<P> {
         for reply in entry.register.drain(..) {
             let _ = reply.send(Ok(granted.clone()));
         }
-        let Registered { expires, contact, .. } = granted;
-        self.tell(Event::Registered { account: AccountId(account), expires, contact });
+        let Registered { expires, contact, response, .. } = granted;
+        let account = AccountId(account);
+        self.tell(Event::Registered { account, expires, contact, response });
     }
 
     pub(super) fn unregistered(&mut self, account: AccountKey) {
@@ -168,18 +179,15 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
-    pub(super) fn registration_failed(
-        &mut self,
-        account: AccountKey,
-        status: Option<u16>,
-        reason: String,
-        cause: Cause,
-        retry_in: Option<Duration>,
-    ) {
+    pub(super) fn registration_failed(&mut self, account: AccountKey, refusal: Refusal) {
+        let Refusal { status, reason, cause, retry_in, response } = refusal;
         let Some(entry) = self.accounts.get_mut(&account) else { return };
         entry.registered = false;
         let error = || match status {
-            Some(status) => Error::Peer { status, reason: reason.clone() },
+            Some(status) => {
+                let response = response.clone().map(Box::new);
+                Error::Peer { status, reason: reason.clone(), response }
+            }
             None => cause_error(cause, reason.clone()),
         };
         for reply in entry.register.drain(..) {
@@ -193,8 +201,8 @@ impl<P: MediaPlane> Core<P> {
         }
         let Some(entry) = self.accounts.get_mut(&account) else { return };
         let doomed = entry.doomed;
-        let account_id = AccountId(account);
-        self.tell(Event::RegistrationFailed { account: account_id, status, reason, retry_in });
+        let id = AccountId(account);
+        self.tell(Event::RegistrationFailed { account: id, status, reason, retry_in, response });
         if doomed {
             self.forget_account(account);
         }

@@ -109,6 +109,7 @@ impl<P: MediaPlane> Core<P> {
                 headers: call.headers,
                 body: Some(body),
                 redirects: true,
+                rules: call.rules,
             };
             self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
         });
@@ -292,13 +293,17 @@ impl<P: MediaPlane> Core<P> {
         key: CallKey,
         status: u16,
         reason: String,
+        response: Option<SipMessage>,
     ) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         entry.negotiator.rollback();
         match entry.changing.take() {
             // The peer's change came first: ours is offered anew on top of it.
             Some(change) if status == 491 => entry.changes.push_front(change),
-            Some(change) => change.done(Err(Error::Peer { status, reason })),
+            Some(change) => {
+                let response = response.map(Box::new);
+                change.done(Err(Error::Peer { status, reason, response }));
+            }
             None => {}
         }
         self.next_change(now, key);

@@ -200,7 +200,9 @@ impl<P: MediaPlane> Core<P> {
                 }
                 let Some(entry) = self.noted.subscriptions.get_mut(&root) else { return };
                 let refused = || match (status, cause) {
-                    (Some(status), _) => Error::Peer { status, reason: text.clone() },
+                    (Some(status), _) => {
+                        Error::Peer { status, reason: text.clone(), response: None }
+                    }
                     (None, Some(cause)) => cause_error(cause, text.clone()),
                     (None, None) => Error::State(text.clone()),
                 };
@@ -262,7 +264,7 @@ impl<P: MediaPlane> Core<P> {
                 match entry.waiting.take() {
                     Some((reply, _)) => {
                         let error = match status {
-                            Some(status) => Error::Peer { status, reason },
+                            Some(status) => Error::Peer { status, reason, response: None },
                             None => cause_error(cause, reason),
                         };
                         let _ = reply.send(Err(error));

@@ -281,9 +281,20 @@ impl<P: MediaPlane> Core<P> {
                 Ok(()) => return,
                 Err(status) => status,
             },
-            Some(Method::Info) => self.info(call, &request),
-            Some(Method::Options) => 200,
+            Some(Method::Info) => match self.info(call, &request) {
+                415 if self.config.sip.ask_requests => {
+                    return self.ask_request(now, key, call, request, Some(415));
+                }
+                status => status,
+            },
             // Calls are transferred from inside only.
+            Some(Method::Refer) if self.config.sip.ask_requests => {
+                return self.ask_request(now, key, call, request, Some(603));
+            }
+            _ if self.config.sip.ask_requests => {
+                return self.ask_request(now, key, call, request, None);
+            }
+            Some(Method::Options) => 200,
             Some(Method::Refer) => 603,
             // Nobody has subscribed.
             Some(Method::Notify) => 481,

@@ -15,6 +15,7 @@ mod negotiation;
 mod policy;
 mod redirect;
 mod refresh;
+mod requests;
 mod session;
 mod teardown;
 #[cfg(test)]
@@ -28,7 +29,7 @@ use crate::config::Config;
 use crate::media::{MediaId, MediaNotice, MediaPlane, MediaReport};
 use crate::transfer::TransferState;
 use crate::{AccountId, Error, Event, SipMessage};
-use accounts::{AccountEntry, dialable};
+use accounts::{AccountEntry, Refusal, dialable};
 use entry::{CallEntry, HoldChange};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -95,6 +96,8 @@ pub(crate) struct Core<P> {
     calls: HashMap<CallKey, CallEntry>,
     media: HashMap<MediaId, CallKey>,
     requests: HashMap<RequestKey, Reply<SipMessage>>,
+    /// Requests that the application has still to answer.
+    waiting_requests: usize,
     placing: HashMap<u64, (PlaceCall, transfer::Placed)>,
     moves: transfer::Moves,
     /// Calls that ring and will go elsewhere.
@@ -138,6 +141,7 @@ impl<P: MediaPlane> Core<P> {
             calls: HashMap::new(),
             media: HashMap::new(),
             requests: HashMap::new(),
+            waiting_requests: 0,
             placing: HashMap::new(),
             moves: transfer::Moves::default(),
             patience: TimerQueue::new(),
@@ -258,6 +262,15 @@ impl<P: MediaPlane> Core<P> {
                 let result = self.endpoint.respond(now, key, status, None, headers, None);
                 self.tolerate("respond", result);
             }
+            Command::RespondRequest { key, answer } => self.answer_request(now, key, answer),
+            Command::CallRules { call, rules, reply } => {
+                let set = self.endpoint.set_header_rules(call, rules);
+                let _ = reply.send(set.map_err(sip_error));
+            }
+            Command::AccountRules { account, rules, reply } => {
+                let set = self.endpoint.set_account_header_rules(account, rules);
+                let _ = reply.send(set.map_err(sip_error));
+            }
             Command::Certificate { call, data } => self.certificate(now, call, data),
             Command::Credentials { query, reply } => {
                 let result = self.endpoint.give_credentials(now, query, reply);
@@ -323,8 +336,9 @@ impl<P: MediaPlane> Core<P> {
                 self.tell(Event::ServerUnproven { account: AccountId(account), realm });
             }
             E::Unregistered { account } => self.unregistered(account),
-            E::RegistrationFailed { account, status, reason, cause, retry_in } => {
-                self.registration_failed(account, status, reason, cause, retry_in);
+            E::RegistrationFailed { account, status, reason, cause, retry_in, response } => {
+                let refusal = Refusal { status, reason, cause, retry_in, response };
+                self.registration_failed(account, refusal);
             }
             E::FlowFailed { account, reg_id, .. } => {
                 self.flow_failed(account, reg_id, "the flow has failed".to_owned());
@@ -354,8 +368,8 @@ impl<P: MediaPlane> Core<P> {
             E::ReinviteAccepted { call, response, .. } => {
                 self.reinvite_accepted(now, call, response);
             }
-            E::ReinviteRejected { call, status, reason } => {
-                self.reinvite_rejected(now, call, status, reason);
+            E::ReinviteRejected { call, status, reason, response } => {
+                self.reinvite_rejected(now, call, status, reason, response);
             }
             E::Ended { call, by, status, reason, message } => {
                 self.verifications.forget(call);
@@ -371,6 +385,7 @@ impl<P: MediaPlane> Core<P> {
             E::StreamBroken { flow } => self.asks.push_back(Request::Close { flow }),
             E::Request { key, call, request, .. } => self.requested(now, key, call, request),
             E::Response { key, response } => self.responded(key, response),
+            E::Received { call, account, message } => self.received(call, account, message),
             E::RequestFailed { key, reason, cause } => {
                 if let Some(reply) = self.requests.remove(&key) {
                     let _ = reply.send(Err(cause_error(cause, reason)));
@@ -385,7 +400,7 @@ impl<P: MediaPlane> Core<P> {
         let status = response.status().map_or(0, |s| s.code());
         let result = match status {
             200..300 => Ok(response),
-            _ => Err(Error::Peer { status, reason: response.reason().to_owned() }),
+            _ => Err(Error::refused(response)),
         };
         let _ = reply.send(result);
     }

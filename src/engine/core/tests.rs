@@ -220,7 +220,7 @@ impl Pair {
         let to = format!("sip:bob@{}", self.bob.address);
         let account = self.alice.account;
         let headers = vec![("X-Ticket".to_owned(), "42".to_owned())];
-        let call = Box::new(PlaceCall { account, to, headers, audio: quiet(), srtp: None });
+        let call = Box::new(PlaceCall::new(account, to, headers, quiet()));
         let mut placed = self.alice.command(self.now, |reply| Command::Call { call, reply });
         let call = placed.now().unwrap();
         self.settle();
@@ -367,7 +367,7 @@ fn a_call_without_a_codec_in_common_gets_488() {
     pair.bob.core.registry = only("PCMA");
     let to = format!("sip:bob@{}", pair.bob.address);
     let account = pair.alice.account;
-    let call = Box::new(PlaceCall { account, to, headers: vec![], audio: quiet(), srtp: None });
+    let call = Box::new(PlaceCall::new(account, to, vec![], quiet()));
     let mut placed = pair.alice.command(pair.now, |reply| Command::Call { call, reply });
     let call = placed.now().unwrap();
     pair.settle();
@@ -380,7 +380,8 @@ fn a_call_without_a_codec_in_common_gets_488() {
 fn a_rejected_call_says_why_and_a_dropped_one_is_declined() {
     let mut pair = Pair::new();
     let (call, incoming) = pair.ring();
-    incoming.reject_with(486, Some("In a meeting".into()), vec![("X-Until".into(), "noon".into())]);
+    let until = vec![("X-Until".into(), "noon".into())];
+    incoming.reject_with(486, Some("In a meeting".into()), until).unwrap();
     pair.settle();
     let end = end_of(&call);
     assert_eq!((end.status, end.reason.as_str()), (Some(486), "In a meeting"));
@@ -452,7 +453,7 @@ fn one_call_more_than_the_limit_is_busy() {
     let (_first, _incoming) = pair.ring();
     let to = format!("sip:bob@{}", pair.bob.address);
     let account = pair.alice.account;
-    let call = Box::new(PlaceCall { account, to, headers: vec![], audio: quiet(), srtp: None });
+    let call = Box::new(PlaceCall::new(account, to, vec![], quiet()));
     let mut placed = pair.alice.command(pair.now, |reply| Command::Call { call, reply });
     let second = placed.now().unwrap();
     pair.settle();

@@ -157,6 +157,7 @@ impl<P: MediaPlane> Core<P> {
                 call: key,
                 to: errand.to.clone(),
                 referred_by: by.map(|by| by.uri.as_str().to_owned()),
+                request: request.clone(),
                 replaces: errand.headers.iter().any(|(name, _)| name == "Replaces"),
             }));
         }
@@ -238,11 +239,7 @@ impl<P: MediaPlane> Core<P> {
         let Some(errand) = self.moves.errands.get_mut(&key) else { return };
         errand.started = true;
         let (account, to, headers) = (errand.account, errand.to.clone(), errand.headers.clone());
-        self.locate(
-            now,
-            PlaceCall { account, to, headers, audio, srtp: None },
-            Placed::Errand(key),
-        );
+        self.locate(now, PlaceCall::new(account, to, headers, audio), Placed::Errand(key));
     }
 
     /// A call was placed, or could not be.

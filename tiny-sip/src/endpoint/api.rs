@@ -1,5 +1,6 @@
 //! What goes into an endpoint and what comes out of it: inputs, events, keys, accounts, errors.
 
+use super::HeaderRule;
 use super::auth::{AuthPolicy, CredentialsRequest};
 use super::secagree::SecurityMechanism;
 use super::{
@@ -87,6 +88,8 @@ pub struct Account {
     pub transport: Option<Transport>,
     /// Header fields added to every request outside dialogs.
     pub headers: Headers,
+    /// Header fields on messages of this account, in and out of dialogs.
+    pub header_rules: Vec<HeaderRule>,
     /// User part of the Contact; the one of the address of record by default.
     pub contact_user: Option<String>,
     /// Parameters of the Contact header field (after the angle brackets), for instance
@@ -174,6 +177,9 @@ pub struct Outgoing {
     pub body: Option<Body>,
     /// A 3xx is told by [`Event::Redirected`] and waits for a word; else it ends the call.
     pub redirects: bool,
+    /// Header fields on messages of this call: see
+    /// [`set_header_rules`](super::Endpoint::set_header_rules).
+    pub rules: Vec<HeaderRule>,
 }
 
 /// Where a request can be sent.
@@ -351,6 +357,8 @@ pub enum Event {
         cause: Cause,
         /// When it will be tried again; `None`: not without a new `register`.
         retry_in: Option<Duration>,
+        /// The refusal.
+        response: Option<Message>,
     },
     /// One of several flows could not be registered; the others are up or being tried.
     FlowUnavailable {
@@ -459,6 +467,8 @@ pub enum Event {
         status: u16,
         /// Reason phrase.
         reason: String,
+        /// The refusal, if there was one.
+        response: Option<Message>,
     },
     /// The peer withdrew its re-INVITE (CANCEL): it was answered 487 and the session stays as it was.
     ReinviteCancelled {
@@ -529,6 +539,16 @@ pub enum Event {
         request: Message,
         /// Where it came in.
         flow: Flow,
+    },
+    /// A request or a response that came, with
+    /// [`Config::show_received`](super::Config::show_received); what it causes follows.
+    Received {
+        /// The call it belongs to, which may be over.
+        call: Option<CallKey>,
+        /// The account it belongs to.
+        account: Option<AccountKey>,
+        /// The message.
+        message: Message,
     },
     /// The final response to a request of ours, whatever its status; the key is stale now.
     Response {

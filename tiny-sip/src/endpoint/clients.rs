@@ -34,8 +34,8 @@ pub(crate) enum Owner {
     /// The PRACK of a reliable provisional response (RFC 3262).
     /// and whether it has an offer.
     Prack(CallKey, bool),
-    /// Nobody but for challenges: the call is over already.
-    Bye,
+    /// Nobody but for challenges: the call is over already, or that of a fork which lost goes on.
+    Bye(CallKey),
     /// The CANCEL of a call's INVITE.
     Cancel(CallKey),
     /// The ACK of an INVITE transaction's 2xx; of which fork, if not of the winner.
@@ -280,6 +280,9 @@ impl Endpoint {
                 .copy(message, HeaderName::To)
                 .header(HeaderName::CallId, &*request.call_id)
                 .cseq(request.cseq, &Method::Ack);
+            for (name, value) in self.rule_refusal_ack(request) {
+                w = w.header_named(&name, value);
+            }
             let Ok(bytes) = w.finish() else { return };
             if let Some(client) = self.clients.get_mut(key) {
                 client.bytes = bytes;
@@ -335,8 +338,10 @@ impl Endpoint {
     /// A response for the transaction user.
     fn deliver(&mut self, now: Instant, key: ClientKey, message: &Message) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        let owner = client.owner;
+        let (owner, account) = (client.owner, client.account);
         let status = message.status().map_or(0, |status| status.code());
+        self.show_response(owner, account, message);
+        let Some(client) = self.clients.get_mut(key) else { return };
         if status >= 300 {
             // The final response: what the request was made of is free for another attempt.
             let Some(request) = client.request.take() else { return };
@@ -438,7 +443,7 @@ impl Endpoint {
                 Err(request) => kept = request,
             }
         }
-        if owner == Owner::Bye
+        if matches!(owner, Owner::Bye(_))
             && status == 500
             && kept.auth_attempts < self.config.max_auth_attempts
         {
@@ -475,8 +480,8 @@ impl Endpoint {
             Owner::Refer(call) => self.refer_refused(now, call, request.dialog, status, message),
             Owner::ReferNotify(call) => self.refer_notified(now, call, false),
             Owner::Reinvite(call) | Owner::Update(call) => {
-                let pause = message.retry_after().and_then(Result::ok).map(|after| after.seconds);
-                self.reinvite_refused(now, call, request, status, pause, message.reason())
+                let reason = message.reason();
+                self.reinvite_refused(now, call, request, status, reason, Some(message));
             }
             Owner::Prack(call, offers) => self.prack_answered(call, offers, Some(message)),
             Owner::Register(account, flow) => {
@@ -488,7 +493,7 @@ impl Endpoint {
             Owner::Subscribe(key) => self.subscribe_refused(now, key, status, message, cause),
             Owner::Notify(key) => self.notify_over(now, key, Some(status)),
             Owner::Publish(key) => self.publish_refused(now, key, status, message, cause),
-            Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
+            Owner::Bye(_) | Owner::Cancel(_) | Owner::Ack(..) => {}
         }
     }
 
@@ -514,7 +519,7 @@ impl Endpoint {
             Owner::Reinvite(call) | Owner::Update(call) => {
                 // §14.1 and §8.1.3.1: no response is a 408, no connection a 503.
                 let status = if cause == Cause::Timeout { 408 } else { 503 };
-                self.reinvite_refused(now, call, request, status, None, reason);
+                self.reinvite_refused(now, call, request, status, reason, None);
             }
             Owner::Prack(call, offers) => self.prack_answered(call, offers, None),
             Owner::Register(account, flow) => {
@@ -529,7 +534,7 @@ impl Endpoint {
                 self.notify_over(now, key, Some(status));
             }
             Owner::Publish(key) => self.publish_failed(now, key, cause, reason),
-            Owner::Bye | Owner::Cancel(_) | Owner::Ack(..) => {}
+            Owner::Bye(_) | Owner::Cancel(_) | Owner::Ack(..) => {}
         }
     }
 }

@@ -9,7 +9,9 @@ impl Endpoint {
     /// # Errors
     /// An address of record, route or header field that cannot be used.
     pub fn add_account(&mut self, account: Account) -> Result<AccountKey, Error> {
+        self.check_rules(&account.header_rules)?;
         let state = AccountState::new(account)?;
+        self.rules_used |= !state.account.header_rules.is_empty();
         let user = state.user.clone();
         let key = self.accounts.insert(state);
         self.users.entry(user).or_insert(key);

@@ -1,6 +1,7 @@
 //! The endpoint's settings: every timer, limit and default in one place, each with its answer when
 //! it is exceeded.
 
+use super::HeaderRule;
 use crate::message::Limits;
 use crate::method::Method;
 use crate::transaction::Timers;
@@ -60,6 +61,21 @@ pub struct Config {
     /// Whether OPTIONS is answered here with 200, Allow, Accept and Supported (RFC 3261 §11.2)
     /// without asking the owner. Default: true.
     pub answer_options: bool,
+    /// Whether requests that are answered here by themselves are handed to the owner first, as
+    /// [`Event::Request`](super::Event::Request): OPTIONS, methods that are not in
+    /// [`allow`](Self::allow), a NOTIFY that no subscription waits for.
+    /// [`respond_by_default`](super::Endpoint::respond_by_default) answers them as if they had not
+    /// been. Default: false.
+    pub ask_requests: bool,
+    /// Whether every message that comes is shown by [`Event::Received`](super::Event::Received).
+    /// Default: false.
+    pub show_received: bool,
+    /// Header fields on all messages that are sent, where account and call say nothing else.
+    /// One that cannot be used ([`HeaderRule::check`]) is left out. Default: none.
+    pub header_rules: Vec<HeaderRule>,
+    /// Header rules of one call or account. Beyond: [`Error::Limit`](super::Error::Limit).
+    /// Default: 32.
+    pub max_header_rules: usize,
 
     /// Client and server transactions together, lingering ones included. Beyond: a new request gets
     /// a stateless 503 with Retry-After, an own one [`Error::Limit`](super::Error::Limit).
@@ -209,6 +225,10 @@ impl Default for Config {
             session_expires: 1800,
             min_se: 90,
             answer_options: true,
+            ask_requests: false,
+            show_received: false,
+            header_rules: Vec::new(),
+            max_header_rules: 32,
             max_transactions: 200_000,
             max_calls: 50_000,
             max_forks: 16,

@@ -17,6 +17,7 @@ mod naming;
 mod outgoing;
 mod receive;
 mod reply;
+mod rules;
 mod secagree;
 mod servers;
 mod streams;
@@ -33,6 +34,7 @@ pub use events::{
     SubscriptionState, Termination, WatcherEvent, WatcherKey,
 };
 
+pub use rules::{HeaderRule, check_headers};
 pub use secagree::SecurityMechanism;
 
 pub(crate) use accounts::AccountState;
@@ -124,6 +126,8 @@ pub struct Endpoint {
     pub(crate) resting: Vec<failover::Resting>,
     /// Stands for our address where nobody can connect to us (RFC 7118 §5).
     pub(crate) nowhere: String,
+    /// Whether there is any header rule.
+    pub(crate) rules_used: bool,
     pub(crate) counters: Stats,
     // Header field values that never change.
     pub(crate) allow: String,
@@ -181,7 +185,8 @@ pub(crate) enum Due {
 
 impl Endpoint {
     /// An endpoint without addresses or accounts.
-    pub fn new(config: Config, mut rng: Rng) -> Self {
+    pub fn new(mut config: Config, mut rng: Rng) -> Self {
+        config.header_rules.retain(|rule| rule.check().is_ok());
         let prints = Fingerprinter::new(&mut rng);
         let nowhere = format!("{}.invalid", tiny_sak::id::tag(&mut rng.fork()));
         let allow: Vec<_> = config.allow.iter().map(|method| method.as_str()).collect();
@@ -190,6 +195,7 @@ impl Endpoint {
             accept: config.accept.join(", "),
             supported: config.option_tags(),
             allow_events: config.event_packages.join(", "),
+            rules_used: !config.header_rules.is_empty(),
             config,
             rng,
             prints,

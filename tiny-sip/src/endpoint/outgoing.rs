@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) cseq: u32,
     pub(crate) contact: Contact,
     pub(crate) headers: Headers,
+    /// What header rules add.
+    pub(crate) ruled: Headers,
     pub(crate) body: Option<Body>,
     /// Branch of the latest attempt; a CANCEL has its INVITE's (§9.1).
     pub(crate) branch: Option<Token>,
@@ -98,6 +100,7 @@ impl Endpoint {
     /// Sends a request, or asks where to.
     pub(crate) fn start(&mut self, now: Instant, mut request: Box<Request>) -> Leg {
         self.withhold(&mut request);
+        self.rule_request(&mut request);
         if let Some(target) = request.dialog.and_then(|key| self.dialogs.get(key)?.hop) {
             request.targets.push(target);
             return self.attempt(now, request);
@@ -356,7 +359,8 @@ impl Endpoint {
         let common = account.filter(|_| outside).map_or(&[][..], |a| &a.account.headers);
         // There is one of each of these: the owner's goes in place of ours.
         let owners = |name: HeaderName| {
-            common.iter().chain(&request.headers).any(|(given, _)| HeaderName::parse(given) == name)
+            let given = common.iter().chain(&request.headers).chain(&request.ruled);
+            given.into_iter().any(|(given, _)| HeaderName::parse(given) == name)
         };
         if request.contact != Contact::None && !owners(HeaderName::Contact) {
             let params = account.map_or("", |account| account.contact_params.as_str());
@@ -401,7 +405,7 @@ impl Endpoint {
         {
             w = w.header(HeaderName::UserAgent, agent);
         }
-        for (name, value) in common.iter().chain(&request.headers) {
+        for (name, value) in common.iter().chain(&request.headers).chain(&request.ruled) {
             w = w.header_named(name, value);
         }
         if let Some(body) = &request.body {
@@ -587,7 +591,7 @@ impl Endpoint {
             }
             Owner::Prack(..)
             | Owner::Plain(_)
-            | Owner::Bye
+            | Owner::Bye(_)
             | Owner::Cancel(_)
             | Owner::Ack(..)
             | Owner::Refer(_)
@@ -611,6 +615,7 @@ impl Request {
             cseq: 1,
             contact: Contact::None,
             headers: Vec::new(),
+            ruled: Vec::new(),
             body: None,
             branch: None,
             targets: SmallVec::new(),
@@ -663,7 +668,8 @@ pub(crate) fn check(headers: &[(String, String)], body: Option<&Body>) -> Result
     Ok(())
 }
 
-const OWN: [HeaderName; 10] = [
+/// What the endpoint writes into every message.
+pub(super) const OWN: [HeaderName; 10] = [
     HeaderName::Via,
     HeaderName::From,
     HeaderName::To,

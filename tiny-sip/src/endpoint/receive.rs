@@ -115,6 +115,9 @@ impl Endpoint {
                 Method::Ack => ServerEvent::Ack,
                 _ => ServerEvent::Request,
             };
+            if method == Method::Ack && self.is_refused_invite(key) {
+                self.show_request(&request);
+            }
             self.server_event(now, key, event);
             // The ACK of a 2xx is the dialog's even where a peer gives it the INVITE's branch.
             if method != Method::Ack || !self.is_accepted_invite(key) {
@@ -127,6 +130,7 @@ impl Endpoint {
         if let Some(sent_by) = self.offered_alias(&request, flow) {
             self.event(Event::Alias { flow, sent_by });
         }
+        self.show_request(&request);
         let (from_tag, to_tag) = dialog::tags(&request);
         let call_id = request.call_id().unwrap_or_default();
         if method == Method::Ack {
@@ -182,7 +186,10 @@ impl Endpoint {
         }
         match method {
             Method::Invite => self.on_invite(now, key, request, flow, &tag),
-            Method::Options if self.config.answer_options => self.answer_options(now, key),
+            Method::Options if self.answers_options() => self.answer_options(now, key),
+            Method::Notify if self.config.ask_requests => {
+                self.plain_request(now, key, None, request, flow);
+            }
             // §15.1.2: a BYE that matches no dialog.
             // RFC 6665 §4.1.3: nor does a NOTIFY come without a subscription.
             Method::Bye | Method::Prack | Method::Update | Method::Notify => {
@@ -195,14 +202,43 @@ impl Endpoint {
 
     /// §8.2.1: 405 for what we know and do not take, 501 for what we do not know (§21.5.2).
     fn accept_method(&mut self, now: Instant, key: ServerKey, method: &Method) -> bool {
-        if self.config.allow.contains(method) {
+        if self.config.allow.contains(method) || self.config.ask_requests && is_plain(method) {
             return true;
         }
+        self.refuse_method(now, key, method);
+        false
+    }
+
+    fn refuse_method(&mut self, now: Instant, key: ServerKey, method: &Method) {
         let allow = std::mem::take(&mut self.allow);
         let status = if method.is_known() { 405 } else { 501 };
         self.respond_core(now, key, status, &[(H::Allow, &allow)]);
         self.allow = allow;
-        false
+    }
+
+    /// Answers a request that was handed to the owner because of
+    /// [`Config::ask_requests`](super::Config::ask_requests) as it is answered without that: OPTIONS
+    /// with 200 and what we can do, a NOTIFY with 481, others with 405, or 501 where the method is
+    /// unknown.
+    ///
+    /// # Errors
+    /// A stale key (it was answered, or its sender has given up).
+    pub fn respond_by_default(&mut self, now: Instant, key: ServerKey) -> Result<(), super::Error> {
+        let server = self.servers.get(key).filter(|s| s.purpose == Purpose::Plain);
+        let request = server.and_then(|server| server.request.as_ref());
+        let method = request.and_then(Message::method).cloned();
+        match method.ok_or(super::Error::Stale("request"))? {
+            method if !self.config.allow.contains(&method) => self.refuse_method(now, key, &method),
+            Method::Options => self.answer_options(now, key),
+            Method::Notify => self.respond_core(now, key, 481, &[]),
+            method => self.refuse_method(now, key, &method),
+        }
+        Ok(())
+    }
+
+    /// Whether OPTIONS is no business of the owner's.
+    pub(crate) fn answers_options(&self) -> bool {
+        self.config.answer_options && !self.config.ask_requests
     }
 
     /// §8.2.2.3
@@ -290,6 +326,15 @@ impl Endpoint {
         (self.allow, self.accept, self.supported) = (allow, accept, supported);
     }
 
+    /// The call whose INVITE a CANCEL is for.
+    pub(crate) fn call_of_cancel(&self, request: &Message) -> Option<super::CallKey> {
+        let invite = self.server_index.get(&self.server_print(request, "INVITE")?)?;
+        match self.servers.get(*invite)?.purpose {
+            Purpose::Invite(call) | Purpose::Reinvite(call) => Some(call),
+            _ => None,
+        }
+    }
+
     /// §9.2: the INVITE is the one with the same branch and sent-by.
     fn on_cancel(&mut self, now: Instant, flow: Flow, print: Fingerprint, request: &Message) {
         let invite = self
@@ -339,6 +384,23 @@ impl Endpoint {
     ) -> Fingerprint {
         self.prints.of(&["d", call_id, local_tag, remote_tag])
     }
+}
+
+/// Methods that no usage of the endpoint's takes.
+fn is_plain(method: &Method) -> bool {
+    !matches!(
+        method,
+        Method::Invite
+            | Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Prack
+            | Method::Update
+            | Method::Refer
+            | Method::Notify
+            | Method::Subscribe
+            | Method::Message
+    )
 }
 
 fn is_tel(uri: &Uri<'_>) -> bool {

@@ -95,9 +95,6 @@ impl Endpoint {
             // §8.2.6.1
             w = w.copy(request, HeaderName::Timestamp);
         }
-        if let Some(agent) = &self.config.user_agent {
-            w = w.header(HeaderName::Server, agent);
-        }
         w
     }
 
@@ -122,7 +119,7 @@ impl Endpoint {
             w = w.header(*name, *value);
         }
         // What a header field of the request cannot carry back unharmed gets no answer.
-        if let Ok(bytes) = w.finish() {
+        if let Ok(bytes) = self.finish(w, request, "", &Headers::new(), None) {
             let back = self.way_back(request, flow);
             self.transmit(back, bytes);
         }
@@ -154,13 +151,24 @@ impl Endpoint {
         Flow { local, remote: (flow.remote.ip(), port).into(), ..flow }
     }
 
-    /// The body and the owner's header fields of a response, then its bytes.
+    /// Server, the owner's header fields and the body of a response, then its bytes. `tag` is what it
+    /// adds to the request's To.
     pub(crate) fn finish(
+        &self,
         mut w: Writer,
+        request: &Message,
+        tag: &str,
         headers: &Headers,
         body: Option<&super::Body>,
     ) -> Result<Bytes, super::Error> {
-        for (name, value) in headers {
+        let ruled = self.rule_response(request, tag, headers);
+        let server = |(name, _): &(String, String)| HeaderName::parse(name) == HeaderName::Server;
+        if let Some(agent) = &self.config.user_agent
+            && !headers.iter().chain(&ruled).any(server)
+        {
+            w = w.header(HeaderName::Server, agent);
+        }
+        for (name, value) in headers.iter().chain(&ruled) {
             w = w.header_named(name, value);
         }
         if let Some(body) = body {

@@ -210,7 +210,7 @@ impl Endpoint {
                     let (flow, source) = (server.flow, server.source);
                     let Some(request) = server.request.clone() else { continue };
                     let w = self.response(&request, source.remote, StatusCode::TRYING, "", "");
-                    if let Ok(bytes) = w.finish() {
+                    if let Ok(bytes) = self.finish(w, &request, "", &Headers::new(), None) {
                         if let Some(server) = self.servers.get_mut(key) {
                             server.response = bytes.clone();
                         }
@@ -284,7 +284,7 @@ impl Endpoint {
         for (name, value) in extra {
             w = w.header(*name, *value);
         }
-        let bytes = Self::finish(w, headers, body)?;
+        let bytes = self.finish(w, request, &server.tag, headers, body)?;
         self.respond_bytes(now, key, code, bytes);
         Ok(())
     }
@@ -322,6 +322,14 @@ impl Endpoint {
         let (flow, bytes) = (server.flow, server.response.clone());
         self.counters.retransmitted += 1;
         self.transmit(flow, bytes);
+    }
+
+    /// Whether an INVITE was refused and waits for its ACK.
+    pub(crate) fn is_refused_invite(&self, key: ServerKey) -> bool {
+        matches!(
+            self.servers.get(key).map(|server| server.machine),
+            Some(Machine::Invite(machine)) if machine.state() == InviteServerState::Completed
+        )
     }
 
     /// Whether an INVITE was answered 2xx.

@@ -210,7 +210,7 @@ impl Endpoint {
     pub(crate) fn bye(&mut self, now: Instant, call: CallKey, headers: Headers) {
         let Some(state) = self.calls.get(call) else { return };
         let (account, Some(dialog)) = (state.account, state.dialog) else { return };
-        if let Some(mut bye) = self.in_dialog(dialog, Owner::Bye, account, Method::Bye) {
+        if let Some(mut bye) = self.in_dialog(dialog, Owner::Bye(call), account, Method::Bye) {
             bye.headers = headers;
             self.start(now, bye);
         }
@@ -337,10 +337,12 @@ impl Endpoint {
         let mut w = self.response(request, server.source.remote, status, reason, &server.tag);
         if status.code() < 300 {
             let contact = self.contact_uri(account, user, server.source);
-            w = w
-                .copy(request, HeaderName::RecordRoute)
-                .header(HeaderName::Contact, format_args!("<{contact}>"))
-                .header(HeaderName::Allow, self.allow.as_str());
+            w = w.copy(request, HeaderName::RecordRoute);
+            // There is one of it: the owner's goes in place of ours.
+            if !headers.iter().any(|(name, _)| HeaderName::parse(name) == HeaderName::Contact) {
+                w = w.header(HeaderName::Contact, format_args!("<{contact}>"));
+            }
+            w = w.header(HeaderName::Allow, self.allow.as_str());
             if !self.supported.is_empty() {
                 w = w.header(HeaderName::Supported, self.supported.as_str());
             }
@@ -348,7 +350,7 @@ impl Endpoint {
                 w = w.header(HeaderName::AllowEvents, self.allow_events.as_str());
             }
         }
-        Self::finish(w, headers, body)
+        self.finish(w, request, &server.tag, headers, body)
     }
 
     /// §13.3.1.4: the interval doubles up to T2, over reliable transports too.
@@ -475,7 +477,7 @@ impl Endpoint {
             }
             _ if !self.calls.contains_key(call) => self.respond_core(now, key, 481, &[]),
             Method::Refer => self.on_refer(now, key, call, request),
-            Method::Options if self.config.answer_options => self.answer_options(now, key),
+            Method::Options if self.answers_options() => self.answer_options(now, key),
             _ => self.plain_request(now, key, Some(call), request, flow),
         }
     }

@@ -41,6 +41,11 @@ impl Endpoint {
         };
         request.contact = Contact::Ours;
         request.headers = outgoing.headers;
+        let ruled = self.set_header_rules(call, outgoing.rules);
+        if let Err(error) = ruled {
+            self.calls.remove(call);
+            return Err(error);
+        }
         // "If the time … is reached and no final answer to the INVITE has been received, the UAC
         // core SHOULD generate a CANCEL" (§13.2.1).
         let expires = |(name, value): &(String, String)| {
@@ -264,11 +269,12 @@ impl Endpoint {
         if client.strays.len() >= max {
             return;
         }
-        let (account, flow) = (client.account, client.flow);
+        let (account, flow, owner) = (client.account, client.flow, client.owner);
         client.strays.push((print, Bytes::new(), flow));
         let dialog = self.dialog_of_response(print, Usage::None, key, message);
         self.ack(now, key, Some(print), Some(dialog), number, None);
-        if let Some(bye) = self.in_dialog(dialog, Owner::Bye, account, Method::Bye) {
+        let Some(call) = self.call_of(owner) else { return };
+        if let Some(bye) = self.in_dialog(dialog, Owner::Bye(call), account, Method::Bye) {
             self.start(now, bye);
         }
     }

@@ -5,7 +5,7 @@ use super::call::Call;
 use super::reliable::Sending;
 use super::session_timer::SessionTimer;
 use crate::dialog::DialogKey;
-use crate::endpoint::{Body, CallKey, ClientKey, Endpoint};
+use crate::endpoint::{Body, CallKey, ClientKey, Endpoint, HeaderRule};
 use tiny_sak::TimerKey;
 
 /// The rare state of a call.
@@ -20,6 +20,8 @@ pub(crate) struct Extras {
     pub(crate) session: Option<SessionTimer>,
     /// Largest Min-SE seen, in seconds.
     pub(crate) min_se: u32,
+    /// What the owner wants on messages of this call.
+    pub(crate) rules: Box<[HeaderRule]>,
     /// The Expires of the caller.
     pub(crate) expiry: Option<TimerKey>,
 }

@@ -281,7 +281,7 @@ impl Endpoint {
             .copy(request, H::RecordRoute)
             .header(H::Contact, format_args!("<{contact}>"))
             .header(H::Expires, expires);
-        Self::finish(w, &Headers::new(), None)
+        self.finish(w, request, &server.tag, &Headers::new(), None)
     }
 
     /// Sends the state as it is, or leaves it until the NOTIFY under way is answered.

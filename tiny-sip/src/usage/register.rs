@@ -374,7 +374,8 @@ impl Endpoint {
         let after = message.retry_after().and_then(Result::ok);
         let after = after.map(|after| Duration::from_secs(after.seconds.into()));
         let reason = message.reason().to_owned();
-        let failure = Failure { status: Some(status), reason, cause, again: !lasting, after };
+        let (again, response) = (!lasting, Some(message.clone()));
+        let failure = Failure { status: Some(status), reason, cause, again, after, response };
         self.registration_failed(now, account, index, failure);
     }
 
@@ -392,7 +393,8 @@ impl Endpoint {
             return;
         }
         let reason = reason.to_owned();
-        let failure = Failure { status: None, reason, cause, again: true, after: None };
+        let (again, after, response) = (true, None, None);
+        let failure = Failure { status: None, reason, cause, again, after, response };
         self.registration_failed(now, account, index, failure);
     }
 
@@ -403,7 +405,7 @@ impl Endpoint {
         index: usize,
         failure: Failure,
     ) {
-        let Failure { status, reason, cause, again, after } = failure;
+        let Failure { status, reason, cause, again, after, response } = failure;
         let (first, longest) = (self.config.register_retry, self.config.register_retry_max);
         let jitter = 0.75 + self.rng.unit() / 2.0;
         let Some(own) = self.reg_flow(account, index) else { return };
@@ -444,7 +446,14 @@ impl Endpoint {
             self.event(Event::FlowUnavailable { account, reg_id, status, reason, cause, retry_in });
             self.next_flows(now, account, false);
         } else {
-            self.event(Event::RegistrationFailed { account, status, reason, cause, retry_in });
+            self.event(Event::RegistrationFailed {
+                account,
+                status,
+                reason,
+                cause,
+                retry_in,
+                response,
+            });
         }
     }
 
@@ -510,6 +519,7 @@ struct Failure {
     cause: Cause,
     again: bool,
     after: Option<Duration>,
+    response: Option<Message>,
 }
 
 /// The URI in the Contact of a REGISTER that was sent.

@@ -188,7 +188,7 @@ impl Endpoint {
         let Some(mut request) = request else {
             // Its early dialog is gone.
             let reason = "Call/Transaction Does Not Exist";
-            return self.reinvite_over(now, call, 481, reason);
+            return self.reinvite_over(now, call, 481, reason, None);
         };
         request.headers = change.headers;
         self.ask_session(call, &mut request.headers);
@@ -244,27 +244,30 @@ impl Endpoint {
     fn ack_as_sent(&mut self, now: Instant, key: ClientKey) {
         let Some(client) = self.clients.get(key) else { return };
         let Some(request) = &client.request else { return };
-        let ack = Request {
+        let mut ack = Request {
             owner: Owner::Ack(key, None),
             method: Method::Ack,
             dialog: None,
             headers: Headers::new(),
+            ruled: Headers::new(),
             body: None,
             ..(**request).clone()
         };
+        self.rule_request(&mut ack);
         self.attempt(now, Box::new(ack));
     }
 
-    /// Our re-INVITE or UPDATE was refused, or got no response. `pause` is its Retry-After.
+    /// Our re-INVITE or UPDATE was refused, or got no response.
     pub(crate) fn reinvite_refused(
         &mut self,
         now: Instant,
         call: CallKey,
         request: Box<Request>,
         status: u16,
-        pause: Option<u32>,
         reason: &str,
+        response: Option<&Message>,
     ) {
+        let pause = response.and_then(|response| response.retry_after()?.ok()?.seconds.into());
         let max = self.config.max_modification_retries;
         let Some(state) = self.calls.get_mut(call) else { return };
         let (caller, established) = (state.caller, state.phase == Phase::Established);
@@ -305,20 +308,27 @@ impl Endpoint {
                 let by = if status == 408 { EndedBy::Network } else { EndedBy::Remote };
                 self.end_call(now, call, by, Some(status), reason, None);
             }
-            _ => self.reinvite_over(now, call, status, reason),
+            _ => self.reinvite_over(now, call, status, reason, response),
         }
     }
 
     /// A change is refused for good.
-    fn reinvite_over(&mut self, now: Instant, call: CallKey, status: u16, reason: &str) {
+    fn reinvite_over(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        status: u16,
+        reason: &str,
+        response: Option<&Message>,
+    ) {
         let Some(state) = self.calls.get_mut(call) else { return };
         let Some(modification) = &mut state.modification else { return };
         match modification.finish().0 {
             // The other way to keep the session alive.
             How::Refresh => self.event(Event::RefreshDue { call }),
             How::Invite | How::Update => {
-                let reason = reason.to_owned();
-                self.event(Event::ReinviteRejected { call, status, reason });
+                let (reason, response) = (reason.to_owned(), response.cloned());
+                self.event(Event::ReinviteRejected { call, status, reason, response });
             }
         }
         self.next_reinvite(now, call);
@@ -459,7 +469,8 @@ impl Endpoint {
             // The peer's change has kept the session alive as well.
             if how != How::Refresh {
                 let reason = "Request Pending".to_owned();
-                self.event(Event::ReinviteRejected { call, status: 491, reason });
+                let response = None;
+                self.event(Event::ReinviteRejected { call, status: 491, reason, response });
             }
         }
     }

@@ -49,7 +49,7 @@ fn signing(rule: IdentityRule) -> (Pair, String) {
 fn place(pair: &mut Pair) -> Call {
     let to = format!("sip:+12125551213@{}", pair.bob.address);
     let (account, headers) = (pair.alice.account, Vec::new());
-    let call = Box::new(PlaceCall { account, to, headers, audio: quiet(), srtp: None });
+    let call = Box::new(PlaceCall::new(account, to, headers, quiet()));
     let call = pair.alice.command(pair.now, |reply| Command::Call { call, reply }).now().unwrap();
     pair.settle();
     call
@@ -191,8 +191,7 @@ fn the_application_is_asked_for_a_password_and_silence_is_a_refusal() {
         let now = pair.now;
         let account = pair.alice.command(now, add).now().unwrap();
         let to = format!("sip:bob@{}", pair.bob.address);
-        let call =
-            Box::new(PlaceCall { account, to, headers: Vec::new(), audio: quiet(), srtp: None });
+        let call = Box::new(PlaceCall::new(account, to, Vec::new(), quiet()));
         let call = pair.alice.command(now, |reply| Command::Call { call, reply }).now().unwrap();
         let sent = pair.alice.turn(now);
         challenge(&mut pair.alice, now, &sent[0], "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"");

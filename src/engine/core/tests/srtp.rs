@@ -44,7 +44,7 @@ fn swap(from: &'static str, to: &'static str) -> impl Fn(&str) -> String {
 fn call_through(pair: &mut Pair, change: impl Fn(&str) -> String) -> (Call, Vec<String>) {
     let to = format!("sip:bob@{}", pair.bob.address);
     let (account, audio) = (pair.alice.account, quiet());
-    let call = Box::new(PlaceCall { account, to, headers: vec![], audio, srtp: None });
+    let call = Box::new(PlaceCall::new(account, to, vec![], audio));
     let mut placed = pair.alice.command(pair.now, |reply| Command::Call { call, reply });
     let call = placed.now().unwrap();
     let mut wire = settle_through(pair, &change);
