@@ -63,7 +63,7 @@ fn ten_thousand_calls_through_a_bad_network_end_alike_on_both_sides() {
                     // Some calls ask for the offer.
                     let body = if n % 5 == 0 { None } else { sdp() };
                     let to = format!("sip:x@{to}");
-                    let outgoing = Outgoing { to, headers, body, redirects: false };
+                    let outgoing = Outgoing { to, headers, body, ..Outgoing::default() };
                     let call = net.endpoint(peer).invite(now, account, outgoing).unwrap();
                     names[peer].insert(call, n);
                     sides[n][peer].seen = true;
