@@ -226,7 +226,8 @@ fn a_transfer_s_refer_and_notifications_carry_them_too() {
     let (call, answered) = village.connect(&alice, &mut bob, BOB);
     village.drive(call.set_header_rules(both("alice"))).unwrap();
     village.drive(answered.set_header_rules(both("bob"))).unwrap();
-    (seen(&mut alice, &[&call]), seen(&mut bob, &[&answered]));
+    seen(&mut alice, &[&call]);
+    seen(&mut bob, &[&answered]);
     let refer = call.transfer_to(CAROL).header("X-Own", "1");
     let transfer = village.drive(refer.into_future()).unwrap();
     village.run(300);
