@@ -57,6 +57,9 @@ pub struct Config {
     /// Whether media that is local `RTP/AVP` also answers an `RTP/AVPF` offer, `RTP/SAVP` an
     /// `RTP/SAVPF` one, and so on; no feedback message is promised then. Default true.
     pub accept_feedback_profile: bool,
+    /// Whether a peer that writes no `a=tls-id` wants a new DTLS association when its address or ICE
+    /// ufrag changes, as RFC 8842 §4 says. Default false: browsers keep theirs over an ICE restart.
+    pub renew_dtls_on_move: bool,
 }
 
 impl Default for Config {
@@ -68,6 +71,7 @@ impl Default for Config {
             additional_formats: false,
             explicit_sendrecv: false,
             accept_feedback_profile: true,
+            renew_dtls_on_move: false,
         }
     }
 }

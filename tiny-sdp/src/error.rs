@@ -62,6 +62,8 @@ pub enum Rejection {
     AddressFamily,
     /// The peer's address is a multicast group, which this agent does not join (RFC 3264 §6.2).
     Multicast,
+    /// DTLS is demanded here and the offer has no fingerprint, or a role that none can take.
+    Dtls,
 }
 
 impl fmt::Display for Rejection {
@@ -74,6 +76,7 @@ impl fmt::Display for Rejection {
             Self::NoCommonFormat => "no codec in common",
             Self::AddressFamily => "no address of the peer's family",
             Self::Multicast => "multicast is not supported",
+            Self::Dtls => "no usable DTLS fingerprint or role",
         })
     }
 }
@@ -130,6 +133,12 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+}
+
+impl Error {
+    pub(crate) fn refused(why: Rejection) -> Self {
+        Self::NothingInCommon(vec![why])
+    }
 }
 
 struct Reasons<'a>(&'a [Rejection]);

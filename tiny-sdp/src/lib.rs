@@ -13,6 +13,7 @@ mod codec;
 mod config;
 mod description;
 mod direction;
+mod dtls;
 mod error;
 pub mod fmtp;
 mod local;
@@ -29,6 +30,7 @@ pub use description::{
     Repeat, Time, TimeZone, attribute,
 };
 pub use direction::Direction;
+pub use dtls::{DtlsRole, LocalDtls, NegotiatedDtls};
 pub use error::{Error, ParseError, Rejection};
 pub use local::{LocalAttribute, LocalCodec, LocalMedia, LocalSession, MediaKind, Protocol};
 pub use negotiated::{Answer, NegotiatedCodec, NegotiatedMedia, NegotiatedSession, ReceiveFormat};

@@ -1,7 +1,7 @@
 //! What we bring to a session: addresses, streams and codecs. Borrowed by the negotiator for each
 //! offer or answer, never kept.
 
-use crate::{Direction, Host, Text};
+use crate::{Direction, Host, LocalDtls, Text};
 use std::net::IpAddr;
 
 /// The kind of an `m=` line.
@@ -99,6 +99,15 @@ impl Protocol {
             Self::RtpAvp | Self::RtpAvpf => false,
             Self::RtpSavp | Self::RtpSavpf | Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf => true,
             Self::Other(name) => name.contains("SAVP") || name.contains("TLS"),
+        }
+    }
+
+    /// Whether it runs over DTLS.
+    pub fn is_dtls(&self) -> bool {
+        match self {
+            Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf => true,
+            Self::Other(name) => name.contains("DTLS/"),
+            _ => false,
         }
     }
 
@@ -256,6 +265,9 @@ pub struct LocalMedia {
     pub rtcp_mux: bool,
     /// The most kbit/s that we wish to receive: `b=AS` (RFC 8866 §5.8).
     pub bandwidth: Option<u32>,
+    /// DTLS, for a protocol that runs over it: writes `a=fingerprint`, `a=setup` and `a=tls-id`, and
+    /// demands them of the peer.
+    pub dtls: Option<Box<LocalDtls>>,
     /// Further attributes, written last and in this order when the stream is active.
     pub attributes: Vec<LocalAttribute>,
 }
@@ -276,8 +288,14 @@ impl LocalMedia {
             maxptime: None,
             rtcp_mux: false,
             bandwidth: None,
+            dtls: None,
             attributes: Vec::new(),
         }
+    }
+
+    /// The DTLS of this stream, if it is written with such a protocol.
+    pub(crate) fn dtls_over(&self, protocol: &Protocol) -> Option<&LocalDtls> {
+        self.dtls.as_deref().filter(|_| protocol.is_dtls())
     }
 
     /// An audio stream.

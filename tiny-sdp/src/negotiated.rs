@@ -1,7 +1,7 @@
 //! What offer and answer agreed on: all that media needs to run.
 
 use crate::fmtp::EventSet;
-use crate::{Direction, MediaKind, Protocol, Rejection, RemoteAddress, Text};
+use crate::{Direction, MediaKind, NegotiatedDtls, Protocol, Rejection, RemoteAddress, Text};
 
 /// A codec that both sides speak.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct NegotiatedMedia {
     pub rtcp_mux: bool,
     /// The most bit/s that the peer wishes to receive on this stream (`b=TIAS`, else `b=AS`).
     pub remote_bandwidth: Option<u64>,
+    /// The DTLS association, when [`LocalMedia::dtls`](crate::LocalMedia::dtls) asked for one.
+    pub dtls: Option<Box<NegotiatedDtls>>,
 }
 
 impl NegotiatedMedia {
@@ -126,6 +128,7 @@ impl NegotiatedMedia {
             maxptime: None,
             rtcp_mux: false,
             remote_bandwidth: None,
+            dtls: None,
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Making answers (RFC 3264 §6), and what both sides of an exchange conclude alike.
 
-use super::offer::taken_elsewhere;
+use super::offer::{path, taken_elsewhere};
 use super::print::Printer;
 use super::slot::{PayloadTypes, Slot};
 use super::{Negotiator, file, same_encoding};
+use crate::attribute::Setup;
 use crate::codec::is_auxiliary;
+use crate::dtls::{self, RemoteDtls};
 use crate::remote::{Format, RemoteMedia};
 use crate::{
     AnswerOrder, Description, Direction, Error, Host, LocalMedia, LocalSession, NegotiatedCodec,
-    NegotiatedMedia, NegotiatedSession, ReceiveFormat, Rejection, Text, fmtp,
+    NegotiatedMedia, NegotiatedSession, Protocol, ReceiveFormat, Rejection, Text, fmtp,
 };
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -54,10 +56,12 @@ impl Negotiator {
             if index == slots.len() {
                 slots.push(Slot::new(remote.kind.clone(), remote.protocol.clone()));
             }
-            media.push(match self.choose_stream(&slots, index, &remote, local, &free) {
+            media.push(match self.choose_stream(offer, &slots, index, &remote, local, &free) {
                 Ok((ours, matches)) => {
                     free[ours] = false;
-                    self.accept_stream(&mut p, &mut slots, index, &remote, local, ours, matches)?
+                    self.accept_stream(
+                        &mut p, offer, &mut slots, index, &remote, local, ours, matches,
+                    )?
                 }
                 Err(why) => {
                     if why != Rejection::NotOffered {
@@ -78,6 +82,7 @@ impl Negotiator {
     /// first free one that fits.
     fn choose_stream<'r, 'a>(
         &self,
+        offer: &Description,
         slots: &[Slot],
         index: usize,
         remote: &'r RemoteMedia<'a>,
@@ -114,6 +119,9 @@ impl Negotiator {
                 continue;
             }
             match common_formats(ours, remote) {
+                Some(_) if !dtls_fits(offer, index, ours, &remote.protocol) => {
+                    why = Rejection::Dtls;
+                }
                 Some(matches) => return Ok((at, matches)),
                 None => why = Rejection::NoCommonFormat,
             }
@@ -125,6 +133,7 @@ impl Negotiator {
     fn accept_stream(
         &self,
         p: &mut Printer,
+        offer: &Description,
         slots: &mut [Slot],
         index: usize,
         remote: &RemoteMedia<'_>,
@@ -189,6 +198,17 @@ impl Negotiator {
         }
         let explicit = self.config.explicit_sendrecv;
         p.stream(ours, media.direction, explicit, rtcp_mux, slot.mid.as_ref())?;
+
+        if let Some(local) = ours.dtls_over(&remote.protocol) {
+            let said = RemoteDtls::read(offer, index).map_err(Error::refused)?;
+            let (path, by_path) = (path(offer, &media), self.config.renew_dtls_on_move);
+            let state = &mut slot.transport().dtls;
+            let (written, agreed) =
+                dtls::answer(local, said, path, by_path, state).map_err(Error::refused)?;
+            p.dtls(local, &written)?;
+            media.dtls = Some(agreed);
+        }
+        p.others(ours)?;
 
         let count = matches.len();
         for m in matches {
@@ -298,6 +318,13 @@ fn common_formats<'r, 'a>(
     (enough && !matches.is_empty()).then_some(matches)
 }
 
+/// Whether an offer has what our DTLS needs, if it does.
+fn dtls_fits(offer: &Description, index: usize, ours: &LocalMedia, over: &Protocol) -> bool {
+    ours.dtls_over(over).is_none()
+        || RemoteDtls::read(offer, index)
+            .is_ok_and(|r| !r.fingerprints.is_empty() && r.setup != Some(Setup::HoldConn))
+}
+
 fn common_tokens(ours: &LocalMedia, remote: &RemoteMedia<'_>) -> Vec<Text> {
     let tokens = || remote.tokens.split_ascii_whitespace();
     ours.formats.iter().filter(|f| tokens().any(|t| ***f == *t)).cloned().collect()
@@ -344,6 +371,7 @@ pub(super) fn agreed(
         maxptime: remote.maxptime,
         rtcp_mux,
         remote_bandwidth: remote.bandwidth,
+        dtls: None,
     }
 }
 

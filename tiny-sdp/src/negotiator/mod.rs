@@ -9,9 +9,10 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+use crate::dtls::WrittenDtls;
 use crate::{
-    Answer, Config, Description, Error, LocalCodec, LocalSession, NegotiatedCodec, NegotiatedMedia,
-    NegotiatedSession, Text,
+    Answer, Config, Description, Error, LocalCodec, LocalDtls, LocalSession, NegotiatedCodec,
+    NegotiatedMedia, NegotiatedSession, Text,
 };
 use print::Printer;
 use slot::Slot;
@@ -81,6 +82,7 @@ struct Pending {
 struct OfferedMedia {
     direction: crate::Direction,
     rtcp_mux: bool,
+    dtls: Option<Box<(LocalDtls, WrittenDtls)>>,
     codecs: Vec<(u8, LocalCodec)>,
     formats: Vec<Text>,
 }
@@ -171,7 +173,7 @@ impl Negotiator {
         answer: &Description,
     ) -> Result<NegotiatedSession, Error> {
         let Some(pending) = &self.pending else { return Err(Error::NoOffer) };
-        let (slots, media) = pending.accept(answer)?;
+        let (slots, media) = pending.accept(answer, &self.config)?;
         self.slots = slots;
         self.pending = None;
         Ok(NegotiatedSession { media })

@@ -3,10 +3,11 @@
 use super::print::Printer;
 use super::slot::{PayloadTypes, Slot};
 use super::{Negotiator, OfferedMedia, Pending, file, same_encoding};
+use crate::dtls::{self, RemoteDtls, WrittenDtls};
 use crate::remote::RemoteMedia;
 use crate::{
-    Description, Direction, Error, LocalMedia, LocalSession, NegotiatedCodec, NegotiatedMedia,
-    Rejection, Text, fmtp,
+    Config, Description, Direction, Error, LocalDtls, LocalMedia, LocalSession, NegotiatedCodec,
+    NegotiatedDtls, NegotiatedMedia, Rejection, Text, fmtp,
 };
 
 impl Negotiator {
@@ -67,8 +68,19 @@ impl Negotiator {
         }
         let explicit = self.config.explicit_sendrecv;
         p.stream(ours, ours.direction, explicit, ours.rtcp_mux, slot.mid.as_ref())?;
+        let dtls = match ours.dtls_over(&ours.protocol) {
+            Some(local) => {
+                let state = slot.transport.as_ref().and_then(|t| t.dtls.as_ref());
+                let written = dtls::offer(local, state);
+                p.dtls(local, &written)?;
+                Some(Box::new((local.clone(), written)))
+            }
+            None => None,
+        };
+        p.others(ours)?;
         let formats = if ours.protocol.is_rtp() { Vec::new() } else { ours.formats.clone() };
-        Ok(OfferedMedia { direction: ours.direction, rtcp_mux: ours.rtcp_mux, codecs, formats })
+        let (direction, rtcp_mux) = (ours.direction, ours.rtcp_mux);
+        Ok(OfferedMedia { direction, rtcp_mux, dtls, codecs, formats })
     }
 }
 
@@ -134,6 +146,7 @@ fn offer_nothing(
     Ok(OfferedMedia {
         direction: Direction::Inactive,
         rtcp_mux: false,
+        dtls: None,
         codecs: Vec::new(),
         formats: Vec::new(),
     })
@@ -144,6 +157,7 @@ impl Pending {
     pub(super) fn accept(
         &self,
         answer: &Description,
+        config: &Config,
     ) -> Result<(Vec<Slot>, Vec<NegotiatedMedia>), Error> {
         // §6: exactly as many lines as in the offer.
         if answer.media_count() != self.slots.len() {
@@ -156,10 +170,39 @@ impl Pending {
         let mut media = Vec::with_capacity(slots.len());
         for (index, (slot, offered)) in slots.iter_mut().zip(&self.media).enumerate() {
             let Some(remote) = RemoteMedia::read(answer, index) else { continue };
-            media.push(accept_stream(index, slot, offered, remote)?);
+            let mut accepted = accept_stream(index, slot, offered, remote)?;
+            if !accepted.rejected
+                && let Some(ours) = offered.dtls.as_deref()
+            {
+                let path = path(answer, &accepted);
+                accepted.dtls = Some(accept_dtls(slot, answer, &accepted, ours, path, config)?);
+            }
+            media.push(accepted);
         }
         Ok((slots, media))
     }
+}
+
+fn accept_dtls(
+    slot: &mut Slot,
+    answer: &Description,
+    accepted: &NegotiatedMedia,
+    (local, written): &(LocalDtls, WrittenDtls),
+    path: Option<Text>,
+    config: &Config,
+) -> Result<Box<NegotiatedDtls>, Error> {
+    let index = accepted.index;
+    let Ok(remote) = RemoteDtls::read(answer, index) else {
+        return Err(Error::AnswerMismatch { index, what: "unknown a=setup" });
+    };
+    let state = &mut slot.transport().dtls;
+    dtls::accept(index, local, written, remote, path, config.renew_dtls_on_move, state)
+}
+
+/// Where the peer is, as far as RFC 8842 §4 goes: its ufrag with ICE, else its address.
+pub(super) fn path(description: &Description, media: &NegotiatedMedia) -> Option<Text> {
+    let ufrag = description.media(media.index).and_then(|m| m.ice_ufrag()).map(Text::copy);
+    ufrag.or_else(|| media.remote_rtp.as_ref().map(|a| Text::from(a.to_string())))
 }
 
 fn accept_stream<'a>(

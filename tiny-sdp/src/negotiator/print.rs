@@ -1,7 +1,10 @@
 //! Writes our descriptions straight into one string, in the order of RFC 8866 §5. Text that the
 //! application gave is checked: it can never start a line of its own.
 
-use crate::{Direction, Error, Host, LocalAttribute, LocalCodec, LocalMedia, LocalSession, Text};
+use crate::dtls::WrittenDtls;
+use crate::{
+    Direction, Error, Host, LocalAttribute, LocalCodec, LocalDtls, LocalMedia, LocalSession, Text,
+};
 use std::fmt::Write as _;
 
 /// A description being written, from the `s=` line on; what comes before is known last.
@@ -103,7 +106,32 @@ impl Printer {
         if let Some(mid) = mid.filter(|_| !media.attributes.iter().any(|a| a.name == "mid")) {
             self.push("a=mid:").word("mid", mid)?.end();
         }
+        Ok(())
+    }
+
+    /// What the application has to say of a stream, after all else.
+    pub(super) fn others(&mut self, media: &LocalMedia) -> Result<(), Error> {
         self.attributes(&media.attributes)
+    }
+
+    /// RFC 8842 §5.1. A name of an association is 20 to 255 characters (§4).
+    pub(super) fn dtls(&mut self, local: &LocalDtls, written: &WrittenDtls) -> Result<(), Error> {
+        if local.fingerprints.is_empty() {
+            return Err(Error::Local { field: "dtls", what: "it has no fingerprint" });
+        }
+        for fingerprint in &local.fingerprints {
+            let _ = write!(self.out, "a=fingerprint:{fingerprint}\r\n");
+        }
+        let _ = write!(self.out, "a=setup:{}\r\n", written.setup);
+        if let Some(tls_id) = &written.tls_id {
+            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+            if !(20..=255).contains(&tls_id.len()) || !tls_id.bytes().all(known) {
+                let what = "it is not 20 to 255 letters, digits and +/-_";
+                return Err(Error::Local { field: "tls-id", what });
+            }
+            self.push("a=tls-id:").push(tls_id).end();
+        }
+        Ok(())
     }
 
     fn attributes(&mut self, attributes: &[LocalAttribute]) -> Result<(), Error> {

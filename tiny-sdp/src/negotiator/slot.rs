@@ -2,6 +2,7 @@
 //! type stands for. A number once bound to a codec keeps it (RFC 3264 §8.3.2).
 
 use crate::codec::{dynamic_range, static_codec};
+use crate::dtls::DtlsState;
 use crate::{LocalCodec, MediaKind, Protocol, Text, fmtp};
 
 /// A set of payload types.
@@ -41,6 +42,12 @@ impl Binding {
     }
 }
 
+/// The transport of one `m=` line, kept over offers and answers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Transport {
+    pub(super) dtls: Option<DtlsState>,
+}
+
 /// One `m=` line.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
@@ -53,6 +60,8 @@ pub(super) struct Slot {
     /// Index into `LocalSession::media`.
     pub(super) local: Option<u16>,
     pub(super) active: bool,
+    /// What only calls with DTLS or ICE remember.
+    pub(super) transport: Option<Box<Transport>>,
     bindings: Vec<Binding>,
     /// Dynamic payload types that the peer has used here: not to be given a new meaning by us.
     peer: PayloadTypes,
@@ -68,6 +77,7 @@ impl Slot {
             mid: None,
             local: None,
             active: false,
+            transport: None,
             bindings: Vec::new(),
             peer: PayloadTypes::default(),
         }
@@ -89,6 +99,10 @@ impl Slot {
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         self.bindings.capacity() * std::mem::size_of::<Binding>()
+    }
+
+    pub(super) fn transport(&mut self) -> &mut Transport {
+        self.transport.get_or_insert_default()
     }
 
     pub(super) fn note_peer(&mut self, pt: u8) {
