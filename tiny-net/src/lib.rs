@@ -10,9 +10,12 @@
 //! - [`resolve`]: the same over real name servers, and our own address as a target sees it.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
 //! - [`pcapng`]: captures that Wireshark reads.
+//! - [`dtls`]: keys for media between peers that know each other by fingerprint (feature `dtls`).
 //! - [`Config`]: every limit.
 
 mod config;
+#[cfg(feature = "dtls")]
+pub mod dtls;
 mod error;
 mod event;
 pub mod locate;
