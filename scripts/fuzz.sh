@@ -92,6 +92,8 @@ seeds() {
     } | tee >(seed rtp_rtcp compound) >(seed media_stream compound) | { printf '\x01\x02\x01\x34'; cat; } |
         seed rtp_session compound
     printf '\x00\x00\x00\x00\x01\x05\x0a\x00\xa0\x05\x8a\x01\x40' | seed rtp_event press
+    printf 'sha-256 %s' "$(printf 'AB:%.0s' {1..31})AB" | seed net_dtls fingerprint
+    printf '\x06\x06\x06\x00\x06\x02\x01\x20\x01\x06' | seed net_dtls astray
     printf 'RIFF\x28\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00\x01\x02\x03\x04' |
         seed dav_wav mono
     printf '# c\n2.0 hold\n4 resume\n5 dtmf 1#a\n9\thangup\n' | seed softphone_script all
@@ -108,7 +110,7 @@ longest() {
 # Programs of octets have no seeds to grow from: they start long.
 extra() {
     case $1 in
-        sip_dialog | rtp_session | rtp_event | media_* | dav_decoders) echo -len_control=0 ;;
+        sip_dialog | rtp_session | rtp_event | media_* | dav_decoders | net_dtls) echo -len_control=0 ;;
         sip_* | ua_*) echo -dict=fuzz/dictionaries/sip.dict ;;
         sdp_*) echo -dict=fuzz/dictionaries/sdp.dict ;;
     esac

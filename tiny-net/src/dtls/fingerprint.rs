@@ -87,6 +87,11 @@ impl Fingerprint {
         }
     }
 
+    /// The hash itself.
+    pub fn digest(&self) -> &[u8] {
+        &self.digest
+    }
+
     /// The hash function that made it.
     pub fn hash(&self) -> Hash {
         self.hash
