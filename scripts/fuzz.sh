@@ -60,6 +60,11 @@ seeds() {
     # RFC 5769 §2.2: a Binding response.
     printf '\1\1\0\34\41\22\244\102\267\347\247\1\274\64\326\206\372\207\337\256\200\42\0\13test vector \0\40\0\10\0\1\241\107\341\22\246\103' |
         seed sip_stun response
+    for file in "$vectors"/stun/*.bin; do
+        seed net_stun "$(basename "$file")" <"$file"
+        { printf '\5'; cat "$file"; printf '\100\1\0\3abc\0'; cat "$file"; } |
+            seed net_turn_framing "$(basename "$file")"
+    done
     # The documents of the RFCs stand in the tests of the parsers.
     local ns=urn:ietf:params:xml:ns
     printf '<presence xmlns="%s:pidf" entity="sip:a@b"><tuple id="t"><status><basic>open</basic></status><note xml:lang="en">x</note></tuple></presence>' $ns |

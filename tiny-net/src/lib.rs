@@ -8,6 +8,8 @@
 //! - [`rtp`]: pairs of media sockets for a media thread.
 //! - [`locate`]: the servers of a SIP domain (RFC 3263), as a machine in virtual time.
 //! - [`resolve`]: the same over real name servers, and our own address as a target sees it.
+//! - [`stun`]: STUN messages and transactions, and what kind of NAT is in the way.
+//! - [`turn`]: a relay's client.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
 //! - [`pcapng`]: captures that Wireshark reads.
 //! - [`dtls`]: keys for media between peers that know each other by fingerprint (feature `dtls`).
@@ -25,8 +27,10 @@ pub mod rtp;
 pub mod sim;
 mod stats;
 mod streams;
+pub mod stun;
 pub mod tls;
 mod transports;
+pub mod turn;
 mod udp;
 
 pub use config::Config;
