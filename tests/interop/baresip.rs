@@ -1,7 +1,7 @@
 //! baresip at the other end: calls both ways, direct and through Kamailio, four codecs, tones and keys.
 
 use crate::kamailio::{Kamailio, account, phone};
-use crate::peers::{Process, Softphone, free_port, installed, scratch, serial};
+use crate::peers::{Process, Softphone, free_port, installed, scratch, shared};
 use crate::sound::{assert_tone, tone};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -176,7 +176,7 @@ fn direct_args<'a>(port: &'a str, codec: &'a str, wav: &'a str) -> Vec<&'a str> 
 
 #[test]
 fn we_call_it_directly_with_each_codec() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }
@@ -203,7 +203,7 @@ fn we_call_it_directly_with_each_codec() {
 
 #[test]
 fn it_calls_us_directly_with_each_codec() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }
@@ -237,7 +237,7 @@ fn it_calls_us_directly_with_each_codec() {
 
 #[test]
 fn calls_go_both_ways_through_kamailio_with_each_codec() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") || !installed("kamailio") {
         return;
     }
@@ -318,7 +318,7 @@ fn encrypted(name: &str, theirs: &str, ours: &str, [called, calling]: [&str; 2])
 
 #[test]
 fn calls_are_encrypted_both_ways_where_it_may_and_where_it_must() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }
@@ -328,7 +328,7 @@ fn calls_are_encrypted_both_ways_where_it_may_and_where_it_must() {
 
 #[test]
 fn a_peer_without_encryption_is_heard_where_it_may_and_refused_where_it_must() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }

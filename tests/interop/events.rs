@@ -1,7 +1,7 @@
 //! Events at Kamailio: presence published and watched, messages waiting and dialog information received.
 
 use crate::kamailio::{Kamailio, account, phone};
-use crate::peers::{installed, serial};
+use crate::peers::{installed, shared};
 use std::time::Duration;
 use tiny_ua::body::dialog_info::{Dialog, DialogInfo, State};
 use tiny_ua::body::pidf::Presence;
@@ -32,7 +32,7 @@ fn run<F: Future<Output = ()>>(test: F) {
 
 #[test]
 fn presence_is_published_changed_and_removed_and_watched() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -67,7 +67,7 @@ fn presence_is_published_changed_and_removed_and_watched() {
 
 #[test]
 fn messages_waiting_are_told() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -98,7 +98,7 @@ fn messages_waiting_are_told() {
 
 #[test]
 fn dialog_information_is_received() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }

@@ -1,6 +1,6 @@
 //! Kamailio as registrar and proxy.
 
-use crate::peers::{Process, Softphone, free_port, installed, scratch, serial};
+use crate::peers::{Process, Softphone, free_port, installed, scratch, shared};
 use crate::sound::assert_tone;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
@@ -120,7 +120,7 @@ fn registers(transport: &str) {
 
 #[test]
 fn registers_refreshes_and_unregisters_over_udp() {
-    let _one = serial();
+    let _one = shared();
     if installed("kamailio") {
         registers("udp");
     }
@@ -128,7 +128,7 @@ fn registers_refreshes_and_unregisters_over_udp() {
 
 #[test]
 fn registers_refreshes_and_unregisters_over_tcp() {
-    let _one = serial();
+    let _one = shared();
     if installed("kamailio") {
         registers("tcp");
     }
@@ -136,7 +136,7 @@ fn registers_refreshes_and_unregisters_over_tcp() {
 
 #[test]
 fn sha_256_registers_and_calls() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -157,7 +157,7 @@ fn sha_256_registers_and_calls() {
 
 #[test]
 fn a_wrong_password_is_reported_as_such() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -176,7 +176,7 @@ fn a_wrong_password_is_reported_as_such() {
 
 #[test]
 fn two_softphones_talk_through_the_proxy_with_record_route() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -210,7 +210,7 @@ fn two_softphones_talk_through_the_proxy_with_record_route() {
 
 #[test]
 fn an_unknown_user_and_a_busy_one_are_told_apart() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -228,7 +228,7 @@ fn an_unknown_user_and_a_busy_one_are_told_apart() {
 
 #[test]
 fn one_of_three_forks_wins_and_the_others_are_cancelled() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }
@@ -260,7 +260,7 @@ fn one_of_three_forks_wins_and_the_others_are_cancelled() {
 
 #[test]
 fn a_message_is_delivered() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }

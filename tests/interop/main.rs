@@ -5,9 +5,12 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod baresip;
+mod called;
+mod calls;
 mod events;
 mod kamailio;
 mod peers;
+mod scenario;
 mod secure;
 mod sipp;
 mod sound;

@@ -5,13 +5,19 @@ use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::{Duration, Instant};
 
-/// One scenario at a time: two cores carry one load test or one call with sound well, not ten.
-pub(crate) fn serial() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// For scenarios that mostly wait: as many at a time as there are test threads.
+pub(crate) fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For loads: nothing else meanwhile.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a program is installed. Says so when it is not; in CI that is a failure.
@@ -28,10 +34,15 @@ pub(crate) fn installed(program: &str) -> bool {
 
 /// A directory for the files of one scenario, empty at its start.
 pub(crate) fn scratch(name: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name);
+    let dir = directory(name);
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("scratch directory");
     dir
+}
+
+/// The directory of that name as it is.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name)
 }
 
 /// A UDP port that was free a moment ago.

@@ -2,7 +2,7 @@
 //! of a real name server.
 
 use crate::kamailio::{Kamailio, phone};
-use crate::peers::{Process, Softphone, free_port, installed, scratch, serial};
+use crate::peers::{Process, Softphone, free_port, installed, scratch, shared};
 use crate::sound::{assert_tone, tone};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -140,7 +140,7 @@ fn have_kamailio() -> bool {
 
 #[test]
 fn two_softphones_talk_across_tls_and_both_kinds_of_websocket() {
-    let _one = serial();
+    let _one = shared();
     if !have_kamailio() {
         return;
     }
@@ -174,7 +174,7 @@ fn two_softphones_talk_across_tls_and_both_kinds_of_websocket() {
 
 #[test]
 fn the_called_one_may_hang_up_over_its_own_connection() {
-    let _one = serial();
+    let _one = shared();
     if !have_kamailio() {
         return;
     }
@@ -195,7 +195,7 @@ fn the_called_one_may_hang_up_over_its_own_connection() {
 
 #[test]
 fn a_server_whose_authority_is_unknown_is_refused_in_words() {
-    let _one = serial();
+    let _one = shared();
     if !have_kamailio() {
         return;
     }
@@ -241,7 +241,7 @@ fn name_server(name: &str, records: &str) -> (Process, u16) {
 
 #[test]
 fn a_domain_is_found_by_its_records_and_a_dead_server_is_passed_over() {
-    let _one = serial();
+    let _one = shared();
     if !have_kamailio() || !installed("dnsmasq") {
         return;
     }
@@ -271,7 +271,7 @@ fn a_domain_is_found_by_its_records_and_a_dead_server_is_passed_over() {
 
 #[test]
 fn baresip_and_a_softphone_call_each_other_over_tls() {
-    let _one = serial();
+    let _one = shared();
     if !have_kamailio() || !installed("baresip") {
         return;
     }

@@ -1,8 +1,9 @@
 //! SIPp as a load: 2,000 calls at 100 calls a second, both ways.
 
-use crate::peers::{Process, Softphone, free_port, installed, scratch, serial};
+use crate::peers::{Process, Softphone, alone, free_port, installed, scratch};
+use crate::scenario::wait_for_udp;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tiny_ua::{Audio, Udp, UserAgent};
 
 const CALLS: usize = 2000;
@@ -21,25 +22,9 @@ fn sipp(dir: &std::path::Path, args: &[&str]) -> Process {
     )
 }
 
-/// Waits until somebody has this UDP port: whom nobody listens to refuses at once.
-fn wait_for_udp(port: u16) {
-    let bound = || {
-        let table = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
-        table.lines().any(|line| {
-            let local = line.split_whitespace().nth(1).and_then(|local| local.split_once(':'));
-            local.is_some_and(|(_, p)| u16::from_str_radix(p, 16) == Ok(port))
-        })
-    };
-    let patience = Instant::now() + Duration::from_secs(20);
-    while !bound() {
-        assert!(Instant::now() < patience, "SIPp does not listen at {port}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn its_uac_makes_2000_calls_to_softphone_answer_and_none_fails() {
-    let _one = serial();
+    let _one = alone();
     if !installed("sipp") {
         return;
     }
@@ -62,7 +47,7 @@ fn its_uac_makes_2000_calls_to_softphone_answer_and_none_fails() {
 
 #[test]
 fn its_uas_answers_2000_of_our_calls_and_none_fails() {
-    let _one = serial();
+    let _one = alone();
     if !installed("sipp") {
         return;
     }

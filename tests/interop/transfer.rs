@@ -3,7 +3,7 @@
 
 use crate::baresip::Baresip;
 use crate::kamailio::{Kamailio, account, phone};
-use crate::peers::{Softphone, free_port, installed, scratch, serial};
+use crate::peers::{Softphone, free_port, installed, scratch, shared};
 use crate::sound::{assert_tone, tone};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ fn expect_of(phone: &mut Softphone, event: &str, call: u64) -> Value {
 
 #[test]
 fn baresip_goes_where_we_send_it() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }
@@ -65,7 +65,7 @@ fn baresip_goes_where_we_send_it() {
 
 #[test]
 fn we_go_where_baresip_sends_us() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }
@@ -104,7 +104,7 @@ fn we_go_where_baresip_sends_us() {
 
 #[test]
 fn three_telephones_transfer_a_call_attended_through_kamailio() {
-    let _one = serial();
+    let _one = shared();
     if !installed("kamailio") {
         return;
     }

@@ -197,7 +197,10 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(ports) = entry.ports else { return };
         let security = entry.negotiator.security();
-        entry.codec = Some(info);
+        if entry.codec.as_ref() != Some(&info) {
+            entry.codec = Some(info);
+            entry.publish();
+        }
         if entry.started {
             self.plane.tell(ports.id, MediaCommand::Reconfigure(Box::new(config), security));
         } else if let Some(audio) = entry.audio.take() {

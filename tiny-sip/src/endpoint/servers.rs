@@ -259,9 +259,8 @@ impl Endpoint {
             && let Some(server) = self.servers.get_mut(key)
             && matches!(server.machine, Machine::Invite(_))
         {
-            // Accepted: the user repeats the 2xx itself.
+            // Accepted: the user repeats the 2xx itself. The tag is for a CANCEL that comes late.
             server.response = Bytes::new();
-            server.tag = "".into();
         }
     }
 

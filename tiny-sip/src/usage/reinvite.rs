@@ -130,6 +130,8 @@ impl Endpoint {
     /// Offers a change of the session (no body: asks the peer for an offer). One runs at a time,
     /// others wait their turn; a 491 is tried again after the time of §14.1.
     ///
+    /// One that is asked for between our 2xx and its ACK goes out after the ACK.
+    ///
     /// # Errors
     /// A stale key, a call that is not established, a header field that cannot be sent, or a limit.
     pub fn reinvite(
@@ -142,7 +144,7 @@ impl Endpoint {
         check(&headers, body.as_ref())?;
         self.room()?;
         let Some(state) = self.calls.get_mut(call) else { return Err(Error::Stale("call")) };
-        if state.phase != Phase::Established || state.ending.is_some() {
+        if !matches!(state.phase, Phase::Established | Phase::Answered) || state.ending.is_some() {
             return Err(Error::State("the call is not established"));
         }
         self.queue_change(call, Change::new(How::Invite, None, headers, body))?;
@@ -165,7 +167,9 @@ impl Endpoint {
     /// §14.1: no INVITE while another one is in progress in either direction.
     pub(crate) fn next_reinvite(&mut self, now: Instant, call: CallKey) {
         let Some(state) = self.calls.get_mut(call) else { return };
-        let (account, dialog, busy) = (state.account, state.dialog, state.answer.is_some());
+        let (account, dialog) = (state.account, state.dialog);
+        // Our 2xx waits for its ACK.
+        let busy = state.answer.is_some() || state.phase == Phase::Answered;
         let Some(modification) = &mut state.modification else { return };
         if modification.is_over() {
             state.modification = None;
@@ -410,7 +414,7 @@ impl Endpoint {
     /// Takes the peer's re-INVITE, UPDATE or offer in a PRACK; `ReinviteConfirmed` follows with the
     /// ACK of a re-INVITE. An own re-INVITE that
     /// waits after a 491 is withdrawn: `ReinviteRejected` with 491 asks for a new one, since its
-    /// offer was made before this change.
+    /// offer was made before this change; the new one waits for the rest of the pause (§14.1).
     ///
     /// # Errors
     /// A stale key, no re-INVITE that waits, or a header field that cannot be sent.
@@ -462,12 +466,12 @@ impl Endpoint {
         else {
             return;
         };
-        if let Own::Waiting(timer) = modification.own {
-            self.timers.cancel(timer);
-            let (how, _) = modification.finish();
-            modification.queue.pop_front();
+        // The pause goes on: §14.1 wants nothing of ours before it is over.
+        if let Own::Waiting(_) = modification.own
+            && let Some(change) = modification.queue.pop_front()
+        {
             // The peer's change has kept the session alive as well.
-            if how != How::Refresh {
+            if change.how != How::Refresh {
                 let reason = "Request Pending".to_owned();
                 let response = None;
                 self.event(Event::ReinviteRejected { call, status: 491, reason, response });
