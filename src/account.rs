@@ -190,8 +190,9 @@ impl AccountBuilder {
     }
 
     /// Keeps a flow of its own through this edge proxy, in place of
-    /// [`outbound_proxy`](Self::outbound_proxy); repeat it, up to four times, to be reached as long
-    /// as one of them lives (RFC 5626 §4.2). Implies [`outbound`](Self::outbound).
+    /// [`outbound_proxy`](Self::outbound_proxy); repeat it, up to
+    /// [`max_flows`](tiny_sip::Config::max_flows) times, to be reached as long as one of them lives (RFC
+    /// 5626 §4.2). Implies [`outbound`](Self::outbound).
     pub fn flow(mut self, proxy: impl Into<String>) -> Self {
         self.spec.flows.push(proxy.into());
         self
@@ -379,6 +380,11 @@ impl Account {
     }
 
     /// Prepares a call; await the builder to place it.
+    ///
+    /// Header fields in the URI (`sip:bob@example.com?Subject=Tea`, RFC 3261 §19.1.5) go into the
+    /// INVITE; those that would say who or where we are, what we can do or which way the request goes
+    /// are left out, and so is a body. A URI that cannot make a valid request is refused: one with a
+    /// malformed Replaces, or that requires what this build has not.
     pub fn call(&self, to: impl Into<String>) -> CallBuilder {
         CallBuilder::new(self.clone(), to.into())
     }
@@ -399,12 +405,17 @@ impl Account {
         self.request(Method::Options, to).header("Accept", "application/sdp").send().await
     }
 
-    /// Prepares a request of any method outside of a call.
+    /// Prepares a request of any method outside of a call. Header fields and a body in the URI are
+    /// honoured as in [`call`](Self::call).
     pub fn request(&self, method: Method, to: &str) -> RequestBuilder {
-        let to = to.to_owned();
-        let check = check_uri("request URI", &to);
-        let from = Sender::Account { account: self.inner.key, to };
-        RequestBuilder::new(self.inner.shared.clone(), from, method, check)
+        let (target, check) = match crate::target::of("request URI", to, &method) {
+            Ok(target) => (target, check_uri("request URI", to)),
+            Err(e) => (Default::default(), Err(e)),
+        };
+        let from = Sender::Account { account: self.inner.key, to: target.uri };
+        let mut builder = RequestBuilder::new(self.inner.shared.clone(), from, method, check);
+        (builder.request.headers, builder.request.body) = (target.headers, target.body);
+        builder
     }
 
     pub(crate) fn key(&self) -> AccountKey {

@@ -56,15 +56,17 @@ pub struct CallBuilder {
     audio: Option<Audio>,
     srtp: Option<Srtp>,
     pub(crate) rules: Vec<crate::HeaderRule>,
+    check: Result<(), Error>,
 }
 
 impl CallBuilder {
     pub(crate) fn new(account: Account, to: String) -> Self {
-        let (to, headers) = match crate::transfer::taken_over(&to) {
-            Some((to, replaces)) => (to, in_place_of(replaces)),
-            None => (to, Vec::new()),
+        let (target, check) = match crate::target::of("call target", &to, &Method::Invite) {
+            Ok(target) => (target, Ok(())),
+            Err(e) => (Default::default(), Err(e)),
         };
-        Self { account, to, headers, audio: None, srtp: None, rules: Vec::new() }
+        let (to, headers) = (target.uri, target.headers);
+        Self { account, to, headers, audio: None, srtp: None, rules: Vec::new(), check }
     }
 
     /// Takes the place of another telephone in a call that the callee is in (Replaces, RFC 3891):
@@ -97,6 +99,7 @@ impl CallBuilder {
     }
 
     async fn place(self) -> Result<Call, Error> {
+        self.check?;
         check_uri("call target", &self.to)?;
         let shared = self.account.shared().clone();
         let audio = open(&shared, self.audio.unwrap_or_default()).await?;

@@ -82,6 +82,9 @@ pub struct Config {
     /// Events the application has not read. One more call or message is refused with 503. Default
     /// 1,024.
     pub max_pending_events: usize,
+    /// Contacts that are kept of all 3xx of one call, those it has been to among them; more are left
+    /// out. Default 32.
+    pub max_redirect_targets: usize,
     /// Requests that wait for the application's answer
     /// ([`Event::Request`](crate::Event::Request)). One more is answered by the agent itself.
     /// Default 64.
@@ -137,6 +140,7 @@ impl Default for Config {
             instance_id: None,
             max_calls: 4096,
             max_pending_events: 1024,
+            max_redirect_targets: 32,
             max_waiting_requests: 64,
             max_pending_call_events: 256,
             dialog_watchers: Vec::new(),

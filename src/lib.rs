@@ -49,6 +49,7 @@ mod request;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
 mod srtp;
+mod target;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod trace;

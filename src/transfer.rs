@@ -4,7 +4,7 @@ use crate::agent::Shared;
 use crate::command::{AnswerTransfer, Command, Headers, TransferCall, TransferTo};
 use crate::{Audio, Call, CallId, Error};
 use std::sync::Arc;
-use tiny_sip::{CallKey, Uri, unescape};
+use tiny_sip::CallKey;
 use tokio::sync::watch;
 
 /// Where a transfer stands.
@@ -255,14 +255,4 @@ impl TransferRequest {
         let call = self.call;
         self.shared.commands.ask(|reply| Command::AnswerTransfer { call, answer, reply }).await
     }
-}
-
-/// The parts of a URI that asks to take somebody's place: whom to call, and the Replaces. Its other
-/// header fields are left out (RFC 3261 §19.1.5).
-pub(crate) fn taken_over(uri: &str) -> Option<(String, String)> {
-    let uri = Uri::parse(uri).ok()?;
-    let (_, value) = uri.headers().find(|(name, _)| name.eq_ignore_ascii_case("Replaces"))?;
-    let value = String::from_utf8(unescape(value).into_owned()).ok()?;
-    tiny_sip::header::Replaces::parse(&value).ok()?;
-    Some((uri.without_headers().to_string(), value))
 }

@@ -372,6 +372,52 @@ fn rules_are_for_one_method_and_nearer_ones_come_first() {
     assert!(!String::from_utf8_lossy(of("200 INVITE").as_bytes()).contains("X-"));
 }
 
+// RFC 3261 §19.1.5.
+#[test]
+fn header_fields_in_a_called_uri_are_honoured_where_that_is_safe() {
+    let (mut village, alice, mut bob) = two(Config::default(), |account| account);
+    let link = format!(
+        "{BOB};method=INVITE?Subject=Tea%20at%20five&X-Order=7&From=%3Csip:eve@evil%3E&\
+         Route=%3Csip:192.0.2.66;lr%3E&Contact=%3Csip:eve@evil%3E&P-Asserted-Identity=%3Csip:boss@b%3E"
+    );
+    let builder = alice.account.call(link);
+    let _call = place(&mut village, &alice, builder);
+    village.run(100);
+    let incoming = bob.incoming();
+    let request = incoming.request();
+    assert_eq!(request.request_uri(), BOB);
+    assert_eq!(request.header_named("Subject"), Some("Tea at five"));
+    assert_eq!(request.header_named("X-Order"), Some("7"));
+    assert!(!String::from_utf8_lossy(request.as_bytes()).contains("evil"));
+    assert_eq!(request.header_named("P-Asserted-Identity"), None);
+    assert_eq!(request.header_named("Route"), None);
+
+    let message = alice.account.request(Method::Message, &format!("{BOB}?Subject=x&body=hello"));
+    let answer = send(&mut village, message);
+    let text = bob.told().into_iter().find_map(|event| match event {
+        Event::Message(message) => Some(message.text().into_owned()),
+        _ => None,
+    });
+    assert_eq!(text.as_deref(), Some("hello"));
+    village.drive(answer).unwrap();
+
+    village.ladder();
+    for (what, sentence) in [
+        ("?Replaces=nonsense", "Replaces"),
+        ("?Subject=a%0D%0AX-Evil:%201", "Subject"),
+        ("?Require=teleport", "teleport"),
+        (";method=MESSAGE", "MESSAGE"),
+    ] {
+        let call = alice.account.call(format!("{BOB}{what}"));
+        let Err(Error::Config { field, reason }) = village.drive(call.into_future()) else {
+            panic!("{what}")
+        };
+        assert_eq!(field, "call target");
+        assert!(reason.contains(sentence), "{reason}");
+    }
+    assert_eq!(village.ladder(), [""; 0]);
+}
+
 fn asking() -> Config {
     let mut config = Config::default();
     config.sip.ask_requests = true;

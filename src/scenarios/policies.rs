@@ -159,6 +159,24 @@ fn contacts_are_tried_in_order_of_q_and_none_of_them_twice() {
 }
 
 #[test]
+fn no_more_contacts_are_kept_than_the_limit_says() {
+    let mut village = Village::new(1);
+    let config = Config { max_redirect_targets: 2, ..Config::default() };
+    let aor = "sip:alice@192.0.2.1";
+    let alice = village.phone("alice", "192.0.2.1", aor, config, |account| account);
+    let mut bob = village.phone("bob", "192.0.2.2", BOB, Config::default(), |account| account);
+    alice.account.set_policy(policy(|p| p.redirects = RedirectPolicy::Ask)).unwrap();
+    let call = village.call(&alice, BOB);
+    village.run(100);
+    bob.incoming().redirect(&[DAVE, CAROL]).unwrap();
+    village.run(100);
+    let mut seen = call.inner.events.try_lock().unwrap();
+    let Ok(CallEvent::Redirected { targets, .. }) = seen.try_recv() else { panic!() };
+    // The place that was called counts.
+    assert_eq!(targets, [DAVE]);
+}
+
+#[test]
 fn the_application_chooses_where_a_redirected_call_goes() {
     let (mut village, [alice, mut bob, mut carol, _]) = four(Policy::default());
     alice.account.set_policy(policy(|p| p.redirects = RedirectPolicy::Ask)).unwrap();

@@ -1,7 +1,7 @@
 //! Transfers step by step (RFC 5589): alice is the transferor, bob the transferee, carol the target.
 
 use super::village::{Phone, Village, end_of, quiet};
-use crate::command::{AnswerTransfer, Command};
+use crate::command::{AnswerTransfer, Command, PlaceCall};
 use crate::testkit::ServerConfig;
 use crate::{
     Call, CallEvent, CallState, Config, Party, Policy, Transfer, TransferOutcome, TransferPolicy,
@@ -325,4 +325,56 @@ fn a_bye_that_news_of_the_transfer_overtakes_is_said_again() {
     let steps = village.ladder();
     let at = |step: &str| steps.iter().position(|s| s == step).unwrap_or_else(|| panic!("{step}"));
     assert!(at("500 BYE alice>bob") < at("200 BYE alice>bob"), "{steps:#?}");
+}
+
+/// A call that demands encryption, whatever its account says.
+fn encrypted(village: &mut Village, from: &Phone, to: &mut Phone, uri: &str) -> (Call, Call) {
+    let mut call = Box::new(PlaceCall::new(from.account.key(), uri.into(), Vec::new(), quiet()));
+    call.srtp = Some(crate::Srtp::Sdes);
+    let asked = from.shared.commands.ask(|reply| Command::Call { call, reply });
+    let call = village.drive(asked).unwrap();
+    village.run(200);
+    let incoming = to.incoming();
+    let answered = village.answer(to, &incoming);
+    village.drive(call.answered()).unwrap();
+    village.run(500);
+    (call, answered)
+}
+
+#[test]
+fn a_call_made_because_of_a_transfer_is_encrypted_as_the_one_that_it_comes_from() {
+    let (mut village, [mut alice, bob, mut carol]) = three(Policy::default());
+    let (old, call) = encrypted(&mut village, &bob, &mut alice, "sip:alice@192.0.2.1");
+    let _transfer = village.drive(call.transfer_to(CAROL).into_future()).unwrap();
+    village.run(100);
+    let body = carol.incoming().request().body().to_vec();
+    let sdp = String::from_utf8(body).unwrap();
+    assert!(sdp.contains(" RTP/SAVP ") && sdp.contains("a=crypto:"), "{sdp}");
+    drop((old, call));
+}
+
+#[test]
+fn a_call_in_the_place_of_an_encrypted_one_is_encrypted_or_refused() {
+    let (mut village, [alice, mut bob, carol]) = three(Policy::default());
+    let (call, answered) = encrypted(&mut village, &alice, &mut bob, "sip:bob@192.0.2.2");
+    let uri = village.drive(answered.replaces_uri()).unwrap();
+    for (srtp, status) in [(crate::Srtp::Off, Some(488)), (crate::Srtp::Sdes, None)] {
+        let builder = carol.account.call(uri.clone());
+        let (account, to) = (carol.account.key(), builder.to);
+        let mut place = Box::new(PlaceCall::new(account, to, builder.headers, quiet()));
+        place.srtp = Some(srtp);
+        let asked = carol.shared.commands.ask(|reply| Command::Call { call: place, reply });
+        let new = village.drive(asked).unwrap();
+        village.run(300);
+        match status {
+            Some(status) => {
+                assert_eq!(end_of(&new).status, Some(status));
+                assert!(is_up(&call), "nothing has taken its place");
+            }
+            None => {
+                assert!(is_up(&new));
+                assert_eq!(end_of(&call).by, Party::Local);
+            }
+        }
+    }
 }

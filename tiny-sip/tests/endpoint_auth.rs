@@ -474,3 +474,23 @@ fn no_token_goes_over_a_flow_without_tls() {
     assert_eq!(request.scheme, AuthScheme::Digest { algorithm: Algorithm::Sha256 });
     net.run(Duration::from_secs(40).as_millis() as u64);
 }
+
+#[test]
+fn no_more_challenges_of_a_response_are_answered_than_the_limit_says() {
+    let challenge =
+        |n| format!("Proxy-Authenticate: Digest realm=\"{n}\", nonce=\"a\", algorithm=MD5\r\n");
+    let challenges: String = (0..9).map(challenge).collect();
+    for (limit, answered) in [(8, 8), (2, 2)] {
+        let mut net = Net::new(1);
+        let (username, password) = ("alice".into(), Secret::from("secret"));
+        let credentials = vec![Credentials { realm: None, username, password }];
+        let aor = "sip:alice@example.com".into();
+        let mut config = Config::default();
+        config.max_challenges = limit;
+        net.add_account(US, Account { aor, credentials, ..Account::default() }, config);
+        let first = message(&mut net, "1");
+        reply(&mut net, &first, "407 Proxy Authentication Required", &challenges);
+        let second = net.caught();
+        assert_eq!(second.matches("Proxy-Authorization: ").count(), answered);
+    }
+}

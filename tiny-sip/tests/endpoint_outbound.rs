@@ -579,3 +579,20 @@ fn a_request_whose_flow_fails_takes_the_next_one() {
     }
     assert!(!has(&net.sent("MESSAGE"), "Contact"));
 }
+
+#[test]
+fn an_account_has_no_more_flows_than_the_limit_says() {
+    let account = |n: u8| Account {
+        aor: "sip:alice@example.com".to_owned(),
+        instance: Some(URN.into()),
+        flows: (0..n).map(|n| format!("sip:10.0.1.{n}")).collect(),
+        ..Account::default()
+    };
+    let mut net = net(account(4));
+    let refused = net.endpoint(0).add_account(account(5));
+    assert_eq!(refused, Err(Error::Limit("max_flows")));
+    let mut config = Config::default();
+    config.max_flows = 5;
+    let mut roomy = tiny_sip::Endpoint::new(config, tiny_sak::Rng::from_seed(1));
+    assert!(roomy.add_account(account(5)).is_ok());
+}

@@ -77,7 +77,12 @@ impl<P: MediaPlane> Core<P> {
         }
         let offer = session::sdp_of(&request);
         let account = self.endpoint.account_for(&request);
-        let policy = self.policy(account);
+        // What takes the place of a call is as that one.
+        let old = match self.endpoint.related_to(key) {
+            Some(Related::Replaces(old)) => self.calls.get(&old),
+            _ => None,
+        };
+        let policy = old.map_or_else(|| self.policy(account), |old| old.negotiator.policy());
         self.note_keys(policy, matches!(flow.transport, Transport::Tls | Transport::Wss));
         let negotiator = self.negotiator(policy);
         if let Some(offer) = &offer {

@@ -54,6 +54,11 @@ impl Negotiation {
         Self { sdp, limits, policy, suites, offered: Vec::new(), agreed: None, rekey: false }
     }
 
+    /// How the call treats encryption.
+    pub(super) fn policy(&self) -> Srtp {
+        self.policy
+    }
+
     /// The next offer or answer brings a new key of ours.
     pub(super) fn rekey(&mut self) {
         self.rekey = true;

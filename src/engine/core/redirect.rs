@@ -17,9 +17,6 @@ pub(super) struct Redirects {
     followed: u8,
 }
 
-/// Contacts that are kept of all 3xx together; more are left out.
-const MOST: usize = 32;
-
 impl<P: MediaPlane> Core<P> {
     pub(super) fn redirected(&mut self, now: Instant, key: CallKey, response: SipMessage) {
         let account = self.endpoint.account_of(key).and_then(|key| self.accounts.get(&key));
@@ -28,6 +25,7 @@ impl<P: MediaPlane> Core<P> {
             let result = self.endpoint.end_redirected(now, key);
             return self.tolerate("end", result);
         };
+        let most = self.config.max_redirect_targets;
         let status = response.status().map_or(0, |s| s.code());
         let first = entry.placed_to.clone();
         let redirects = entry.redirects.get_or_insert_default();
@@ -36,13 +34,13 @@ impl<P: MediaPlane> Core<P> {
         }
         // 305 asks for a proxy, 380 for another service; neither is a place to call.
         if matches!(status, 300..=302) {
-            let found = targets(&response);
+            let found = targets(&response, most);
             let known = |redirects: &Redirects, uri: &str| {
                 let same = |other: &String| equivalent(other, uri);
                 redirects.been.iter().chain(&redirects.next).any(same)
             };
             for uri in found {
-                if redirects.next.len() + redirects.been.len() < MOST && !known(redirects, &uri) {
+                if redirects.next.len() + redirects.been.len() < most && !known(redirects, &uri) {
                     redirects.next.push(uri);
                 }
             }
@@ -96,8 +94,8 @@ impl<P: MediaPlane> Core<P> {
 }
 
 /// The Contacts that can be called, best first: "ordered by q" (§8.1.3.4); equals as they came.
-fn targets(response: &SipMessage) -> Vec<String> {
-    let contacts = response.contacts().flatten().take(MOST);
+fn targets(response: &SipMessage, most: usize) -> Vec<String> {
+    let contacts = response.contacts().flatten().take(most);
     let mut all: Vec<(u32, String)> = contacts
         .filter(|c| matches!(c.uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel))
         .map(|c| {

@@ -7,8 +7,9 @@ use crate::command::{AnswerTransfer, Headers, PlaceCall, Reply, TransferCall, Tr
 use crate::event::CallEvent;
 use crate::media::MediaPlane;
 use crate::policy::TransferPolicy;
+use crate::target::without_method;
 use crate::transfer::{Transfer, TransferOutcome, TransferRequest, TransferState};
-use crate::{Call, CallId, Error, Event, Party, SipMessage};
+use crate::{Call, CallId, Error, Event, Party, SipMessage, Srtp};
 use std::collections::HashMap;
 use std::time::Instant;
 use tiny_sip::header::Replaces;
@@ -38,6 +39,8 @@ struct Errand {
     to: String,
     headers: Headers,
     audio: Option<AudioSpec>,
+    /// What the call that it came by does about encryption.
+    srtp: Srtp,
     started: bool,
 }
 
@@ -201,7 +204,8 @@ impl<P: MediaPlane> Core<P> {
             headers.push(("Referred-By".into(), format!("<{}>", by.uri.as_str())));
         }
         let to = without_method(uri.without_headers());
-        Ok(Errand { account, to, headers, audio: entry.again.clone(), started: false })
+        let (audio, srtp) = (entry.again.clone(), entry.negotiator.policy());
+        Ok(Errand { account, to, headers, audio, srtp, started: false })
     }
 
     /// The application's word on a transfer that it was asked about.
@@ -239,7 +243,9 @@ impl<P: MediaPlane> Core<P> {
         let Some(errand) = self.moves.errands.get_mut(&key) else { return };
         errand.started = true;
         let (account, to, headers) = (errand.account, errand.to.clone(), errand.headers.clone());
-        self.locate(now, PlaceCall::new(account, to, headers, audio), Placed::Errand(key));
+        let mut call = PlaceCall::new(account, to, headers, audio);
+        call.srtp = Some(errand.srtp);
+        self.locate(now, call, Placed::Errand(key));
     }
 
     /// A call was placed, or could not be.
@@ -338,19 +344,6 @@ impl<P: MediaPlane> Core<P> {
             (None, _) => {}
         }
     }
-}
-
-/// A method has no place in a Request-URI (RFC 3261 §19.1.1, Table 1).
-fn without_method(uri: &str) -> String {
-    let mut parts = uri.split(';');
-    let mut kept = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        if !part.to_ascii_lowercase().starts_with("method=") {
-            kept.push(';');
-            kept.push_str(part);
-        }
-    }
-    kept
 }
 
 /// The parameters of an address in a header field's value.

@@ -3,7 +3,7 @@
 use super::auth::AuthSession;
 use super::contact::Learned;
 use super::outgoing::{Leg, bad_uri, check};
-use super::{Account, AccountKey, Endpoint, Error, Push};
+use super::{Account, AccountKey, Config, Endpoint, Error, Push};
 use crate::header::{NameAddr, quote};
 use crate::message::Message;
 use crate::method::Method;
@@ -11,9 +11,6 @@ use crate::uri::Uri;
 use crate::usage::register::Binding;
 use std::fmt::Write as _;
 use tiny_sak::Flow;
-
-// RFC 5626 §4.2.1: "SHOULD support sets with up to four URIs".
-const MAX_FLOWS: usize = 4;
 
 /// An account and what is derived from it once.
 #[derive(Debug)]
@@ -33,12 +30,14 @@ pub(crate) struct AccountState {
     pub(crate) secure: bool,
     pub(crate) learned: Option<Learned>,
     pub(super) sessions: Vec<AuthSession>,
+    /// Realms that are answered at once, and sessions that are kept.
+    pub(super) max_challenges: usize,
     pub(super) agreement: Option<super::secagree::Agreement>,
     pub(crate) binding: Option<Box<Binding>>,
 }
 
 impl AccountState {
-    pub(crate) fn new(account: Account) -> Result<Self, Error> {
+    pub(crate) fn new(account: Account, config: &Config) -> Result<Self, Error> {
         let aor = Uri::parse(&account.aor).map_err(|_| bad_uri(&account.aor, "it is no URI"))?;
         if !aor.is_sip() && account.route.is_empty() {
             return Err(bad_uri(&account.aor, "it is no sip: or sips: URI"));
@@ -59,8 +58,8 @@ impl AccountState {
                 return Err(bad_uri(route, "an outbound proxy is a sip: or sips: URI"));
             }
         }
-        if account.flows.len() > MAX_FLOWS {
-            return Err(Error::Limit("four flows of an account"));
+        if account.flows.len() > usize::from(config.max_flows) {
+            return Err(Error::Limit("max_flows"));
         }
         for route in &account.route {
             let uri = Uri::parse(route).map_err(|_| bad_uri(route, "it is no URI"))?;
@@ -114,6 +113,7 @@ impl AccountState {
             secure,
             learned,
             sessions,
+            max_challenges: config.max_challenges,
             agreement: None,
             binding,
             account,

@@ -102,7 +102,7 @@ pub struct Account {
     /// Asks for RFC 5626: calls come in over the flow that registered, and its end is noticed. Needs
     /// an `instance`.
     pub outbound: bool,
-    /// Edge proxies, up to four: one flow is kept through each (RFC 5626 §4.2.1), which implies
+    /// Edge proxies, up to [`Config::max_flows`](super::Config::max_flows): one flow is kept through each (RFC 5626 §4.2.1), which implies
     /// `outbound`. They stand in place of `route`.
     pub flows: Vec<String>,
     /// Asks for a GRUU (RFC 5627) and uses it as Contact of dialogs. Needs an `instance`.

@@ -16,11 +16,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 use tiny_sak::{Secret, TimerKey, Transport, id};
 
-// Sessions an account keeps; the oldest makes room.
-const MAX_SESSIONS: usize = 8;
-// Realms of one response that are answered; nobody has more proxies than that on a path.
-const MAX_REALMS: usize = 8;
-
 /// How an account answers challenges.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -245,7 +240,7 @@ impl AccountState {
                             known.offer = offer;
                         }
                     }
-                    None if best.len() < MAX_REALMS => {
+                    None if best.len() < self.max_challenges => {
                         best.push(Asked { header, realm, offer, refused: false });
                     }
                     None => {}
@@ -281,7 +276,7 @@ impl AccountState {
     fn keep(&mut self, asked: &Asked, hop: SocketAddr, proof: Proof) {
         let (header, realm) = (asked.header, asked.realm.clone());
         self.sessions.retain(|s| s.header != header || s.realm != realm || s.hop != hop);
-        if self.sessions.len() >= MAX_SESSIONS {
+        if self.sessions.len() >= self.max_challenges.max(1) {
             self.sessions.remove(0);
         }
         self.sessions.push(AuthSession { header, hop, realm, proof });

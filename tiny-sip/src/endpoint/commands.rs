@@ -10,7 +10,7 @@ impl Endpoint {
     /// An address of record, route or header field that cannot be used.
     pub fn add_account(&mut self, account: Account) -> Result<AccountKey, Error> {
         self.check_rules(&account.header_rules)?;
-        let state = AccountState::new(account)?;
+        let state = AccountState::new(account, &self.config)?;
         self.rules_used |= !state.account.header_rules.is_empty();
         let user = state.user.clone();
         let key = self.accounts.insert(state);

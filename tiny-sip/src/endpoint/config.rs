@@ -149,6 +149,13 @@ pub struct Config {
     /// How often one request is repeated with new credentials. Default: 3 (two realms and a stale
     /// nonce).
     pub max_auth_attempts: u8,
+    /// Realms of one response that are answered, further ones being left out, and realms whose
+    /// nonces an account keeps, the oldest making room. Default: 8; nobody has more proxies than that
+    /// on a path.
+    pub max_challenges: usize,
+    /// Flows of one account (RFC 5626 §4.2.1: "SHOULD support sets with up to four URIs"). Beyond:
+    /// [`Error::Limit`](super::Error::Limit). Default: 4.
+    pub max_flows: u8,
     /// How long a request waits for the answer to
     /// [`Event::CredentialsWanted`](super::Event::CredentialsWanted); then it fails with the 401 or
     /// 407 that asked. Default: 32 s (64*T1, as long as for a response).
@@ -252,6 +259,8 @@ impl Default for Config {
             max_modification_retries: 8,
             max_queued_provisionals: 4,
             max_auth_attempts: 3,
+            max_challenges: 8,
+            max_flows: 4,
             credentials_timeout: Duration::from_secs(32),
             ring_timeout: Some(Duration::from_secs(180)),
             refer_silence: Duration::from_secs(300),
