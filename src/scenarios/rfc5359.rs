@@ -1,8 +1,7 @@
 //! Telephone services step by step (RFC 5359), as far as an agent alone provides them.
 
-use super::village::{Phone, Village, end_of, quiet};
+use super::village::{Phone, Village, end_of};
 use crate::body::dialog_info::Dialog;
-use crate::command::{Command, PlaceCall};
 use crate::testkit::ServerConfig;
 use crate::{
     Call, CallBuilder, CallState, Config, Document, Error, Event, Party, Policy, Subscription,
@@ -86,10 +85,7 @@ fn pick_up(village: &mut Village, phone: &mut Phone) -> Call {
 
 /// Places a call as its builder says.
 fn place(village: &mut Village, phone: &Phone, builder: CallBuilder) -> Call {
-    let account = phone.account.key();
-    let CallBuilder { to, headers, .. } = builder;
-    let call = Box::new(PlaceCall::new(account, to, headers, quiet()));
-    village.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
+    village.place(phone, builder)
 }
 
 fn is_up(call: &Call) -> bool {
