@@ -26,6 +26,8 @@ mod remote;
 mod rtp;
 mod scan;
 mod text;
+mod transceivers;
+mod trickle;
 
 pub use address::{Host, RemoteAddress};
 pub use bundle::BundlePolicy;
@@ -44,3 +46,5 @@ pub use negotiated::{Answer, NegotiatedCodec, NegotiatedMedia, NegotiatedSession
 pub use negotiator::Negotiator;
 pub use rtp::{LocalExtension, LocalRtp, MID_EXTENSION, NegotiatedExtension, NegotiatedRtp};
 pub use text::Text;
+pub use transceivers::{Transceiver, TransceiverId, Transceivers};
+pub use trickle::{Fragment, FragmentMedia};

@@ -293,6 +293,10 @@ pub struct LocalMedia {
     /// Whether it may share a transport when [`LocalSession::bundle`] says so. Default true. The
     /// first stream of a bundle brings its transport: port, address, ICE and DTLS.
     pub bundle: bool,
+    /// The `m=` line of an offer that this stream answers and no other. `None`: any that fits.
+    pub line: Option<u16>,
+    /// Whether it is gone for good: its line, rejected by then, may carry another of ours.
+    pub stopped: bool,
     /// ICE: writes credentials and candidates.
     pub ice: Option<Box<LocalIce>>,
     /// Header extensions, sources, simulcast.
@@ -326,6 +330,8 @@ impl LocalMedia {
             rtcp_mux_only: false,
             mid: None,
             bundle: true,
+            line: None,
+            stopped: false,
             ice: None,
             rtp: None,
             data: None,
@@ -344,9 +350,18 @@ impl LocalMedia {
         media
     }
 
-    /// The DTLS of this stream, if it is written with such a protocol.
+    /// The DTLS of this stream, if it is written with such a protocol. Old peers write `RTP/SAVPF`
+    /// and mean DTLS (JSEP, RFC 8829 §5.1.2): so it is where we want nothing else.
     pub(crate) fn dtls_over(&self, protocol: &Protocol) -> Option<&LocalDtls> {
-        self.dtls.as_deref().filter(|_| protocol.is_dtls())
+        let old = matches!(protocol, Protocol::RtpSavp | Protocol::RtpSavpf);
+        let meant = self.protocol.is_dtls() && self.protocol.is_rtp() && old;
+        self.dtls.as_deref().filter(|_| protocol.is_dtls() || meant)
+    }
+
+    /// Whether it may answer an offer with this protocol.
+    pub(crate) fn may_answer(&self, offered: &Protocol, accept_feedback: bool) -> bool {
+        self.protocol.may_answer(offered, accept_feedback)
+            || (!offered.is_dtls() && self.dtls_over(offered).is_some())
     }
 
     /// An audio stream.

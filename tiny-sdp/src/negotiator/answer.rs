@@ -136,11 +136,11 @@ impl Negotiator {
         let mut why = Rejection::NoLocalMedia;
         for at in held.into_iter().chain(others) {
             let Some(ours) = local.media.get(at).filter(|_| free[at]) else { continue };
-            if ours.kind != remote.kind {
+            if ours.kind != remote.kind || ours.line.is_some_and(|l| usize::from(l) != index) {
                 continue;
             }
             let feedback = self.config.accept_feedback_profile;
-            if !ours.protocol.may_answer(&remote.protocol, feedback) {
+            if !ours.may_answer(&remote.protocol, feedback) {
                 why = Rejection::Protocol;
                 continue;
             }
@@ -321,9 +321,9 @@ fn unfit(
     let follows = remote.bundle.is_some_and(|first| first != index);
     let clash = (remote.rtcp_mux_only && !ours.rtcp_mux && !ours.rtcp_mux_only)
         || (ours.rtcp_mux_only && !remote.rtcp_mux);
-    let bundles = remote.bundle.is_some() && ours.bundle;
-    (remote.protocol.is_rtp() && clash && !follows && !(bundles && !ours.rtcp_mux_only))
-        .then_some(Rejection::RtcpMux)
+    // What is bundled multiplexes, whatever we wish else.
+    let counts = ours.rtcp_mux_only || remote.bundle.is_none() || !ours.bundle;
+    (remote.protocol.is_rtp() && clash && counts && !follows).then_some(Rejection::RtcpMux)
 }
 
 /// RFC 9143 §7.3: the bundles of the answer. A line that can only be bundled, and is not to be, is

@@ -208,6 +208,15 @@ impl Negotiator {
         })
     }
 
+    pub(crate) fn limits(&self) -> &crate::Limits {
+        &self.config.limits
+    }
+
+    /// Which stream of ours a line carries.
+    pub(crate) fn place_of(&self, line: usize) -> Option<usize> {
+        self.slots.get(line).filter(|s| s.active).and_then(|s| s.local).map(usize::from)
+    }
+
     /// How many `m=` lines the session has.
     pub fn media_count(&self) -> usize {
         self.slots.len()

@@ -156,7 +156,8 @@ fn place(slots: &mut Vec<Slot>, local: &LocalSession) {
         if ours.port == 0 {
             continue;
         }
-        let idle = |s: &Slot| !s.active && s.local.is_none();
+        let gone = |l: u16| local.media.get(usize::from(l)).is_some_and(|m| m.stopped);
+        let idle = |s: &Slot| !s.active && s.local.is_none_or(gone);
         let at = slots
             .iter()
             .position(|s| idle(s) && s.kind == ours.kind)

@@ -128,7 +128,9 @@ impl Printer {
         if rtcp.mux {
             self.push("a=rtcp-mux\r\n");
         }
-        if explicit_sendrecv || direction != Direction::SendRecv {
+        // Where no media flows the default need not be said.
+        let explicit = explicit_sendrecv && media.protocol.is_rtp();
+        if explicit || direction != Direction::SendRecv {
             self.push("a=").push(direction.as_str()).end();
         }
         if let Some(mid) = mid.filter(|_| !media.attributes.iter().any(|a| a.name == "mid")) {
