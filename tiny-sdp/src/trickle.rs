@@ -94,6 +94,11 @@ impl Fragment {
             if line.len() > limits.max_line {
                 return over("max_line", limits.max_line);
             }
+            if line.contains(char::is_control) {
+                return Err(ParseError::Malformed {
+                    what: format!("line {} of a fragment", n + 1),
+                });
+            }
             match line.as_bytes() {
                 [b'a', b'=', ..] => reader.attribute(&line[2..])?,
                 [b'm', b'=', ..] => {
