@@ -57,6 +57,7 @@ pub struct CallBuilder {
     srtp: Option<Srtp>,
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
+    conference: Option<crate::Conference>,
 }
 
 impl CallBuilder {
@@ -65,8 +66,9 @@ impl CallBuilder {
             Ok(target) => (target, Ok(())),
             Err(e) => (Default::default(), Err(e)),
         };
-        let (to, headers) = (target.uri, target.headers);
-        Self { account, to, headers, audio: None, srtp: None, rules: Vec::new(), check }
+        let (to, headers, rules) = (target.uri, target.headers, Vec::new());
+        let (audio, srtp, conference) = (None, None, None);
+        Self { account, to, headers, audio, srtp, rules, check, conference }
     }
 
     /// Takes the place of another telephone in a call that the callee is in (Replaces, RFC 3891):
@@ -76,6 +78,24 @@ impl CallBuilder {
     pub fn replaces(mut self, call_id: &str, callee_tag: &str, other_tag: &str) -> Self {
         let value = format!("{call_id};to-tag={callee_tag};from-tag={other_tag}");
         self.headers.extend(in_place_of(value));
+        self
+    }
+
+    /// Takes part in a call that the callee is in (Join, RFC 3911), which makes it a conference. The
+    /// dialog is named by its Call-ID, the tag of the callee and the tag of whom it talks with: in a
+    /// notification of the package `dialog` from the callee, these are `call_id`, `local_tag` and
+    /// `remote_tag`. Who cannot do that refuses.
+    pub fn joins(mut self, call_id: &str, callee_tag: &str, other_tag: &str) -> Self {
+        let value = format!("{call_id};to-tag={callee_tag};from-tag={other_tag}");
+        self.headers.push(("Join".into(), value));
+        self.headers.push(("Require".into(), "join".into()));
+        self
+    }
+
+    /// Adds whom is called to a conference of ours as soon as they answer; Contact says so from the
+    /// start (RFC 4579 §5.2). Its own [`audio`](Self::audio) is silence then, unless it is given.
+    pub fn conference(mut self, conference: &crate::Conference) -> Self {
+        self.conference = Some(conference.clone());
         self
     }
 
@@ -102,10 +122,15 @@ impl CallBuilder {
         self.check?;
         check_uri("call target", &self.to)?;
         let shared = self.account.shared().clone();
-        let audio = open(&shared, self.audio.unwrap_or_default()).await?;
+        let usual = || match self.conference {
+            Some(_) => Audio::silent(),
+            None => Audio::default(),
+        };
+        let audio = open(&shared, self.audio.unwrap_or_else(usual)).await?;
+        let conference = self.conference.as_ref().map(crate::Conference::id);
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules) = (self.srtp, self.rules);
-        let call = Box::new(PlaceCall { account, to, headers, audio, srtp, rules });
+        let call = Box::new(PlaceCall { account, to, headers, audio, srtp, rules, conference });
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }
 }

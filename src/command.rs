@@ -2,6 +2,7 @@
 
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
+use crate::conference::{ConferenceCommand, ConferenceId};
 use crate::events::EventCommand;
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Credentials { query: QueryKey, reply: CredentialsReply },
     SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
     Events(EventCommand),
+    Conference(ConferenceCommand),
     Shutdown { reply: oneshot::Sender<()> },
 }
 
@@ -78,12 +80,15 @@ pub(crate) struct PlaceCall {
     pub(crate) audio: OpenAudio,
     pub(crate) srtp: Option<Srtp>,
     pub(crate) rules: Vec<HeaderRule>,
+    /// The conference that it is placed for.
+    pub(crate) conference: Option<ConferenceId>,
 }
 
 impl PlaceCall {
     /// A call that says nothing special.
     pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
-        Self { account, to, headers, audio, srtp: None, rules: Vec::new() }
+        let rules = Vec::new();
+        Self { account, to, headers, audio, srtp: None, rules, conference: None }
     }
 }
 

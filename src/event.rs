@@ -24,6 +24,17 @@ pub enum Event {
         /// The new call.
         call: Call,
     },
+    /// Somebody takes part in a call of ours ([`JoinPolicy::Mix`](crate::JoinPolicy::Mix)), or has
+    /// called a conference that is [open to callers](crate::ConferenceBuilder::open_to_callers). It is
+    /// answered by the agent; dropping `call` hangs up, dropping `conference` ends the mixing.
+    CallJoins {
+        /// The conference that the call is mixed into.
+        conference: crate::Conference,
+        /// The call that it names; `None` when it has called the conference.
+        joined: Option<CallId>,
+        /// The new call.
+        call: Call,
+    },
     /// A policy of the account has kept a call from ringing, or has let it ring long enough.
     CallRefused {
         /// The account.

@@ -20,7 +20,7 @@ pub struct Policy {
     /// Our call is redirected (3xx). Default: follow, five times at most.
     pub redirects: RedirectPolicy,
     /// Somebody wants to take part in a call of ours (INVITE with Join, RFC 3911). Default: refuse
-    /// with 488, since there is no mixer.
+    /// with 488.
     pub joins: JoinPolicy,
     /// Every call goes there (302).
     pub forward_always: Option<String>,
@@ -85,9 +85,13 @@ pub enum RedirectPolicy {
 pub enum JoinPolicy {
     /// Refuse with 488.
     Refuse,
-    /// It rings; [`IncomingCall::joins`](crate::IncomingCall::joins) names the call. Mixing is the
-    /// application's.
+    /// It rings; [`IncomingCall::joins`](crate::IncomingCall::joins) names the call. Whoever answers
+    /// adds both to a [`Conference`](crate::Conference), or mixes by other means.
     Ask,
+    /// It is answered by itself, and mixed into the call that it names:
+    /// [`Event::CallJoins`](crate::Event::CallJoins). Whoever knows Call-ID and both tags of that call
+    /// is let in (RFC 3911 §4 wants them authorised): for agents behind a server that authenticates.
+    Mix,
 }
 
 /// How calls are refused while nobody wants to be disturbed.

@@ -2,6 +2,7 @@
 //! hold, and proxies of the testkit, on the simulated network.
 
 mod caller;
+mod conference;
 mod events;
 mod headers;
 mod policies;

@@ -86,9 +86,20 @@ fn pick_up(village: &mut Village, phone: &mut Phone) -> Call {
 
 /// Places a call as its builder says.
 fn place(village: &mut Village, phone: &Phone, builder: CallBuilder) -> Call {
+    place_in(village, phone, builder, None)
+}
+
+/// Places a call for a conference.
+fn place_in(
+    village: &mut Village,
+    phone: &Phone,
+    builder: CallBuilder,
+    conference: Option<crate::ConferenceId>,
+) -> Call {
     let account = phone.account.key();
     let CallBuilder { to, headers, .. } = builder;
-    let call = Box::new(PlaceCall::new(account, to, headers, quiet()));
+    let mut call = Box::new(PlaceCall::new(account, to, headers, quiet()));
+    call.conference = conference;
     village.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
 }
 
@@ -355,6 +366,120 @@ fn s2_9_calls_are_forwarded_that_nobody_answers() {
         &mut village,
         &[invite(&A_P_B, &["180", "302"]), invite(&A_P_C, &["180", "200"]), ok("BYE", &A_P_C)],
     );
+}
+
+/// What the peers were shown as Contact: a conference, at Bob's address.
+fn is_focus(message: &crate::SipMessage) -> bool {
+    let contact = message.header(crate::HeaderName::Contact).unwrap_or_default();
+    contact.starts_with("<sip:conference-") && contact.ends_with("@192.0.2.2:5060>;isfocus")
+}
+
+/// The INVITEs that a call got after it was up.
+fn reinvites(village: &mut Village, call: &Call) -> Vec<crate::SipMessage> {
+    let mut all = Vec::new();
+    loop {
+        let mut next = std::pin::pin!(call.next_event());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match next.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(Some(crate::CallEvent::Request { request })) => {
+                all.push(request);
+            }
+            std::task::Poll::Ready(Some(_)) => {}
+            _ => break,
+        }
+    }
+    village.run(1);
+    all
+}
+
+#[test]
+fn s2_10_a_third_party_is_added() {
+    let (mut village, [alice, mut bob, mut carol]) = direct(Config::default());
+    let (call, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
+    let builder = crate::ConferenceBuilder::new(bob.shared.clone());
+    let conference = village.drive(builder.into_future()).unwrap();
+    village.drive(conference.add(&at_bob)).unwrap();
+    village.run(50);
+    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    assert!(is_focus(reinvite), "{reinvite:?}");
+    let builder = bob.account.call(CAROL).conference(&conference);
+    let to_carol = place_in(&mut village, &bob, builder, Some(conference.id()));
+    village.run(50);
+    let incoming = carol.incoming();
+    assert!(is_focus(incoming.request()));
+    village.drive(incoming.ring()).unwrap();
+    village.run(50);
+    let at_carol = village.answer(&carol, &incoming);
+    village.drive(to_carol.answered()).unwrap();
+    village.run(50);
+    let members = village.drive(conference.members()).unwrap();
+    let who: Vec<_> = members.iter().map(|m| (m.uri.as_str(), m.connected)).collect();
+    assert_eq!(who, [("", true), (ALICE, true), (CAROL, true)]);
+    expect(
+        &mut village,
+        &[
+            invite(&["alice", "bob"], &["180", "200"]),
+            invite(&["bob", "alice"], &["200"]),
+            invite(&["bob", "carol"], &["180", "200"]),
+        ],
+    );
+    // Who hangs up leaves; when Bob lets go, the others talk to him one by one.
+    village.drive(at_carol.hangup());
+    village.run(50);
+    assert_eq!(village.drive(conference.calls()).unwrap(), [at_bob.id()]);
+    drop(conference);
+    village.run(50);
+    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    let contact = reinvite.header(crate::HeaderName::Contact).unwrap();
+    assert_eq!(contact, "<sip:bob@192.0.2.2:5060>");
+    assert!(is_up(&call));
+    village.drive(call.hangup());
+    drop(incoming);
+    village.run(60_000);
+    village.assert_idle();
+}
+
+#[test]
+fn s2_11_a_third_party_joins() {
+    let (mut village, [alice, mut bob, carol]) = direct(watched());
+    let policy = Policy { joins: crate::JoinPolicy::Mix, ..Policy::default() };
+    bob.account.set_policy(policy).unwrap();
+    let (call, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
+    let lamp = village.drive(carol.account.subscribe("dialog", BOB).into_future()).unwrap();
+    let [dialog] = &dialogs(&mut village, &lamp)[..] else { panic!() };
+    let id = |part: &Option<String>| part.clone().unwrap();
+    let (call_id, bobs) = (id(&dialog.call_id), id(&dialog.local_tag));
+    let alices = id(&dialog.remote_tag);
+    lamp.unsubscribe();
+    village.run(2000);
+    village.ladder();
+    let builder = carol.account.call(BOB).joins(&call_id, &bobs, &alices);
+    let joins = place(&mut village, &carol, builder);
+    village.drive(joins.answered()).unwrap();
+    village.run(50);
+    let told = bob.told().into_iter().find_map(|event| match event {
+        Event::CallJoins { conference, joined, call } => Some((conference, joined, call)),
+        _ => None,
+    });
+    let (conference, joined, at_bob_too) = told.expect("a call that joins");
+    assert_eq!(joined, Some(at_bob.id()));
+    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    assert!(is_focus(reinvite));
+    expect(
+        &mut village,
+        &[
+            text(&["INVITE carol>bob", "180 INVITE bob>carol"]),
+            invite(&["bob", "alice"], &["200"]),
+            text(&["200 INVITE bob>carol", "ACK carol>bob"]),
+        ],
+    );
+    assert_eq!(village.drive(conference.calls()).unwrap(), [at_bob_too.id(), at_bob.id()]);
+    conference.end();
+    village.run(100);
+    assert_eq!((end_of(&call).by, end_of(&joins).by), (Party::Remote, Party::Remote));
+    drop((lamp, conference));
+    village.run(60_000);
+    village.assert_idle();
 }
 
 #[test]

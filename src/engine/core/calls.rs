@@ -111,7 +111,7 @@ impl<P: MediaPlane> Core<P> {
                 redirects: true,
                 rules: call.rules,
             };
-            self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
+            self.invite(now, call.account, outgoing, call.conference)
         });
         let key = match placed {
             Ok(key) => key,
@@ -129,6 +129,9 @@ impl<P: MediaPlane> Core<P> {
         entry.placed_to = Some(handle.remote_uri().to_owned());
         self.media.insert(ports.id, key);
         self.calls.insert(key, entry);
+        if let Some(conference) = call.conference {
+            self.seat(conference, key, true, false);
+        }
         Ok(handle)
     }
 
@@ -191,6 +194,8 @@ impl<P: MediaPlane> Core<P> {
         entry.offered = None;
         entry.publish();
         entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
+        self.take_seat(key);
+        self.tell_focus(now, key);
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
@@ -212,7 +217,7 @@ impl<P: MediaPlane> Core<P> {
         if entry.changing.is_some() || entry.answer_in_ack {
             return;
         }
-        let Some(change) = entry.changes.pop_front() else { return };
+        let Some(change) = entry.changes.pop_front() else { return self.focus_told(now, key) };
         if change.on == entry.held && change.reply.is_some() {
             change.done(Ok(()));
             return self.next_change(now, key);

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod calls;
+mod conference;
 mod entry;
 mod events;
 mod identity;
@@ -16,6 +17,7 @@ mod policy;
 mod redirect;
 mod refresh;
 mod requests;
+mod roster;
 mod session;
 mod teardown;
 #[cfg(test)]
@@ -112,6 +114,7 @@ pub(crate) struct Core<P> {
     shutdown: Option<Shutdown>,
     verifications: identity::Verifications,
     wakes: wake::Wakes,
+    conferences: conference::Conferences,
 }
 
 struct Shutdown {
@@ -154,6 +157,7 @@ impl<P: MediaPlane> Core<P> {
             shutdown: None,
             verifications: identity::Verifications::default(),
             wakes: wake::Wakes::default(),
+            conferences: conference::Conferences::default(),
         }
     }
 
@@ -193,6 +197,7 @@ impl<P: MediaPlane> Core<P> {
                 Output::Timeout(deadline) => {
                     if self.expire_verifications(now)
                         || self.light_lamps(now)
+                        || self.tell_conferences(now)
                         || self.check_shutdown(now)
                     {
                         continue;
@@ -200,7 +205,9 @@ impl<P: MediaPlane> Core<P> {
                     let patience = self.patience.next_deadline();
                     let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
                     let verified = self.verifications.deadline();
+                    let told = self.conferences.deadline();
                     let others = patience.into_iter().chain(verified).chain(self.wakes.deadline());
+                    let others = others.chain(told);
                     return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
                 }
             }
@@ -278,6 +285,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::SetTls { tls, reply } => self.asks.push_back(Request::SetTls { tls, reply }),
             Command::Events(command) => self.event_command(now, command),
+            Command::Conference(command) => self.conference_command(now, command),
             Command::Shutdown { reply } => self.begin_shutdown(now, reply),
         }
     }
@@ -425,6 +433,12 @@ impl<P: MediaPlane> Core<P> {
     #[cfg(all(test, feature = "testkit"))]
     pub(crate) fn live(&self) -> (tiny_sip::Stats, usize) {
         (self.endpoint.stats(), self.calls.len())
+    }
+
+    /// The dialog of a call.
+    #[cfg(all(test, feature = "testkit"))]
+    pub(crate) fn describe(&self, call: CallKey) -> Option<tiny_sip::CallDescription> {
+        self.endpoint.describe(call)
     }
 
     /// The targets that answer a [`Request::Resolve`].

@@ -42,7 +42,7 @@ pub struct Config {
     pub accept: Vec<String>,
     /// Option tags announced in Supported and taken in Require, beside those of
     /// [`reliable`](Self::reliable) and [`session_timer`](Self::session_timer); others get 420.
-    /// Default: replaces, norefersub.
+    /// Default: replaces, norefersub, join.
     pub supported: Vec<String>,
     /// Reliable provisional responses (RFC 3262, `100rel`). With `Supported` a response of ours is
     /// reliable when the caller requires it, or supports it and the response has a body; with
@@ -226,7 +226,7 @@ impl Default for Config {
             accept: ["application/sdp", "multipart/mixed", "multipart/alternative"]
                 .map(str::to_owned)
                 .to_vec(),
-            supported: ["replaces", "norefersub"].map(str::to_owned).to_vec(),
+            supported: ["replaces", "norefersub", "join"].map(str::to_owned).to_vec(),
             reliable: Policy::Supported,
             session_timer: Policy::Supported,
             session_expires: 1800,
