@@ -125,7 +125,7 @@ async fn three_agents_hear_the_two_others_and_not_themselves() {
 #[tokio::test]
 async fn a_call_that_joins_is_mixed_in() {
     let alice = person("alice", &["pcmu"], |_| {}).await;
-    let bob = person("bob", &["pcmu"], |config| {
+    let bob = person("bob", &["pcmu", "G722"], |config| {
         config.dialog_watchers = vec!["*".into()];
         config.sip.event_packages = vec!["dialog".into()];
     })
