@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Stats { call: CallKey, reply: Reply<CallStats> },
     Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
     Transfer { request: Box<TransferCall>, reply: Reply<Transfer> },
+    Refer { request: Box<ReferOutside>, reply: Reply<Transfer> },
     AnswerTransfer { call: CallKey, answer: AnswerTransfer, reply: Reply<()> },
     ReplacesUri { call: CallKey, reply: Reply<String> },
     FollowRedirect { call: CallKey, uri: String, reply: Reply<()> },
@@ -117,6 +118,16 @@ pub(crate) struct SendRequest {
 pub(crate) struct TransferCall {
     pub(crate) call: CallKey,
     pub(crate) to: TransferTo,
+    pub(crate) headers: Headers,
+    pub(crate) quiet: bool,
+}
+
+/// A REFER outside of calls.
+#[derive(Debug)]
+pub(crate) struct ReferOutside {
+    pub(crate) account: AccountKey,
+    pub(crate) to: String,
+    pub(crate) refer_to: String,
     pub(crate) headers: Headers,
     pub(crate) quiet: bool,
 }

@@ -35,6 +35,10 @@ pub enum Event {
         /// The new call.
         call: Call,
     },
+    /// Somebody asks us, outside of any call, to call somebody
+    /// ([`ReferralPolicy::Ask`](crate::ReferralPolicy::Ask)). Without a word it runs out after
+    /// [`refer_silence`](tiny_sip::Config::refer_silence).
+    ReferRequested(TransferRequest),
     /// A policy of the account has kept a call from ringing, or has let it ring long enough.
     CallRefused {
         /// The account.

@@ -46,6 +46,7 @@ mod identity;
 mod media;
 mod policy;
 mod reason;
+mod refer;
 mod request;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
@@ -78,8 +79,11 @@ pub use events::{
     Subscription, SubscriptionUpdate, Watcher,
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
-pub use policy::{DoNotDisturb, JoinPolicy, Policy, RedirectPolicy, TransferPolicy};
+pub use policy::{
+    DoNotDisturb, JoinPolicy, Policy, RedirectPolicy, ReferralPolicy, TransferPolicy,
+};
 pub use reason::Reason;
+pub use refer::ReferBuilder;
 pub use request::IncomingRequest;
 pub use srtp::Srtp;
 pub use tiny_media::StreamStats as CallStats;

@@ -17,6 +17,9 @@ use std::time::Duration;
 pub struct Policy {
     /// A peer sends us to somebody else (REFER). Default: accept.
     pub transfers: TransferPolicy,
+    /// Somebody outside of any call of ours asks us to call somebody (REFER; click to dial, a park or
+    /// music server). Default: refuse.
+    pub referrals: ReferralPolicy,
     /// Our call is redirected (3xx). Default: follow, five times at most.
     pub redirects: RedirectPolicy,
     /// Somebody wants to take part in a call of ours (INVITE with Join, RFC 3911). Default: refuse
@@ -42,6 +45,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             transfers: TransferPolicy::Accept,
+            referrals: ReferralPolicy::Refuse,
             redirects: RedirectPolicy::Follow(5),
             joins: JoinPolicy::Refuse,
             forward_always: None,
@@ -65,6 +69,18 @@ pub enum TransferPolicy {
     Ask,
     /// Refuse with 603.
     Refuse,
+}
+
+/// What to do with a REFER outside of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReferralPolicy {
+    /// Refuse with 403.
+    Refuse,
+    /// [`Event::ReferRequested`](crate::Event::ReferRequested) asks. Whoever can reach the agent can
+    /// ask: the application looks at who it is
+    /// ([`TransferRequest::request`](crate::TransferRequest::request)).
+    Ask,
 }
 
 /// What to do when a call of ours is redirected.

@@ -6,6 +6,7 @@ mod conference;
 mod events;
 mod headers;
 mod policies;
+mod referral;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;

@@ -302,13 +302,13 @@ impl<P: MediaPlane> Core<P> {
             },
             // Calls are transferred from inside only.
             Some(Method::Refer) if self.config.sip.ask_requests => {
-                return self.ask_request(now, key, call, request, Some(603));
+                return self.ask_request(now, key, call, request, Some(403));
             }
             _ if self.config.sip.ask_requests => {
                 return self.ask_request(now, key, call, request, None);
             }
             Some(Method::Options) => 200,
-            Some(Method::Refer) => 603,
+            Some(Method::Refer) => 403,
             // Nobody has subscribed.
             Some(Method::Notify) => 481,
             _ => 405,

@@ -15,6 +15,7 @@ mod lamps;
 mod negotiation;
 mod policy;
 mod redirect;
+mod referral;
 mod refresh;
 mod requests;
 mod roster;
@@ -230,6 +231,9 @@ impl<P: MediaPlane> Core<P> {
                 self.locate(now, *call, transfer::Placed::Handle(reply));
             }
             Command::Transfer { request, reply } => self.transfer(now, *request, reply),
+            Command::Refer { request, reply } => {
+                let _ = reply.send(self.refer_outside(now, *request));
+            }
             Command::AnswerTransfer { call, answer, reply } => {
                 self.answer_transfer(now, call, answer, reply);
             }
@@ -361,6 +365,7 @@ impl<P: MediaPlane> Core<P> {
             }
             E::Redirected { call, response } => self.redirected(now, call, response),
             E::Referred { call, to, request } => self.referred(now, call, &to, &request),
+            E::ReferralAbandoned { call } => self.moves.abandoned(call),
             E::ReferAccepted { call } => self.transfer_goes_on(call, TransferState::Accepted),
             E::ReferProgress { call, status, reason } => {
                 self.transfer_goes_on(call, TransferState::Trying { status, reason });

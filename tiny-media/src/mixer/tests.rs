@@ -105,7 +105,7 @@ fn a_choir_at_full_volume_is_limited_and_does_not_wrap() {
         }
         fn read(&mut self, out: &mut [i16]) -> usize {
             for s in out.iter_mut() {
-                *s = if self.0 / 50 % 2 == 0 { i16::MAX } else { i16::MIN };
+                *s = if (self.0 / 50).is_multiple_of(2) { i16::MAX } else { i16::MIN };
                 self.0 += 1;
             }
             out.len()
@@ -120,7 +120,7 @@ fn a_choir_at_full_volume_is_limited_and_does_not_wrap() {
     mixer.set_muted(99, true);
     run(&mut mixer, Instant::now(), 300, 10);
     for (n, s) in tape.heard().iter().enumerate() {
-        let positive = n / 50 % 2 == 0;
+        let positive = (n / 50).is_multiple_of(2);
         assert_eq!(*s > 0, positive, "sample {n} is {s}");
     }
     assert!(tape.heard()[14_000..].iter().all(|s| s.unsigned_abs() > 30_000));

@@ -167,6 +167,9 @@ pub struct Config {
     /// How long a transfer may go on without a NOTIFY, and the lifetime of the subscription that we
     /// grant for one (RFC 3515 §2.4.4). Default: 5 min.
     pub refer_silence: Duration,
+    /// Referrals outside of calls at a time, in both directions together. One more that comes in gets
+    /// 503 with Retry-After. Default: 256.
+    pub max_referrals: usize,
     /// Whether an INVITE may replace a call of ours when it names its dialog (RFC 3891); else it gets
     /// 403. Default: true.
     pub replaces: bool,
@@ -264,6 +267,7 @@ impl Default for Config {
             credentials_timeout: Duration::from_secs(32),
             ring_timeout: Some(Duration::from_secs(180)),
             refer_silence: Duration::from_secs(300),
+            max_referrals: 256,
             replaces: true,
             max_ended_dialogs: 256,
             path_mtu: None,

@@ -110,6 +110,8 @@ pub struct Endpoint {
     pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
     /// Referrals, by their call, which may be over.
     pub(crate) referrals: HashMap<CallKey, Referrals>,
+    /// Those of them that are outside of calls.
+    pub(crate) alone: crate::usage::referral::Alone,
     /// Calls that are about others, until they are answered.
     pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
@@ -221,6 +223,7 @@ impl Endpoint {
             users: HashMap::new(),
             requests: SlotMap::with_key(),
             referrals: HashMap::new(),
+            alone: Default::default(),
             related: HashMap::new(),
             redirected: HashMap::new(),
             ended: VecDeque::new(),

@@ -434,6 +434,11 @@ impl Endpoint {
         else {
             // §4.4.1 of RFC 6665: a dialog that begins with a NOTIFY.
             if method == Method::Notify {
+                if super::refer::is_refer(&request)
+                    && self.on_first_refer_notify(now, key, print, &request)
+                {
+                    return;
+                }
                 return self.on_first_notify(now, key, print, request);
             }
             return self.respond_core(now, key, 481, &[]);

@@ -12,6 +12,7 @@ mod prack;
 pub(crate) mod publish;
 mod redirect;
 pub(crate) mod refer;
+pub(crate) mod referral;
 mod referred;
 pub(crate) mod register;
 mod reinvite;
