@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Register { account: AccountKey, reply: Reply<Registered> },
     Unregister { account: AccountKey, reply: Reply<()> },
     Registration { account: AccountKey, reply: Reply<RegistrationInfo> },
+    Contacts { account: AccountKey, contact: Option<String>, reply: Reply<SipMessage> },
+    ForgetRegistration { account: AccountKey },
     Wake { account: AccountKey, patience: Duration, reply: Reply<IncomingCall> },
     Call { call: Box<PlaceCall>, reply: Reply<Call> },
     Ring { call: CallKey, status: u16, headers: Headers, reply: Reply<()> },

@@ -31,6 +31,7 @@ struct Readme;
 mod account;
 mod agent;
 mod audio;
+mod bindings;
 mod call;
 mod caller;
 mod command;
@@ -66,6 +67,7 @@ pub mod dns {
 pub use account::{Account, AccountBuilder, AccountId, RequestBuilder};
 pub use agent::{UserAgent, UserAgentBuilder};
 pub use audio::Audio;
+pub use bindings::Binding;
 pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall, IncomingMessage};
 pub use caller::{Diverted, Named};
 pub use command::Registered;

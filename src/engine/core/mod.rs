@@ -226,6 +226,10 @@ impl<P: MediaPlane> Core<P> {
                 let _ =
                     reply.send(info.ok_or_else(|| Error::state("the account is not registered")));
             }
+            Command::Contacts { account, contact, reply } => {
+                self.contacts(now, account, contact.as_deref(), reply);
+            }
+            Command::ForgetRegistration { account } => self.endpoint.forget_registration(account),
             Command::Wake { account, patience, reply } => self.wake(now, account, patience, reply),
             Command::Call { call, reply } => {
                 self.locate(now, *call, transfer::Placed::Handle(reply));

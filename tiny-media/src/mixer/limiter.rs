@@ -56,7 +56,7 @@ mod tests {
     fn what_does_not_fit_is_turned_down_and_never_wraps() {
         let mut limiter = Limiter::new();
         let loud: Vec<i32> =
-            (0..480).map(|i| if i / 24 & 1 == 0 { 98_301 } else { -98_301 }).collect();
+            (0..480).map(|i| if (i / 24) & 1 == 0 { 98_301 } else { -98_301 }).collect();
         let (own, mut out) = (vec![0; 480], vec![0; 480]);
         for _ in 0..3 {
             limiter.apply(&loud, &own, &mut out);

@@ -109,6 +109,9 @@ pub struct Account {
     pub gruu: bool,
     /// How a push service wakes this device (RFC 8599).
     pub push: Option<Push>,
+    /// Further contacts that go along with every REGISTER: values of Contact without `expires`, for
+    /// instance `<sip:alice@192.0.2.7>;q=0.5`.
+    pub also: Vec<String>,
 }
 
 /// Push parameters of a registration (RFC 8599 §4.1.1, §14): told to the registrar, which asks the
