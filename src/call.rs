@@ -58,6 +58,7 @@ pub struct CallBuilder {
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
     conference: Option<crate::Conference>,
+    late_offer: bool,
 }
 
 impl CallBuilder {
@@ -66,9 +67,18 @@ impl CallBuilder {
             Ok(target) => (target, Ok(())),
             Err(e) => (Default::default(), Err(e)),
         };
-        let (to, headers, rules) = (target.uri, target.headers, Vec::new());
-        let (audio, srtp, conference) = (None, None, None);
-        Self { account, to, headers, audio, srtp, rules, check, conference }
+        let (to, headers) = (target.uri, target.headers);
+        Self {
+            account,
+            to,
+            headers,
+            audio: None,
+            srtp: None,
+            rules: Vec::new(),
+            late_offer: false,
+            check,
+            conference: None,
+        }
     }
 
     /// Takes the place of another telephone in a call that the callee is in (Replaces, RFC 3891):
@@ -111,6 +121,14 @@ impl CallBuilder {
         self
     }
 
+    /// Sends the INVITE without an offer: the callee makes one, in its answer or in a reliable
+    /// provisional response, and we answer it in the ACK or PRACK (RFC 3261 §13.2.1, RFC 3262 §5). For
+    /// gateways that want it so; some telephones refuse it.
+    pub fn late_offer(mut self) -> Self {
+        self.late_offer = true;
+        self
+    }
+
     /// A header field on the INVITE. For the other messages of the call see
     /// [`header_rule`](Self::header_rule).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -118,19 +136,26 @@ impl CallBuilder {
         self
     }
 
+    /// What the engine is told, once the sound is open.
+    pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
+        let (account, to, headers) = (self.account.key(), self.to, self.headers);
+        let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
+        let conference = self.conference.as_ref().map(crate::Conference::id);
+        PlaceCall { account, to, headers, audio, srtp, rules, late_offer, conference }
+    }
+
     async fn place(self) -> Result<Call, Error> {
-        self.check?;
-        check_uri("call target", &self.to)?;
-        let shared = self.account.shared().clone();
-        let usual = || match self.conference {
+        let mut builder = self;
+        std::mem::replace(&mut builder.check, Ok(()))?;
+        check_uri("call target", &builder.to)?;
+        let shared = builder.account.shared().clone();
+        let usual = || match builder.conference {
             Some(_) => Audio::silent(),
             None => Audio::default(),
         };
-        let audio = open(&shared, self.audio.unwrap_or_else(usual)).await?;
-        let conference = self.conference.as_ref().map(crate::Conference::id);
-        let (account, to, headers) = (self.account.key(), self.to, self.headers);
-        let (srtp, rules) = (self.srtp, self.rules);
-        let call = Box::new(PlaceCall { account, to, headers, audio, srtp, rules, conference });
+        let audio = builder.audio.take().unwrap_or_else(usual);
+        let audio = open(&shared, audio).await?;
+        let call = Box::new(builder.command(audio));
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }
 }
@@ -239,10 +264,13 @@ impl Call {
         Ok(self.ended().await)
     }
 
-    /// Puts the peer on hold: it hears nothing, and its sound is not played (RFC 3264 §8.4).
+    /// Puts the peer on hold: it hears nothing, and its sound is not played (RFC 3264 §8.4). By
+    /// re-INVITE, or as [`Policy::changes`](crate::Policy::changes) says. Before the call is answered it
+    /// goes by UPDATE (RFC 3311 §5.1) or with a PRACK (RFC 3262 §5) once the descriptions of both sides
+    /// are settled, where the peer allows that; else as soon as the call is up, for which this waits.
     ///
     /// # Errors
-    /// [`Error::Peer`] when the peer refuses; [`Error::State`] when the call is not up.
+    /// [`Error::Peer`] when the peer refuses; [`Error::Ended`] when the call is over before.
     pub async fn hold(&self) -> Result<(), Error> {
         self.hold_with(Vec::new()).await
     }
@@ -435,10 +463,48 @@ impl IncomingCall {
         status: u16,
         headers: Vec<(String, String)>,
     ) -> Result<(), Error> {
-        if !(101..200).contains(&status) {
-            return Err(Error::config("status", format!("{status} is not provisional (101-199)")));
-        }
+        check_provisional(status)?;
         self.call.ask(|call, reply| Command::Ring { call, status, headers, reply }).await
+    }
+
+    /// Rings with sound before anybody has picked up (early media): an announcement or a ringing tone
+    /// of one's own, and the caller is heard. The description goes reliably (RFC 3262) where the caller
+    /// takes that. It may be called again with other sound; [`answer_early`](Self::answer_early) goes on
+    /// with it, and [`answer`](Self::answer) changes to another in the same stream.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer); [`Error::State`] when the INVITE had no offer and the caller does
+    /// not take reliable provisional responses.
+    pub async fn ring_with_media(&self, audio: Audio) -> Result<(), Error> {
+        self.progress(180, audio, Vec::new()).await
+    }
+
+    /// The same with another provisional status (183: no telephone rings, a network speaks) and header
+    /// fields of one's own.
+    ///
+    /// # Errors
+    /// As [`ring_with_media`](Self::ring_with_media); [`Error::Config`] for a status outside 101–199.
+    pub async fn progress(
+        &self,
+        status: u16,
+        audio: Audio,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), Error> {
+        check_provisional(status)?;
+        check_headers(&headers)?;
+        let audio = Box::new(open(&self.call.inner.shared, audio).await?);
+        let make = |call, reply| Command::RingWithMedia { call, status, headers, audio, reply };
+        self.call.ask(make).await
+    }
+
+    /// Answers with the sound of [`ring_with_media`](Self::ring_with_media), which goes on.
+    ///
+    /// # Errors
+    /// [`Error::State`] when there is none; [`Error::Ended`] when the caller has given up.
+    pub async fn answer_early(&self) -> Result<Call, Error> {
+        let headers = Vec::new();
+        self.call.ask(|call, reply| Command::AnswerEarly { call, headers, reply }).await?;
+        Ok(self.call.clone())
     }
 
     /// Answers.
@@ -491,6 +557,13 @@ impl IncomingCall {
         let call = self.call.inner.key;
         self.call.commands().tell(Command::Reject { call, status, reason, headers });
         Ok(())
+    }
+}
+
+fn check_provisional(status: u16) -> Result<(), Error> {
+    match (101..200).contains(&status) {
+        true => Ok(()),
+        false => Err(Error::config("status", format!("{status} is not provisional (101-199)"))),
     }
 }
 
@@ -561,10 +634,7 @@ impl CallEnd {
         match (self.status, self.by) {
             _ if self.failed => Error::State(self.reason.clone()),
             (Some(408), crate::Party::Network) => Error::Timeout(self.reason.clone()),
-            (Some(status), _) if status >= 300 => {
-                let response = self.message.clone().map(Box::new);
-                Error::Peer { status, reason: self.reason.clone(), response }
-            }
+            (Some(status), _) if status >= 300 => self.refusal(status),
             (_, crate::Party::Network) => Error::Network(self.reason.clone()),
             _ => Error::Ended("the call"),
         }

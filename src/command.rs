@@ -24,40 +24,162 @@ pub(crate) struct Content {
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    AddAccount { spec: Box<AccountSpec>, reply: Reply<AccountKey> },
-    RemoveAccount { account: AccountKey },
-    Register { account: AccountKey, reply: Reply<Registered> },
-    Unregister { account: AccountKey, reply: Reply<()> },
-    Registration { account: AccountKey, reply: Reply<RegistrationInfo> },
-    Contacts { account: AccountKey, contact: Option<String>, reply: Reply<SipMessage> },
-    ForgetRegistration { account: AccountKey },
-    Wake { account: AccountKey, patience: Duration, reply: Reply<IncomingCall> },
-    Call { call: Box<PlaceCall>, reply: Reply<Call> },
-    Ring { call: CallKey, status: u16, headers: Headers, reply: Reply<()> },
-    Answer { call: CallKey, headers: Headers, audio: OpenAudio, reply: Reply<()> },
-    Reject { call: CallKey, status: u16, reason: Option<String>, headers: Headers },
-    Hangup { call: CallKey, headers: Headers },
-    Hold { call: CallKey, on: bool, headers: Headers, reply: Reply<()> },
-    Mute { call: CallKey, on: bool },
-    Dtmf { call: CallKey, digits: String, mode: DtmfMode, reply: Reply<()> },
-    Stats { call: CallKey, reply: Reply<CallStats> },
-    Request { request: Box<SendRequest>, reply: Reply<SipMessage> },
-    Transfer { request: Box<TransferCall>, reply: Reply<Transfer> },
-    Refer { request: Box<ReferOutside>, reply: Reply<Transfer> },
-    AnswerTransfer { call: CallKey, answer: AnswerTransfer, reply: Reply<()> },
-    ReplacesUri { call: CallKey, reply: Reply<String> },
-    FollowRedirect { call: CallKey, uri: String, reply: Reply<()> },
-    SetPolicy { account: AccountKey, policy: Box<crate::Policy> },
-    Respond { key: ServerKey, status: u16, headers: Headers },
-    RespondRequest { key: ServerKey, answer: AnswerRequest },
-    CallRules { call: CallKey, rules: Vec<HeaderRule>, reply: Reply<()> },
-    AccountRules { account: AccountKey, rules: Vec<HeaderRule>, reply: Reply<()> },
-    Certificate { call: CallKey, data: Option<Vec<u8>> },
-    Credentials { query: QueryKey, reply: CredentialsReply },
-    SetTls { tls: Box<tiny_net::tls::TlsConfig>, reply: Reply<()> },
+    AddAccount {
+        spec: Box<AccountSpec>,
+        reply: Reply<AccountKey>,
+    },
+    RemoveAccount {
+        account: AccountKey,
+    },
+    Register {
+        account: AccountKey,
+        reply: Reply<Registered>,
+    },
+    Unregister {
+        account: AccountKey,
+        reply: Reply<()>,
+    },
+    Registration {
+        account: AccountKey,
+        reply: Reply<RegistrationInfo>,
+    },
+    Wake {
+        account: AccountKey,
+        patience: Duration,
+        reply: Reply<IncomingCall>,
+    },
+    Call {
+        call: Box<PlaceCall>,
+        reply: Reply<Call>,
+    },
+    Ring {
+        call: CallKey,
+        status: u16,
+        headers: Headers,
+        reply: Reply<()>,
+    },
+    RingWithMedia {
+        call: CallKey,
+        status: u16,
+        headers: Headers,
+        audio: Box<OpenAudio>,
+        reply: Reply<()>,
+    },
+    AnswerEarly {
+        call: CallKey,
+        headers: Headers,
+        reply: Reply<()>,
+    },
+    Answer {
+        call: CallKey,
+        headers: Headers,
+        audio: OpenAudio,
+        reply: Reply<()>,
+    },
+    Reject {
+        call: CallKey,
+        status: u16,
+        reason: Option<String>,
+        headers: Headers,
+    },
+    Hangup {
+        call: CallKey,
+        headers: Headers,
+    },
+    Hold {
+        call: CallKey,
+        on: bool,
+        headers: Headers,
+        reply: Reply<()>,
+    },
+    Mute {
+        call: CallKey,
+        on: bool,
+    },
+    Dtmf {
+        call: CallKey,
+        digits: String,
+        mode: DtmfMode,
+        reply: Reply<()>,
+    },
+    Stats {
+        call: CallKey,
+        reply: Reply<CallStats>,
+    },
+    Request {
+        request: Box<SendRequest>,
+        reply: Reply<SipMessage>,
+    },
+    Transfer {
+        request: Box<TransferCall>,
+        reply: Reply<Transfer>,
+    },
+    AnswerTransfer {
+        call: CallKey,
+        answer: AnswerTransfer,
+        reply: Reply<()>,
+    },
+    ReplacesUri {
+        call: CallKey,
+        reply: Reply<String>,
+    },
+    FollowRedirect {
+        call: CallKey,
+        uri: String,
+        reply: Reply<()>,
+    },
+    SetPolicy {
+        account: AccountKey,
+        policy: Box<crate::Policy>,
+    },
+    Respond {
+        key: ServerKey,
+        status: u16,
+        headers: Headers,
+    },
+    RespondRequest {
+        key: ServerKey,
+        answer: AnswerRequest,
+    },
+    CallRules {
+        call: CallKey,
+        rules: Vec<HeaderRule>,
+        reply: Reply<()>,
+    },
+    AccountRules {
+        account: AccountKey,
+        rules: Vec<HeaderRule>,
+        reply: Reply<()>,
+    },
+    Certificate {
+        call: CallKey,
+        data: Option<Vec<u8>>,
+    },
+    Credentials {
+        query: QueryKey,
+        reply: CredentialsReply,
+    },
+    SetTls {
+        tls: Box<tiny_net::tls::TlsConfig>,
+        reply: Reply<()>,
+    },
     Events(EventCommand),
     Conference(ConferenceCommand),
-    Shutdown { reply: oneshot::Sender<()> },
+    Contacts {
+        account: AccountKey,
+        contact: Option<String>,
+        reply: Reply<SipMessage>,
+    },
+    ForgetRegistration {
+        account: AccountKey,
+    },
+    Refer {
+        request: Box<ReferOutside>,
+        reply: Reply<Transfer>,
+    },
+    Shutdown {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// What a registrar granted.
@@ -85,13 +207,15 @@ pub(crate) struct PlaceCall {
     pub(crate) rules: Vec<HeaderRule>,
     /// The conference that it is placed for.
     pub(crate) conference: Option<ConferenceId>,
+    /// The INVITE has no offer.
+    pub(crate) late_offer: bool,
 }
 
 impl PlaceCall {
     /// A call that says nothing special.
     pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
         let rules = Vec::new();
-        Self { account, to, headers, audio, srtp: None, rules, conference: None }
+        Self { account, to, headers, audio, srtp: None, rules, late_offer: false, conference: None }
     }
 }
 

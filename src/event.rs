@@ -136,8 +136,13 @@ pub enum CallEvent {
         /// The response.
         response: SipMessage,
     },
-    /// Sound is heard before the answer.
-    EarlyMedia,
+    /// Sound flows before the answer: the callee's announcement or ringing tone is heard (of a call
+    /// that we place; once more when another branch of a fork is heard in its place), or the caller
+    /// hears ours ([`IncomingCall::ring_with_media`](crate::IncomingCall::ring_with_media)).
+    EarlyMedia {
+        /// Its codec.
+        codec: CodecInfo,
+    },
     /// The call is up.
     Answered {
         /// The codec of the call's sound.
@@ -175,7 +180,7 @@ pub enum CallEvent {
     /// The call is redirected, and the account's policy is to ask: go on with
     /// [`Call::follow_redirect`](crate::Call::follow_redirect), or hang up.
     Redirected {
-        /// The 3xx.
+        /// The 3xx, or a 485.
         response: SipMessage,
         /// Where it could go, best first.
         targets: Vec<String>,

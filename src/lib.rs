@@ -48,6 +48,7 @@ mod media;
 mod policy;
 mod reason;
 mod refer;
+mod refusal;
 mod request;
 #[cfg(all(test, feature = "testkit"))]
 mod scenarios;
@@ -82,10 +83,12 @@ pub use events::{
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use policy::{
-    DoNotDisturb, JoinPolicy, Policy, RedirectPolicy, ReferralPolicy, TransferPolicy,
+    ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
+    RedirectPolicy, ReferralPolicy, TransferPolicy,
 };
 pub use reason::Reason;
 pub use refer::ReferBuilder;
+pub use refusal::{Alternative, Alternatives, Warning};
 pub use request::IncomingRequest;
 pub use srtp::Srtp;
 pub use tiny_media::StreamStats as CallStats;
@@ -93,6 +96,7 @@ pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source
 pub use tiny_net::tls;
 pub use tiny_rtp::srtp::Profile as SrtpProfile;
 pub use tiny_sak::{Flow, Secret, Transport};
+pub use tiny_sip::Policy as ExtensionPolicy;
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
 pub use tiny_sip::body;
 pub use tiny_sip::digest::{Algorithm as DigestAlgorithm, QopPolicy};

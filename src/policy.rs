@@ -25,6 +25,14 @@ pub struct Policy {
     /// Somebody wants to take part in a call of ours (INVITE with Join, RFC 3911). Default: refuse
     /// with 488.
     pub joins: JoinPolicy,
+    /// Which early media of a call that we place is heard (RFC 3960). Default: that of the latest branch
+    /// to send a description.
+    pub early_media: EarlyMediaPolicy,
+    /// How a change of an established call goes out (hold, resume, new keys). Default: re-INVITE, as
+    /// RFC 3311 §5.1 recommends.
+    pub changes: ChangePolicy,
+    /// Calls that come in without an offer. Default: accept, with our offer in the answer.
+    pub late_offers: LateOfferPolicy,
     /// Every call goes there (302).
     pub forward_always: Option<String>,
     /// A call goes there while another one is up (302).
@@ -48,6 +56,9 @@ impl Default for Policy {
             referrals: ReferralPolicy::Refuse,
             redirects: RedirectPolicy::Follow(5),
             joins: JoinPolicy::Refuse,
+            early_media: EarlyMediaPolicy::Latest,
+            changes: ChangePolicy::Reinvite,
+            late_offers: LateOfferPolicy::Accept,
             forward_always: None,
             forward_busy: None,
             forward_no_answer: None,
@@ -89,7 +100,8 @@ pub enum ReferralPolicy {
 pub enum RedirectPolicy {
     /// Call the Contacts in the order of their `q`, so many at most; none of them twice.
     Follow(u8),
-    /// [`CallEvent::Redirected`](crate::CallEvent::Redirected) asks.
+    /// [`CallEvent::Redirected`](crate::CallEvent::Redirected) asks, also for a 380 (another service)
+    /// and a 485 (an ambiguous address): see [`Alternatives::of`](crate::Alternatives::of).
     Ask,
     /// End the call with the 3xx.
     Report,
@@ -108,6 +120,42 @@ pub enum JoinPolicy {
     /// [`Event::CallJoins`](crate::Event::CallJoins). Whoever knows Call-ID and both tags of that call
     /// is let in (RFC 3911 §4 wants them authorised): for agents behind a server that authenticates.
     Mix,
+}
+
+/// Which early media is heard before the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EarlyMediaPolicy {
+    /// That of the branch that was the latest to send a description.
+    #[default]
+    Latest,
+    /// That of the first; others are heard when they answer.
+    First,
+    /// None: the application plays a ringing tone of its own, and nothing is sent before the answer.
+    Ignore,
+}
+
+/// How a change of an established call goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ChangePolicy {
+    /// By re-INVITE.
+    #[default]
+    Reinvite,
+    /// By UPDATE where the peer allows it: one message less, for peers that answer without asking
+    /// anybody.
+    Update,
+}
+
+/// What to do with an INVITE that has no offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LateOfferPolicy {
+    /// Our offer goes into the 200, or into a reliable provisional response.
+    #[default]
+    Accept,
+    /// Refuse with 488 and a Warning.
+    Refuse,
 }
 
 /// How calls are refused while nobody wants to be disturbed.

@@ -3,6 +3,7 @@
 
 mod caller;
 mod conference;
+mod early;
 mod events;
 mod headers;
 mod policies;

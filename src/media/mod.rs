@@ -50,8 +50,14 @@ pub(crate) trait MediaPlane {
 #[derive(Debug)]
 pub(crate) enum MediaCommand {
     Reconfigure(Box<StreamConfig>, Security),
+    /// Other sound for a stream that runs.
+    Audio(Box<OpenAudio>),
     Mute(bool),
-    Dtmf { digits: String, inband: bool, reply: Reply<()> },
+    Dtmf {
+        digits: String,
+        inband: bool,
+        reply: Reply<()>,
+    },
     Stats(Reply<CallStats>),
 }
 

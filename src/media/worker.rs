@@ -382,6 +382,16 @@ impl StreamTask {
                     tracing::error!("media: {e}");
                 }
             }
+            MediaCommand::Audio(audio) => {
+                let OpenAudio { source, sink, recorder, .. } = *audio;
+                let changed = stream
+                    .set_source(now, Some(source))
+                    .and_then(|_| stream.set_sink(now, Some(sink)))
+                    .and_then(|_| stream.set_recorder(now, recorder));
+                if let Err(e) = changed {
+                    tracing::error!("media: {e}");
+                }
+            }
             MediaCommand::Mute(on) => stream.set_muted(on),
             MediaCommand::Dtmf { digits, inband, reply } => {
                 let via = if inband { DtmfVia::Inband } else { DtmfVia::Rfc4733 };

@@ -431,7 +431,8 @@ fn s3_6_a_redirect_server_sends_the_caller_to_another_proxy() {
     let chicago = village.drive(chicago.password("secret").build()).unwrap();
     village.drive(chicago.register()).unwrap();
     village.ladder();
-    let call = village.call(&alice, TO_BOB);
+    let builder = alice.account.call(TO_BOB).late_offer();
+    let call = village.place(&alice, builder);
     village.run(100);
     let incoming = bob.incoming();
     // Both of his accounts are called bob: To says which one was meant.
@@ -441,6 +442,14 @@ fn s3_6_a_redirect_server_sends_the_caller_to_another_proxy() {
     let answered = village.answer(&bob, &incoming);
     village.run(50);
     village.drive(call.answered()).unwrap();
+    // "SDP in ACK": F1 and F4 have none, F10 has the offer, F12 the answer.
+    let body = |message: String| message.split_once("\r\n\r\n").unwrap().1.to_owned();
+    for invite in village.wire("INVITE", "INVITE") {
+        assert_eq!(body(invite), "");
+    }
+    assert!(body(village.last("SIP/2.0 200", "INVITE")).contains("m=audio"));
+    assert!(body(village.last("ACK", "ACK")).contains("m=audio"));
+    assert_eq!((alice.media().len(), bob.media().len()), (1, 1));
     village.drive(answered.hangup());
     village.run(100);
     expect(

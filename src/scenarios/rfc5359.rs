@@ -1,8 +1,8 @@
 //! Telephone services step by step (RFC 5359), as far as an agent alone provides them.
 
 use super::village::{Phone, Village, end_of, quiet};
+use crate::command::Command;
 use crate::body::dialog_info::Dialog;
-use crate::command::{Command, PlaceCall};
 use crate::testkit::ServerConfig;
 use crate::{
     Call, CallBuilder, CallState, Config, Document, Error, Event, Party, Policy, Subscription,
@@ -86,21 +86,7 @@ fn pick_up(village: &mut Village, phone: &mut Phone) -> Call {
 
 /// Places a call as its builder says.
 fn place(village: &mut Village, phone: &Phone, builder: CallBuilder) -> Call {
-    place_in(village, phone, builder, None)
-}
-
-/// Places a call for a conference.
-fn place_in(
-    village: &mut Village,
-    phone: &Phone,
-    builder: CallBuilder,
-    conference: Option<crate::ConferenceId>,
-) -> Call {
-    let account = phone.account.key();
-    let CallBuilder { to, headers, .. } = builder;
-    let mut call = Box::new(PlaceCall::new(account, to, headers, quiet()));
-    call.conference = conference;
-    village.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
+    village.place(phone, builder)
 }
 
 fn is_up(call: &Call) -> bool {
@@ -560,7 +546,7 @@ fn s2_10_a_third_party_is_added() {
     let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
     assert!(is_focus(reinvite), "{reinvite:?}");
     let builder = bob.account.call(CAROL).conference(&conference);
-    let to_carol = place_in(&mut village, &bob, builder, Some(conference.id()));
+    let to_carol = place(&mut village, &bob, builder);
     village.run(50);
     let incoming = carol.incoming();
     assert!(is_focus(incoming.request()));

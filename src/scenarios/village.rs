@@ -11,7 +11,8 @@ use crate::media::{
 };
 use crate::testkit::{Server, ServerConfig};
 use crate::{
-    Account, Audio, Call, CallEnd, CallState, CallStats, Config, Error, Event, IncomingCall,
+    Account, Audio, Call, CallBuilder, CallEnd, CallState, CallStats, Config, Error, Event,
+    IncomingCall,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -55,6 +56,7 @@ pub(super) fn quiet() -> OpenAudio {
 #[derive(Default)]
 struct Notes {
     running: HashMap<MediaId, StreamConfig>,
+    secured: HashMap<MediaId, Security>,
     closed: Vec<MediaId>,
     next: u64,
 }
@@ -75,17 +77,21 @@ impl MediaPlane for Plane {
         let at = |n| SocketAddr::new(address, 20_000 + (2 * notes.next as u16 + n) % 40_000);
         Ok(MediaPorts { id: MediaId(notes.next), rtp: at(0), rtcp: at(1) })
     }
-    fn start(&mut self, id: MediaId, config: StreamConfig, _: Security, _: OpenAudio) {
-        self.notes.lock().unwrap().running.insert(id, config);
+    fn start(&mut self, id: MediaId, config: StreamConfig, keys: Security, _: OpenAudio) {
+        let mut notes = self.notes.lock().unwrap();
+        notes.running.insert(id, config);
+        notes.secured.insert(id, keys);
     }
     fn tell(&mut self, id: MediaId, command: MediaCommand) {
         match command {
-            MediaCommand::Reconfigure(config, _) => {
-                self.notes.lock().unwrap().running.insert(id, *config);
+            MediaCommand::Reconfigure(config, keys) => {
+                let mut notes = self.notes.lock().unwrap();
+                notes.running.insert(id, *config);
+                notes.secured.insert(id, keys);
             }
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
-            MediaCommand::Mute(_) => {}
+            MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
         }
     }
     fn mix(&mut self, _: MixerId, command: MixCommand) {
@@ -102,6 +108,7 @@ impl MediaPlane for Plane {
 
 type Names = Rc<RefCell<HashMap<String, Vec<SocketAddr>>>>;
 type Ladder = Rc<RefCell<Vec<(SocketAddr, SocketAddr, String)>>>;
+type Wire = Rc<RefCell<Vec<String>>>;
 
 struct Agent {
     core: Core<Plane>,
@@ -155,6 +162,7 @@ enum Who {
 pub(super) struct House {
     who: Who,
     ladder: Ladder,
+    wire: Wire,
     /// Changes what goes out, as a gateway does.
     edit: Option<fn(Bytes) -> Bytes>,
 }
@@ -221,6 +229,7 @@ impl Node for House {
                 }
             };
             self.ladder.borrow_mut().push((flow.local, flow.remote, what));
+            self.wire.borrow_mut().push(String::from_utf8_lossy(&data).into_owned());
         }
         Output::Transmit(Transmit::Send { flow, data })
     }
@@ -267,6 +276,12 @@ impl Phone {
         panic!("no call goes on at {}", self.at);
     }
 
+    /// The keys of each stream that runs.
+    pub(super) fn keys(&self) -> Vec<Security> {
+        let notes = self.notes.lock().unwrap();
+        notes.running.keys().filter_map(|id| notes.secured.get(id).cloned()).collect()
+    }
+
     /// Where the peer's media is expected, of each stream that runs.
     pub(super) fn media(&self) -> Vec<StreamConfig> {
         self.notes.lock().unwrap().running.values().cloned().collect()
@@ -278,6 +293,7 @@ pub(super) struct Village {
     pub(super) world: World<House>,
     names: Names,
     ladder: Ladder,
+    wire: Wire,
     known: HashMap<IpAddr, &'static str>,
     seed: u64,
 }
@@ -286,13 +302,14 @@ impl Village {
     pub(super) fn new(seed: u64) -> Self {
         let mut world = World::new(Instant::now(), seed);
         world.network.set_default_path(Link::new().latency(Duration::from_millis(5)));
-        let (names, ladder) = (Names::default(), Ladder::default());
-        Self { world, names, ladder, known: HashMap::new(), seed }
+        let (names, ladder, wire) = (Names::default(), Ladder::default(), Wire::default());
+        Self { world, names, ladder, wire, known: HashMap::new(), seed }
     }
 
     fn settle_in(&mut self, name: &'static str, at: SocketAddr, who: Who) -> NodeId {
         self.known.insert(at.ip(), name);
-        let house = House { who, ladder: self.ladder.clone(), edit: None };
+        let (ladder, wire) = (self.ladder.clone(), self.wire.clone());
+        let house = House { who, ladder, wire, edit: None };
         let node = self.world.add(at.ip(), house);
         let host = self.world.host(node);
         self.world.network.listen(host, Transport::Tcp, at.port());
@@ -389,6 +406,40 @@ impl Village {
         };
         let steps = std::mem::take(&mut *self.ladder.borrow_mut());
         steps.iter().map(|(a, b, what)| format!("{what} {}>{}", name(a), name(b))).collect()
+    }
+
+    /// The messages so far that begin like this and name this method in CSeq.
+    pub(super) fn wire(&self, start: &str, method: &str) -> Vec<String> {
+        let cseq = format!(" {method}\r\n");
+        let wire = self.wire.borrow();
+        let of = |text: &&String| {
+            let line = text.lines().find(|l| l.starts_with("CSeq:")).unwrap_or_default();
+            text.starts_with(start) && format!("{line}\r\n").ends_with(&cseq)
+        };
+        wire.iter().filter(of).cloned().collect()
+    }
+
+    /// The last of them.
+    pub(super) fn last(&self, start: &str, method: &str) -> String {
+        self.wire(start, method).pop().unwrap_or_else(|| panic!("no {start} of {method}"))
+    }
+
+    /// Places a call as its builder says, with silence for sound.
+    pub(super) fn place(&mut self, phone: &Phone, builder: CallBuilder) -> Call {
+        let call = Box::new(builder.command(quiet()));
+        self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
+    }
+
+    /// Rings with sound.
+    pub(super) fn ring_with_media(
+        &mut self,
+        phone: &Phone,
+        incoming: &IncomingCall,
+        status: u16,
+    ) -> Result<(), Error> {
+        let (call, headers, audio) = (incoming.call.inner.key, Vec::new(), Box::new(quiet()));
+        let make = |reply| Command::RingWithMedia { call, status, headers, audio, reply };
+        self.drive(phone.shared.commands.ask(make))
     }
 
     /// Places a call; what it sends is on its way.

@@ -32,7 +32,7 @@ fn its_reliable_responses_are_acknowledged_once_and_its_early_update_is_taken() 
         loop {
             let event = sipp.wait_for("answer", call.next_event()).await.expect("an event");
             match event {
-                CallEvent::EarlyMedia => seen.push(0),
+                CallEvent::EarlyMedia { .. } => seen.push(0),
                 CallEvent::Answered { .. } => break,
                 event => seen.extend(status(&event)),
             }

@@ -45,7 +45,7 @@ fn the_answer_in_a_reliable_response_is_acknowledged_and_the_2xx_has_none() {
     let mut net = Net::pair(1);
     let (alice, bob) = ring_with_offer(&mut net);
     early(&mut net, bob, 183, sdp());
-    let Event::Progress { call, response, reliable: true, needs_answer: false } = net.event(0)
+    let Event::Progress { call, response, reliable: true, needs_answer: false, .. } = net.event(0)
     else {
         panic!()
     };
@@ -104,8 +104,15 @@ fn the_offer_in_a_reliable_response_is_answered_in_the_prack() {
 fn an_offer_in_a_prack_is_answered_in_its_200() {
     let mut net = Net::pair(3);
     let (alice, bob) = ring_with_offer(&mut net);
-    net.endpoint(0).offer_in_prack(alice, Body::sdp("v=0\r\ns=second\r\n")).unwrap();
+    net.endpoint(0).offer_in_prack(alice).unwrap();
     early(&mut net, bob, 183, sdp());
+    let Event::Progress { response, may_offer: true, .. } = net.event(0) else { panic!() };
+    assert_eq!(net.count("PRACK"), 0, "the PRACK waits for the offer");
+    let tag = response.to().unwrap().tag().unwrap().to_owned();
+    let (now, offer) = (net.now, Some(Body::sdp("v=0\r\ns=second\r\n")));
+    net.endpoint(0).prack(now, alice, &tag, offer.clone()).unwrap();
+    let twice = net.endpoint(0).prack(now, alice, &tag, offer);
+    assert_eq!(twice, Err(Error::State("no PRACK waits")));
     assert!(matches!(net.event(1), Event::ProvisionalConfirmed { prack: None, .. }));
     let Event::Reinvite { call, request } = net.event(1) else { panic!() };
     assert_eq!((call, request.body()), (bob, &b"v=0\r\ns=second\r\n"[..]));
@@ -122,7 +129,6 @@ fn an_offer_in_a_prack_is_answered_in_its_200() {
     net.endpoint(1)
         .accept_reinvite(now, bob, vec![], Some(Body::sdp("v=0\r\ns=third\r\n")))
         .unwrap();
-    assert!(matches!(net.event(0), Event::Progress { .. }));
     let Event::PrackAnswered { response: Some(response), .. } = net.event(0) else { panic!() };
     assert_eq!(response.body(), b"v=0\r\ns=third\r\n");
     assert!(response.header_named("contact").is_none(), "a PRACK refreshes no target");

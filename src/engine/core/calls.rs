@@ -1,12 +1,14 @@
 //! Calls that we place, and what both kinds of call have in common once they are up.
 
 use super::accounts::dialable;
+use super::branches::{Branches, to_tag};
 use super::entry::{CallEntry, HoldChange};
 use super::transfer::Placed;
 use super::{Core, Request, session, sip_error};
 use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
 use crate::media::{MediaCommand, MediaId, MediaPlane};
+use crate::policy::ChangePolicy;
 use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -14,6 +16,23 @@ use tiny_media::StreamEvent;
 use tiny_sak::Transport;
 use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, Outgoing, Uri};
+
+/// How an offer goes out.
+enum Way {
+    Reinvite,
+    Update,
+    /// By UPDATE in the early dialog with this tag.
+    Early(String),
+}
+
+impl Way {
+    fn branch(&self) -> Option<String> {
+        match self {
+            Self::Early(tag) => Some(tag.clone()),
+            _ => None,
+        }
+    }
+}
 
 impl<P: MediaPlane> Core<P> {
     /// Finds out which of our addresses faces the next hop, for the SDP; then places the call.
@@ -103,14 +122,13 @@ impl<P: MediaPlane> Core<P> {
         let by_tls = matches!(transport, Some(Transport::Tls | Transport::Wss));
         self.note_keys(policy, by_tls || call.to.starts_with("sips:"));
         let mut negotiator = self.negotiator(policy);
-        let placed = self.offer(&mut negotiator, &ports, Direction::SendRecv).and_then(|body| {
-            let outgoing = Outgoing {
-                to: call.to.clone(),
-                headers: call.headers,
-                body: Some(body),
-                redirects: true,
-                rules: call.rules,
-            };
+        let offer = match call.late_offer {
+            true => Ok(None),
+            false => self.offer(&mut negotiator, &ports, Direction::SendRecv).map(Some),
+        };
+        let placed = offer.and_then(|body| {
+            let (to, headers, rules) = (call.to.clone(), call.headers, call.rules);
+            let outgoing = Outgoing { to, headers, body, redirects: true, rules };
             self.invite(now, call.account, outgoing, call.conference)
         });
         let key = match placed {
@@ -135,30 +153,6 @@ impl<P: MediaPlane> Core<P> {
         Ok(handle)
     }
 
-    pub(super) fn progress(&mut self, key: CallKey, response: SipMessage) {
-        let Some(entry) = self.calls.get_mut(&key) else { return };
-        if response.status().is_some_and(|s| s.code() == 180) {
-            entry.ringing();
-        }
-        entry.tell(CallEvent::Progress { response: response.clone() });
-        if let Some(sdp) = session::sdp_of(&response) {
-            // Each fork answers the same offer (RFC 3261 §13.2.2.4): start again from the offer.
-            match self.apply_answer(key, &sdp, true) {
-                Ok(()) => self.start_early_media(key),
-                Err(e) => tracing::info!("early answer ignored: {e}"),
-            }
-        }
-    }
-
-    fn start_early_media(&mut self, key: CallKey) {
-        self.run_media(key);
-        let Some(entry) = self.calls.get_mut(&key) else { return };
-        if !entry.early_media && entry.started {
-            entry.early_media = true;
-            entry.tell(CallEvent::EarlyMedia);
-        }
-    }
-
     pub(super) fn answered(
         &mut self,
         now: Instant,
@@ -172,9 +166,7 @@ impl<P: MediaPlane> Core<P> {
         let sdp = session::sdp_of(&response);
         let result = match (&sdp, needs_answer) {
             (Some(offer), true) => self.answer_late_offer(now, key, offer),
-            (Some(answer), false) => self.apply_answer(key, answer, true),
-            (None, _) if self.calls[&key].session.is_some() => Ok(()),
-            (None, _) => Err(Error::state("the answer to our call has no session description")),
+            (answer, _) => self.branch_won(key, &response, answer.as_ref()),
         };
         if let Err(e) = result {
             // Up without media that we understand: end it (RFC 3261 §13.2.2.4).
@@ -183,7 +175,13 @@ impl<P: MediaPlane> Core<P> {
             return;
         }
         self.errand_response(now, key, &response);
+        let winner = to_tag(&response);
         self.up(now, key, Some(response));
+        if let Some(entry) = self.calls.get_mut(&key) {
+            // A change that runs in the dialog that has won goes on in the call's.
+            entry.changing_in.take_if(|tag| *tag == winner);
+        }
+        self.next_change(now, key);
     }
 
     /// The call is up: media runs, the application is told.
@@ -191,7 +189,8 @@ impl<P: MediaPlane> Core<P> {
         self.run_media(key);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         entry.answered_at = Some(now);
-        entry.offered = None;
+        (entry.offered, entry.early) = (None, None);
+        entry.branches = Branches::default();
         entry.publish();
         entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
         self.take_seat(key);
@@ -203,10 +202,6 @@ impl<P: MediaPlane> Core<P> {
             change.done(Err(Error::Ended("the call")));
             return;
         };
-        if !entry.established() {
-            change.done(Err(Error::state("the call is not up yet")));
-            return;
-        }
         entry.changes.push_back(change);
         self.next_change(now, key);
     }
@@ -214,19 +209,25 @@ impl<P: MediaPlane> Core<P> {
     /// Starts the next change when none is under way: offers must not overlap (RFC 3264 §4).
     pub(super) fn next_change(&mut self, now: Instant, key: CallKey) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
-        if entry.changing.is_some() || entry.answer_in_ack {
+        if entry.changing.is_some() || entry.answer_in_ack || entry.end.is_some() {
             return;
         }
-        let Some(change) = entry.changes.pop_front() else { return self.focus_told(now, key) };
+        let Some(change) = entry.changes.front() else { return self.focus_told(now, key) };
         if change.on == entry.held && change.reply.is_some() {
-            change.done(Ok(()));
+            if let Some(change) = entry.changes.pop_front() {
+                change.done(Ok(()));
+            }
             return self.next_change(now, key);
         }
-        let direction = if change.on { Direction::SendOnly } else { Direction::SendRecv };
-        match self.send_offer(now, key, direction, change.headers.clone()) {
+        let Some(way) = self.way_of_change(key) else { return };
+        let Some(change) = self.calls.get_mut(&key).and_then(|e| e.changes.pop_front()) else {
+            return;
+        };
+        match self.send_offer(now, key, &way, change.direction(), change.headers.clone()) {
             Ok(()) => {
                 if let Some(entry) = self.calls.get_mut(&key) {
                     entry.changing = Some(change);
+                    entry.changing_in = way.branch();
                 }
             }
             Err(e) => {
@@ -236,31 +237,88 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
+    /// How an offer can go out now. Before the answer: by UPDATE, once the first offer of an early
+    /// dialog has its answer (RFC 3311 §5.1), or with the next PRACK that may carry one; else it waits
+    /// until the call is up.
+    fn way_of_change(&mut self, key: CallKey) -> Option<Way> {
+        let account = self.endpoint.account_of(key);
+        let by_update = account.and_then(|account| self.policy_of(account));
+        let by_update = by_update.is_some_and(|p| p.changes == ChangePolicy::Update);
+        let entry = self.calls.get(&key)?;
+        if entry.answered_at.is_some() {
+            let update = by_update && self.endpoint.can_update(key, None);
+            let invite = self.endpoint.can_reinvite(key);
+            return invite.then_some(if update { Way::Update } else { Way::Reinvite });
+        }
+        if entry.placed_to.is_none() {
+            // Ours was the answer, so that the PRACK of it must have come.
+            let early = entry.session.is_some() && !entry.accepted;
+            return (early && self.endpoint.can_update(key, None)).then_some(Way::Update);
+        }
+        let tag = entry.branches.changeable().map(str::to_owned);
+        match tag.filter(|tag| self.endpoint.can_update(key, Some(tag))) {
+            Some(tag) => Some(Way::Early(tag)),
+            None => {
+                let result = self.endpoint.offer_in_prack(key);
+                self.tolerate("offer in PRACK", result);
+                None
+            }
+        }
+    }
+
     fn send_offer(
         &mut self,
         now: Instant,
         key: CallKey,
+        by: &Way,
         way: Direction,
         headers: Headers,
     ) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let mut negotiator = entry.negotiator.clone();
-        let body = self.offer(&mut negotiator, &ports, way)?;
-        self.endpoint.reinvite(now, key, headers, Some(body)).map_err(sip_error)?;
-        if let Some(entry) = self.calls.get_mut(&key) {
-            entry.negotiator = negotiator;
-        }
+        let branch = by.branch();
+        let early = branch.as_ref().and_then(|tag| entry.branches.get(tag));
+        let mut negotiator = early.map_or(&entry.negotiator, |b| &b.negotiator).clone();
+        let body = Some(self.offer(&mut negotiator, &ports, way)?);
+        let sent = match by {
+            Way::Reinvite => self.endpoint.reinvite(now, key, headers, body),
+            Way::Update | Way::Early(_) => {
+                self.endpoint.update(now, key, branch.as_deref(), headers, body)
+            }
+        };
+        sent.map_err(sip_error)?;
+        let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
+        let early = match &branch {
+            Some(tag) => entry.branches.get_mut(tag),
+            None => None,
+        };
+        *early.map_or(&mut entry.negotiator, |b| &mut b.negotiator) = negotiator;
         Ok(())
     }
 
+    /// Our offer in a re-INVITE, UPDATE or PRACK was taken.
     pub(super) fn reinvite_accepted(&mut self, now: Instant, key: CallKey, response: SipMessage) {
         let answer = session::sdp_of(&response);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(change) = entry.changing.take() else { return };
-        let result = match answer {
-            Some(sdp) => self.apply_answer(key, &sdp, false),
-            None => Err(Error::state("the peer's answer has no session description")),
+        let result = match (answer, entry.changing_in.take()) {
+            (Some(sdp), None) => self.apply_answer(key, &sdp),
+            (Some(sdp), Some(tag)) => match entry.branches.get_mut(&tag) {
+                Some(branch) => {
+                    let session = branch.negotiator.accept_answer(&sdp);
+                    let result = session.map(|session| {
+                        (branch.session, branch.held) = (Some(session), change.on);
+                    });
+                    self.branch_changed(key, &tag);
+                    result
+                }
+                None => {
+                    // Another branch has won: it is told as well.
+                    entry.changes.push_front(change);
+                    return self.next_change(now, key);
+                }
+            },
+            (None, _) => Err(Error::state("the peer's answer has no session description")),
         };
         let Some(entry) = self.calls.get_mut(&key) else { return };
         match result {
@@ -272,7 +330,9 @@ impl<P: MediaPlane> Core<P> {
                         if change.on { CallEvent::Held { by } } else { CallEvent::Resumed { by } };
                     entry.tell(event);
                 }
-                self.run_media(key);
+                if entry.started || entry.answered_at.is_some() {
+                    self.run_media(key);
+                }
                 if let Some(entry) = self.calls.get(&key) {
                     entry.publish();
                 }
@@ -301,10 +361,22 @@ impl<P: MediaPlane> Core<P> {
         response: Option<SipMessage>,
     ) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
-        entry.negotiator.rollback();
+        let branch = entry.changing_in.take();
+        let lost = match branch.as_ref().map(|tag| entry.branches.get_mut(tag)) {
+            Some(Some(branch)) => {
+                branch.negotiator.rollback();
+                false
+            }
+            Some(None) => true,
+            None => {
+                entry.negotiator.rollback();
+                false
+            }
+        };
         match entry.changing.take() {
-            // The peer's change came first: ours is offered anew on top of it.
-            Some(change) if status == 491 => entry.changes.push_front(change),
+            // The peer's change came first: ours is offered anew on top of it. So it is where another
+            // branch of a fork has won meanwhile.
+            Some(change) if status == 491 || lost => entry.changes.push_front(change),
             Some(change) => {
                 let response = response.map(Box::new);
                 change.done(Err(Error::Peer { status, reason, response }));
@@ -388,16 +460,5 @@ impl<P: MediaPlane> Core<P> {
             StreamEvent::MediaTimeout => entry.tell(CallEvent::MediaTimeout),
             _ => {}
         }
-    }
-
-    /// Ringing for calls that we receive.
-    pub(super) fn ring(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        status: u16,
-        headers: Headers,
-    ) -> Result<(), Error> {
-        self.endpoint.provisional(now, key, status, None, headers, None).map_err(sip_error)
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine knows of one call.
 
+use super::branches::Branches;
 use super::negotiation::Negotiation;
 use super::policy::Refusal;
 use super::redirect::Redirects;
@@ -15,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::{Rng, id};
-use tiny_sdp::NegotiatedSession;
+use tiny_sdp::{Direction, NegotiatedSession};
 use tiny_sip::{AccountKey, CallKey};
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -29,6 +30,11 @@ pub(super) struct HoldChange {
 }
 
 impl HoldChange {
+    /// What the offer says.
+    pub(super) fn direction(&self) -> Direction {
+        if self.on { Direction::SendOnly } else { Direction::SendRecv }
+    }
+
     /// Says how it went to whoever waits.
     pub(super) fn done(self, result: Result<(), crate::Error>) {
         if let Some(reply) = self.reply {
@@ -41,8 +47,10 @@ pub(super) struct CallEntry {
     state: watch::Sender<CallState>,
     events: mpsc::Sender<CallEvent>,
     pub(super) negotiator: Negotiation,
-    /// The negotiator as our offer left it: another fork's answer starts from here.
+    /// The negotiator as our offer left it: every branch's answer starts from here.
     pub(super) offered: Option<Negotiation>,
+    /// Early dialogs with descriptions, of a call that we place.
+    pub(super) branches: Branches,
     pub(super) session: Option<NegotiatedSession>,
     pub(super) ports: Option<MediaPorts>,
     /// Our synchronization source and canonical name, for the life of the call.
@@ -64,12 +72,19 @@ pub(super) struct CallEntry {
     pub(super) offer: Option<Bytes>,
     /// Our 200 carried an offer; its answer comes with the ACK.
     pub(super) answer_in_ack: bool,
+    /// Our reliable provisional response carried an offer; its answer comes with the PRACK.
+    pub(super) answer_in_prack: bool,
+    /// The description that we gave before the answer: the answer repeats it.
+    pub(super) early: Option<tiny_sip::Body>,
+    /// We have answered.
+    pub(super) accepted: bool,
     pub(super) held: bool,
     pub(super) held_by_peer: bool,
-    pub(super) early_media: bool,
     pub(super) codec: Option<CodecInfo>,
     pub(super) changes: VecDeque<HoldChange>,
     pub(super) changing: Option<HoldChange>,
+    /// The early dialog that it runs in.
+    pub(super) changing_in: Option<String>,
     pub(super) answered_at: Option<Instant>,
     /// Why we end it, when that is not what the user wanted.
     pub(super) failure: Option<String>,
@@ -96,6 +111,7 @@ impl CallEntry {
             events,
             negotiator,
             offered: None,
+            branches: Branches::default(),
             session: None,
             ports: None,
             ssrc: id::ssrc(rng),
@@ -109,12 +125,15 @@ impl CallEntry {
             local: None,
             offer: None,
             answer_in_ack: false,
+            answer_in_prack: false,
+            early: None,
+            accepted: false,
             held: false,
             held_by_peer: false,
-            early_media: false,
             codec: None,
             changes: VecDeque::new(),
             changing: None,
+            changing_in: None,
             answered_at: None,
             failure: None,
             end: None,
@@ -128,6 +147,12 @@ impl CallEntry {
 
     pub(super) fn established(&self) -> bool {
         self.answered_at.is_some() && self.end.is_none()
+    }
+
+    /// Tells the peer once more how it is held.
+    pub(super) fn catch_up(&mut self) {
+        let change = HoldChange { on: self.held, headers: Vec::new(), reply: None };
+        self.changes.push_front(change);
     }
 
     /// Whether the peer and we agreed on encryption.

@@ -1,13 +1,13 @@
 //! Calls and requests that come in.
 
 use super::entry::CallEntry;
-use super::{Core, session, sip_error};
-use crate::audio::OpenAudio;
+use super::warnings::Refused;
+use super::{Core, session};
 use crate::command::Headers;
 use crate::event::CallEvent;
 use crate::identity::CallerIdentity;
 use crate::media::MediaPlane;
-use crate::policy::JoinPolicy;
+use crate::policy::{JoinPolicy, LateOfferPolicy};
 use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Transport};
@@ -20,7 +20,7 @@ pub(super) fn phrase(what: &impl ToString) -> String {
 }
 
 /// With 503: when to come back, in seconds (RFC 3261 §20.33).
-fn retry_later(status: u16) -> Headers {
+pub(super) fn retry_later(status: u16) -> Headers {
     let wanted = (status == 503).then(|| ("Retry-After".to_owned(), "10".to_owned()));
     wanted.into_iter().collect()
 }
@@ -52,9 +52,9 @@ impl<P: MediaPlane> Core<P> {
             return self.refuse(now, account, key, request, refusal);
         }
         let ringing = account.map(|account| (account, request.clone()));
-        if let Err((status, reason)) = self.try_incoming(key, request, flow, identity) {
+        if let Err(refused) = self.try_incoming(key, request, flow, identity) {
             self.calls.remove(&key);
-            let headers = retry_later(status);
+            let Refused { status, reason, headers } = refused;
             let result = self.endpoint.reject(now, key, status, reason.as_deref(), headers);
             self.tolerate("reject", result);
         } else if related.is_none()
@@ -71,11 +71,11 @@ impl<P: MediaPlane> Core<P> {
         request: SipMessage,
         flow: Flow,
         identity: CallerIdentity,
-    ) -> Result<(), (u16, Option<String>)> {
-        let shared =
-            self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or((480, None))?;
+    ) -> Result<(), Refused> {
+        let shared = self.shared.upgrade().filter(|_| self.shutdown.is_none());
+        let shared = shared.ok_or_else(|| Refused::new(480))?;
         if self.calls.len() >= self.config.max_calls {
-            return Err((486, None));
+            return Err(Refused::new(486));
         }
         let offer = session::sdp_of(&request);
         let account = self.endpoint.account_for(&request);
@@ -87,18 +87,20 @@ impl<P: MediaPlane> Core<P> {
         let policy = old.map_or_else(|| self.policy(account), |old| old.negotiator.policy());
         self.note_keys(policy, matches!(flow.transport, Transport::Tls | Transport::Wss));
         let negotiator = self.negotiator(policy);
+        let agent = Some(flow.local.ip());
         if let Some(offer) = &offer {
             // Better now than when somebody has picked up: 488 when nothing fits, 400 when the offer
             // makes no sense.
             let mut trial = self.trial_session(flow.local.ip());
             if let Err(e) = negotiator.clone().answer(offer, &mut trial, &mut self.rng) {
                 tracing::info!("call declined: {e}");
-                return Err(match e {
-                    tiny_sdp::Error::Parse(_) => (400, Some("Bad Session Description".into())),
-                    tiny_sdp::Error::Security(_) => (488, Some(phrase(&e))),
-                    _ => (488, None),
-                });
+                return Err(Refused::offer(agent, &e));
             }
+        } else if account
+            .and_then(|account| self.policy_of(account))
+            .is_some_and(|policy| policy.late_offers == LateOfferPolicy::Refuse)
+        {
+            return Err(Refused::not_acceptable(agent, 399, "an offer is wanted in the INVITE"));
         }
         let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
         let max = self.config.max_pending_call_events;
@@ -111,7 +113,10 @@ impl<P: MediaPlane> Core<P> {
         if let Some(Related::Replaces(old)) = related
             && let Some(audio) = self.calls.get(&old).and_then(|old| old.again.clone())
         {
-            return if self.continue_call(old, call, &audio) { Ok(()) } else { Err((503, None)) };
+            return match self.continue_call(old, call, &audio) {
+                true => Ok(()),
+                false => Err(Refused::new(503)),
+            };
         }
         match self.lets_in(account, related, &request) {
             // "incapable of satisfying the Join request … 488" (RFC 3911 §4)
@@ -131,76 +136,18 @@ impl<P: MediaPlane> Core<P> {
             None => incoming,
         };
         let event = Event::IncomingCall(incoming);
-        self.events.try_send(event).map_err(|_| (503, None))
-    }
-
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        key: CallKey,
-        headers: Headers,
-        audio: OpenAudio,
-    ) -> Result<(), Error> {
-        let entry = self.calls.get(&key).filter(|e| e.end.is_none());
-        let entry = entry.ok_or(Error::Ended("the call"))?;
-        if entry.answered_at.is_some() || entry.answer_in_ack || entry.ports.is_some() {
-            return Err(Error::state("the call is answered already"));
-        }
-        let local = self.config.media_address.or(entry.local).ok_or(Error::Ended("the call"))?;
-        let (offer, mut negotiator) = (entry.offer.clone(), entry.negotiator.clone());
-        let ports = match self.plane.open(local) {
-            Ok(ports) => ports,
-            Err(e) => {
-                // Another call has to end first: the caller may try again (RFC 3261 §21.5.4).
-                if matches!(e, Error::Limit(_)) {
-                    let result = self.endpoint.reject(now, key, 503, None, retry_later(503));
-                    self.tolerate("reject", result);
-                }
-                return Err(e);
-            }
-        };
-        let answered = match &offer {
-            Some(offer) => self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv),
-            None => {
-                self.offer(&mut negotiator, &ports, Direction::SendRecv).map(|body| (body, None))
-            }
-        };
-        let sent = answered.and_then(|(body, session)| {
-            self.endpoint.accept(now, key, headers, Some(body)).map_err(sip_error)?;
-            Ok(session)
-        });
-        let session = match sent {
-            Ok(session) => session,
-            Err(e) => {
-                self.plane.close(ports.id);
-                return Err(e);
-            }
-        };
-        let Some(entry) = self.calls.get_mut(&key) else { return Err(Error::Ended("the call")) };
-        entry.negotiator = negotiator;
-        entry.answer_in_ack = session.is_none();
-        entry.session = session;
-        entry.ports = Some(ports);
-        entry.again = audio.again.clone();
-        entry.audio = Some(audio);
-        entry.offer = None;
-        let has_session = entry.session.is_some();
-        self.media.insert(ports.id, key);
-        if has_session {
-            self.up(now, key, None);
-        }
-        Ok(())
+        self.events.try_send(event).map_err(|_| Refused::new(503))
     }
 
     /// The ACK of a call that we answered, or of a re-INVITE.
     pub(super) fn confirmed(&mut self, now: Instant, key: CallKey, ack: Option<SipMessage>) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         if !std::mem::take(&mut entry.answer_in_ack) {
-            return;
+            return self.next_change(now, key);
         }
         let was_up = entry.answered_at.is_some();
         let result = match ack.as_ref().and_then(session::sdp_of) {
-            Some(answer) => self.apply_answer(key, &answer, false),
+            Some(answer) => self.apply_answer(key, &answer),
             None => Err(Error::state("the ACK has no answer to our offer")),
         };
         match result {
@@ -209,7 +156,10 @@ impl<P: MediaPlane> Core<P> {
                 self.run_media(key);
                 self.next_change(now, key);
             }
-            Ok(()) => self.up(now, key, None),
+            Ok(()) => {
+                self.up(now, key, None);
+                self.next_change(now, key);
+            }
             Err(e) => {
                 tracing::info!("call ended: {e}");
                 self.fail(now, key, &e.to_string());
@@ -222,8 +172,9 @@ impl<P: MediaPlane> Core<P> {
             entry.tell(CallEvent::Request { request: request.clone() });
         }
         let result = self.try_reinvited(now, key, &request);
-        if let Err((status, reason)) = result {
-            let result = self.endpoint.reject_reinvite(now, key, status, Some(&reason), Vec::new());
+        if let Err(Refused { status, reason, headers }) = result {
+            let reason = reason.as_deref();
+            let result = self.endpoint.reject_reinvite(now, key, status, reason, headers);
             self.tolerate("reject re-INVITE", result);
         }
     }
@@ -233,30 +184,45 @@ impl<P: MediaPlane> Core<P> {
         now: Instant,
         key: CallKey,
         request: &SipMessage,
-    ) -> Result<(), (u16, String)> {
-        let refuse = |e: Error| (488, phrase(&e));
-        let gone = || (481, "Call/Transaction Does Not Exist".to_owned());
+    ) -> Result<(), Refused> {
+        let gone = || Refused::new(481);
+        let early = self.branch_of(key, request);
         let entry = self.calls.get_mut(&key).filter(|e| e.end.is_none()).ok_or_else(gone)?;
+        let ports = entry.ports.ok_or_else(gone)?;
+        let branch = match &early {
+            Some(tag) => entry.branches.get_mut(tag),
+            None => None,
+        };
+        let held = branch.as_ref().map_or(entry.held, |b| b.held);
+        let own = branch.map_or(&mut entry.negotiator, |b| &mut b.negotiator);
         // Our own offer waits for its retry after a 491: it is made anew when its turn comes.
         if entry.changing.is_some() {
-            entry.negotiator.rollback();
+            own.rollback();
         }
-        let ports = entry.ports.ok_or_else(gone)?;
-        let direction = if entry.held { Direction::SendOnly } else { Direction::SendRecv };
-        let mut negotiator = entry.negotiator.clone();
+        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
+        let mut negotiator = own.clone();
+        let agent = Some(ports.rtp.ip());
         let (body, session) = match session::sdp_of(request) {
             Some(offer) => {
-                self.answer_offer(&mut negotiator, &offer, &ports, direction).map_err(refuse)?
+                let answered = self.try_answer(&mut negotiator, &offer, &ports, direction);
+                answered.map_err(|e| Refused::offer(agent, &e))?
             }
             None => {
-                let body = self.offer(&mut negotiator, &ports, direction).map_err(refuse)?;
-                (body, None)
+                let offer = self.offer(&mut negotiator, &ports, direction);
+                let refuse = |e: Error| Refused::not_acceptable(agent, 399, &e.to_string());
+                (offer.map_err(refuse)?, None)
             }
         };
-        self.endpoint
-            .accept_reinvite(now, key, Vec::new(), Some(body))
-            .map_err(|e| (500, e.to_string()))?;
+        let taken = self.endpoint.accept_reinvite(now, key, Vec::new(), Some(body));
+        taken.map_err(|e| Refused { reason: Some(e.to_string()), ..Refused::new(500) })?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
+        if let Some(tag) = early {
+            if let Some(branch) = entry.branches.get_mut(&tag) {
+                (branch.negotiator, branch.session) = (negotiator, session);
+            }
+            self.branch_changed(key, &tag);
+            return Ok(());
+        }
         entry.negotiator = negotiator;
         match session {
             Some(session) => {

@@ -5,6 +5,8 @@
 //! touches a socket, never waits.
 
 mod accounts;
+mod answering;
+mod branches;
 mod calls;
 mod conference;
 mod entry;
@@ -25,6 +27,7 @@ mod teardown;
 mod tests;
 mod transfer;
 mod wake;
+mod warnings;
 
 use crate::agent::Shared;
 use crate::command::{Command, PlaceCall, Registered, Reply, Sender};
@@ -256,8 +259,14 @@ impl<P: MediaPlane> Core<P> {
             Command::Ring { call, status, headers, reply } => {
                 let _ = reply.send(self.ring(now, call, status, headers));
             }
+            Command::RingWithMedia { call, status, headers, audio, reply } => {
+                let _ = reply.send(self.ring_with_media(now, call, status, headers, *audio));
+            }
             Command::Answer { call, headers, audio, reply } => {
-                let _ = reply.send(self.answer(now, call, headers, audio));
+                let _ = reply.send(self.answer(now, call, headers, Some(audio)));
+            }
+            Command::AnswerEarly { call, headers, reply } => {
+                let _ = reply.send(self.answer(now, call, headers, None));
             }
             Command::Reject { call, status, reason, headers } => {
                 let result = self.endpoint.reject(now, call, status, reason.as_deref(), headers);
@@ -363,10 +372,13 @@ impl<P: MediaPlane> Core<P> {
                 self.flow_failed(account, reg_id, reason);
             }
             E::Incoming { call, request, flow, .. } => self.incoming(now, call, request, flow),
-            E::Progress { call, response, .. } => {
+            E::Progress { call, response, reliable, needs_answer, may_offer } => {
                 self.errand_response(now, call, &response);
-                self.progress(call, response);
+                let progress = branches::Progress { response, reliable, needs_answer, may_offer };
+                self.progress(now, call, progress);
             }
+            E::PrackAnswered { call, response } => self.prack_answered(now, call, response),
+            E::ProvisionalConfirmed { call, prack } => self.provisional_confirmed(now, call, prack),
             E::Redirected { call, response } => self.redirected(now, call, response),
             E::Referred { call, to, request } => self.referred(now, call, &to, &request),
             E::ReferralAbandoned { call } => self.moves.abandoned(call),

@@ -104,7 +104,7 @@ impl<P: MediaPlane> Core<P> {
     pub(super) fn patience_over(&mut self, now: Instant) {
         while let Some(key) = self.patience.pop_due(now) {
             let Some(entry) = self.calls.get_mut(&key) else { continue };
-            let waits = entry.answered_at.is_none() && entry.ports.is_none() && entry.end.is_none();
+            let waits = !entry.accepted && entry.end.is_none();
             let Some(forward) = entry.forward.take().filter(|_| waits) else { continue };
             let (account, request, refusal) = *forward;
             self.refuse(now, account, key, request, refusal);

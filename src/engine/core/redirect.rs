@@ -32,8 +32,9 @@ impl<P: MediaPlane> Core<P> {
         if redirects.been.is_empty() {
             redirects.been.extend(first);
         }
-        // 305 asks for a proxy, 380 for another service; neither is a place to call.
-        if matches!(status, 300..=302) {
+        // 305 asks for a proxy; what 380 and 485 name may be called if somebody has chosen it.
+        let chosen = policy == RedirectPolicy::Ask && matches!(status, 380 | 485);
+        if matches!(status, 300..=302) || chosen {
             let found = targets(&response, most);
             let known = |redirects: &Redirects, uri: &str| {
                 let same = |other: &String| equivalent(other, uri);
@@ -46,7 +47,7 @@ impl<P: MediaPlane> Core<P> {
             }
         }
         match policy {
-            RedirectPolicy::Ask if (300..400).contains(&status) => {
+            RedirectPolicy::Ask if matches!(status, 300..400 | 485) => {
                 let targets = redirects.next.clone();
                 return entry.tell(CallEvent::Redirected { response, targets });
             }

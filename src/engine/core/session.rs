@@ -146,26 +146,25 @@ impl<P: MediaPlane> Core<P> {
         ports: &MediaPorts,
         way: Direction,
     ) -> Result<(Body, Option<NegotiatedSession>), Error> {
+        self.try_answer(negotiator, offer, ports, way).map_err(sdp_error)
+    }
+
+    /// The same, with the negotiator's own word on why not.
+    pub(super) fn try_answer(
+        &mut self,
+        negotiator: &mut Negotiation,
+        offer: &Bytes,
+        ports: &MediaPorts,
+        way: Direction,
+    ) -> Result<(Body, Option<NegotiatedSession>), tiny_sdp::Error> {
         let mut local = self.session_at(ports, way);
-        let answer = negotiator.answer(offer, &mut local, &mut self.rng).map_err(sdp_error)?;
+        let answer = negotiator.answer(offer, &mut local, &mut self.rng)?;
         Ok((Body::sdp(answer.sdp), Some(answer.session)))
     }
 
-    /// Takes the peer's answer to our offer. `forks`: another answer to the same offer may follow,
-    /// from another fork; each starts from the offer.
-    pub(super) fn apply_answer(
-        &mut self,
-        key: CallKey,
-        answer: &Bytes,
-        forks: bool,
-    ) -> Result<(), Error> {
+    /// Takes the peer's answer to our offer.
+    pub(super) fn apply_answer(&mut self, key: CallKey, answer: &Bytes) -> Result<(), Error> {
         let entry = self.calls.get_mut(&key).ok_or(Error::Ended("the call"))?;
-        if forks {
-            match &entry.offered {
-                Some(offered) => entry.negotiator = offered.clone(),
-                None => entry.offered = Some(entry.negotiator.clone()),
-            }
-        }
         entry.session = Some(entry.negotiator.accept_answer(answer)?);
         Ok(())
     }
@@ -179,7 +178,8 @@ impl<P: MediaPlane> Core<P> {
     ) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let mut negotiator = entry.negotiator.clone();
+        // Not the one of an early dialog that has lost.
+        let mut negotiator = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
         let (body, session) =
             self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv)?;
         self.endpoint.acknowledge(now, key, Some(body)).map_err(super::sip_error)?;

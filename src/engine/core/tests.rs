@@ -84,7 +84,7 @@ impl MediaPlane for Plane {
             }
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
-            MediaCommand::Mute(_) => {}
+            MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
         }
     }
     fn mix(&mut self, _: MixerId, command: MixCommand) {

@@ -308,7 +308,7 @@ impl<P: MediaPlane> Core<P> {
             (Some(Opening::Errand(key)), Ok(audio)) => self.run_errand(now, key, audio),
             (Some(Opening::Errand(key)), Err(e)) => self.errand_over(now, key, 500, &e.to_string()),
             (Some(Opening::Replacement(key)), audio) => {
-                let answer = |audio| self.answer(now, key, Headers::new(), audio);
+                let answer = |audio| self.answer(now, key, Headers::new(), Some(audio));
                 if let Err(e) = audio.and_then(answer) {
                     tracing::info!("a call that replaces another cannot be answered: {e}");
                     let result = self.endpoint.reject(now, key, 500, None, Headers::new());

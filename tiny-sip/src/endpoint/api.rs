@@ -400,6 +400,8 @@ pub enum Event {
         /// Our INVITE had no offer and this reliable response has one: `answer_early` must give the
         /// answer.
         needs_answer: bool,
+        /// Its PRACK waits for the offer that was announced by `offer_in_prack`: `prack` sends it.
+        may_offer: bool,
     },
     /// Our PRACK with an offer was answered or refused: the body of a 2xx is the answer.
     PrackAnswered {

@@ -355,7 +355,9 @@ impl Endpoint {
             Owner::Reinvite(call) => self.reinvite_response(now, call, key, status, message),
             Owner::Update(call) if status >= 200 => self.update_accepted(now, call, message),
             Owner::Prack(call, offers) if status >= 200 => {
-                self.prack_answered(call, offers, Some(message));
+                let request = self.clients.get(key).and_then(|client| client.request.as_ref());
+                let dialog = request.and_then(|request| request.dialog);
+                self.prack_answered(now, call, dialog, offers, Some(message));
             }
             Owner::Register(account, flow) if status >= 200 => {
                 self.register_accepted(now, account, flow, key, message);
@@ -483,7 +485,9 @@ impl Endpoint {
                 let reason = message.reason();
                 self.reinvite_refused(now, call, request, status, reason, Some(message));
             }
-            Owner::Prack(call, offers) => self.prack_answered(call, offers, Some(message)),
+            Owner::Prack(call, offers) => {
+                self.prack_answered(now, call, request.dialog, offers, Some(message));
+            }
             Owner::Register(account, flow) => {
                 self.register_refused(now, account, flow, message, cause);
             }
@@ -521,7 +525,9 @@ impl Endpoint {
                 let status = if cause == Cause::Timeout { 408 } else { 503 };
                 self.reinvite_refused(now, call, request, status, reason, None);
             }
-            Owner::Prack(call, offers) => self.prack_answered(call, offers, None),
+            Owner::Prack(call, offers) => {
+                self.prack_answered(now, call, request.dialog, offers, None);
+            }
             Owner::Register(account, flow) => {
                 self.register_failed(now, account, flow, cause, reason);
             }

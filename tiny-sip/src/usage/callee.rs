@@ -169,6 +169,12 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether a provisional response with a body would go out reliably: only then can it be an offer,
+    /// where the INVITE has none (RFC 3262 §5).
+    pub fn rings_reliably(&self, call: CallKey) -> bool {
+        self.ringing(call).is_ok_and(|invite| self.is_reliable(invite, true))
+    }
+
     /// "SHOULD send a non-100 provisional response at every minute, to handle the possibility of
     /// lost provisional responses" (§13.3.1.1).
     pub(crate) fn repeat_ringing(&mut self, now: Instant, call: CallKey) {

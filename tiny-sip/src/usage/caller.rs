@@ -134,9 +134,9 @@ impl Endpoint {
             if !state.is_hanging_up() {
                 self.early_dialog(call, key, message);
                 let Some(arrival) = self.take_provisional(now, call, key, message) else { return };
-                let Arrival { reliable, needs_answer } = arrival;
+                let Arrival { reliable, needs_answer, may_offer } = arrival;
                 let response = message.clone();
-                self.event(Event::Progress { call, response, reliable, needs_answer });
+                self.event(Event::Progress { call, response, reliable, needs_answer, may_offer });
             }
             // Once it runs it is not renewed: a callee repeats its 180 for ever.
             let waits = self.calls.get(call).is_some_and(|state| state.timer.is_some());

@@ -5,7 +5,7 @@ use super::call::Call;
 use super::reliable::Sending;
 use super::session_timer::SessionTimer;
 use crate::dialog::DialogKey;
-use crate::endpoint::{Body, CallKey, ClientKey, Endpoint, HeaderRule};
+use crate::endpoint::{CallKey, ClientKey, Endpoint, HeaderRule};
 use tiny_sak::TimerKey;
 
 /// The rare state of a call.
@@ -15,8 +15,8 @@ pub(crate) struct Extras {
     pub(crate) sending: Option<Box<Sending>>,
     /// Early dialogs with reliable responses of the peer's.
     pub(crate) early: Vec<Early>,
-    /// The offer that the next PRACK of ours carries.
-    pub(crate) prack_offer: Option<Body>,
+    /// The owner has an offer for a PRACK of ours.
+    pub(crate) offers: bool,
     pub(crate) session: Option<SessionTimer>,
     /// Largest Min-SE seen, in seconds.
     pub(crate) min_se: u32,
@@ -39,11 +39,39 @@ pub(crate) struct Early {
     pub(crate) agreed: bool,
     /// An offer came that waits for `answer_early`.
     pub(crate) asking: bool,
+    /// The PRACK of the latest response waits for `prack`.
+    pub(crate) holding: bool,
+    /// Our offer is out in a PRACK.
+    pub(crate) offering: bool,
+    /// PRACKs without their response.
+    pub(crate) pending: u8,
+}
+
+impl Early {
+    pub(crate) fn new(dialog: DialogKey, invite: ClientKey, rseq: u32, number: u32) -> Self {
+        let (agreed, asking, holding, offering) = (false, false, false, false);
+        Self { dialog, invite, rseq, number, agreed, asking, holding, offering, pending: 0 }
+    }
 }
 
 impl Call {
     pub(crate) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// Whether an offer of ours waits in a PRACK for its answer.
+    pub(crate) fn offers_in_prack(&self, dialog: DialogKey) -> bool {
+        let early = self.extras.iter().flat_map(|extras| &extras.early);
+        early.filter(|early| early.dialog == dialog).any(|early| early.offering)
+    }
+
+    /// Whether a PRACK of an early dialog is under way: no UPDATE with an offer before its 2xx (RFC
+    /// 6337 §4.1).
+    pub(crate) fn is_pracking(&self, dialog: DialogKey) -> bool {
+        let Some(extras) = &self.extras else { return false };
+        let early = extras.early.iter().filter(|early| early.dialog == dialog);
+        let ours = extras.sending.as_ref().is_some_and(|sending| sending.waits_with_body());
+        ours || early.into_iter().any(|early| early.pending > 0 || early.holding)
     }
 
     /// What is known of an early dialog.
@@ -68,7 +96,7 @@ impl Endpoint {
             return;
         };
         extras.early = Vec::new();
-        extras.prack_offer = None;
+        extras.offers = false;
         if let Some(expiry) = extras.expiry.take() {
             self.timers.cancel(expiry);
         }

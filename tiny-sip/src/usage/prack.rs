@@ -14,6 +14,7 @@ use std::time::Instant;
 pub(crate) struct Arrival {
     pub(crate) reliable: bool,
     pub(crate) needs_answer: bool,
+    pub(crate) may_offer: bool,
 }
 
 impl Endpoint {
@@ -26,7 +27,7 @@ impl Endpoint {
         invite: ClientKey,
         message: &Message,
     ) -> Option<Arrival> {
-        let unreliable = Arrival { reliable: false, needs_answer: false };
+        let unreliable = Arrival { reliable: false, needs_answer: false, may_offer: false };
         let required = message.list(H::Require).any(|tag| tag.eq_ignore_ascii_case("100rel"));
         let rseq = message.rseq().and_then(Result::ok);
         let Some(rseq) = rseq.filter(|_| required && self.config.reliable != Policy::Off) else {
@@ -45,7 +46,7 @@ impl Endpoint {
         let at = match early.iter().position(|early| early.dialog == dialog) {
             // Another attempt of the INVITE (credentials, 422) counts anew.
             Some(at) if early[at].invite != invite => {
-                early[at] = Early { dialog, invite, rseq, number, agreed: false, asking: false };
+                early[at] = Early::new(dialog, invite, rseq, number);
                 at
             }
             Some(at) => {
@@ -56,7 +57,7 @@ impl Endpoint {
                 at
             }
             None => {
-                early.push(Early { dialog, invite, rseq, number, agreed: false, asking: false });
+                early.push(Early::new(dialog, invite, rseq, number));
                 early.len() - 1
             }
         };
@@ -64,15 +65,17 @@ impl Endpoint {
         let needs_answer = has_body && !offered && !early.agreed && !early.asking;
         early.agreed |= has_body && offered;
         early.asking |= needs_answer;
-        if !needs_answer {
-            let agreed = early.agreed;
-            let offer = state.extras().prack_offer.take_if(|_| agreed);
-            self.prack(now, call, dialog, offer, agreed);
+        // "only when acknowledging the reliable provisional response carrying the answer to an offer
+        // in the INVITE request" (RFC 6337 §3.1.1)
+        let free = has_body && offered && !early.offering;
+        let may_offer = !needs_answer && state.may_offer_in_prack(dialog, free);
+        if !needs_answer && !may_offer {
+            self.send_prack(now, call, dialog, None, false);
         }
-        Some(Arrival { reliable: true, needs_answer })
+        Some(Arrival { reliable: true, needs_answer, may_offer })
     }
 
-    fn prack(
+    fn send_prack(
         &mut self,
         now: Instant,
         call: CallKey,
@@ -84,7 +87,10 @@ impl Endpoint {
         let account = state.account;
         let Some(early) = state.early(dialog) else { return };
         let rack = format!("{} {} INVITE", early.rseq, early.number);
-        let owner = Owner::Prack(call, offers && body.is_some());
+        early.holding = false;
+        early.offering |= offers;
+        early.pending += 1;
+        let owner = Owner::Prack(call, offers);
         if let Some(mut request) = self.in_dialog(dialog, owner, account, Method::Prack) {
             request.headers = vec![("RAck".to_owned(), rack)];
             request.body = body;
@@ -110,22 +116,46 @@ impl Endpoint {
         let early = state.early(dialog).filter(|early| early.asking);
         let early = early.ok_or(Error::State("no early offer waits for an answer"))?;
         (early.asking, early.agreed) = (false, true);
-        self.prack(now, call, dialog, Some(body), false);
+        self.send_prack(now, call, dialog, Some(body), false);
         Ok(())
     }
 
-    /// Gives an offer to be carried by the next PRACK of this call that may carry one (§5: the
-    /// response that it acknowledges completes the first exchange); `PrackAnswered` follows.
+    /// Says that the owner has an offer for a PRACK of this call: the next one that may carry one (§5:
+    /// the first exchange of its dialog is complete) waits for [`prack`](Self::prack), as `Progress`
+    /// with `may_offer` tells.
     ///
     /// # Errors
     /// A stale key, or a call of ours that is answered already.
-    pub fn offer_in_prack(&mut self, call: CallKey, body: Body) -> Result<(), Error> {
-        check(&[], Some(&body))?;
+    pub fn offer_in_prack(&mut self, call: CallKey) -> Result<(), Error> {
         let state = self.calls.get_mut(call).ok_or(Error::Stale("call"))?;
         if !state.is_calling() {
             return Err(Error::State("the call is not waiting for its answer"));
         }
-        state.extras().prack_offer = Some(body);
+        state.extras().offers = true;
+        Ok(())
+    }
+
+    /// Sends the PRACK that waits after `Progress` with `may_offer`, with an offer (`PrackAnswered`
+    /// follows) or without. `fork` is the To tag of the response.
+    ///
+    /// # Errors
+    /// A stale key, or no PRACK of this fork waits.
+    pub fn prack(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        fork: &str,
+        offer: Option<Body>,
+    ) -> Result<(), Error> {
+        check(&[], offer.as_ref())?;
+        let dialog = self.fork(call, fork)?;
+        let state = self.calls.get_mut(call).ok_or(Error::Stale("call"))?;
+        if !state.early(dialog).is_some_and(|early| early.holding) {
+            return Err(Error::State("no PRACK waits"));
+        }
+        state.extras().offers = false;
+        let offers = offer.is_some();
+        self.send_prack(now, call, dialog, offer, offers);
         Ok(())
     }
 
@@ -144,12 +174,39 @@ impl Endpoint {
     /// A final response to a PRACK, or none.
     pub(crate) fn prack_answered(
         &mut self,
+        now: Instant,
         call: CallKey,
+        dialog: Option<DialogKey>,
         offers: bool,
         message: Option<&Message>,
     ) {
-        if offers && self.calls.contains_key(call) {
-            self.event(Event::PrackAnswered { call, response: message.cloned() });
+        let Some(state) = self.calls.get_mut(call) else { return };
+        if let Some(early) = dialog.and_then(|dialog| state.early(dialog)) {
+            early.pending = early.pending.saturating_sub(1);
+            early.offering &= !offers;
         }
+        if offers {
+            self.event(Event::PrackAnswered { call, response: message.cloned() });
+            // "UAC may send again a PRACK request without an offer" (RFC 6337 §2.3)
+            let refused = message.and_then(Message::status).is_some_and(|s| s.code() == 488);
+            if let Some(dialog) = dialog.filter(|_| refused) {
+                self.send_prack(now, call, dialog, None, false);
+            }
+        }
+        self.next_reinvite(now, call);
+    }
+}
+
+impl super::call::Call {
+    /// Whether the PRACK that is due waits for an offer of the owner's; then it does. `free`: nothing
+    /// in this dialog waits for an answer.
+    fn may_offer_in_prack(&mut self, dialog: DialogKey, free: bool) -> bool {
+        let busy = self.modification.as_ref().is_some_and(|m| m.is_negotiating());
+        let wanted = self.extras.as_ref().is_some_and(|extras| extras.offers);
+        let may = wanted && free && !busy;
+        if let Some(early) = self.early(dialog).filter(|_| may) {
+            early.holding = true;
+        }
+        may
     }
 }

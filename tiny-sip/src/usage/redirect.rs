@@ -9,10 +9,12 @@ use crate::uri::Uri;
 use std::time::Instant;
 
 impl Endpoint {
-    /// Whether a refusal is for the owner to decide on: a 3xx, or what one of its Contacts said, so
-    /// that the next can be tried. A 6xx is final (§8.1.3.4).
+    /// Whether a refusal is for the owner to decide on: a 3xx, a 485 (whose Contacts say whom the URI
+    /// may mean, §21.4.23), or what one of its Contacts said, so that the next can be tried. A 6xx is
+    /// final (§8.1.3.4).
     pub(crate) fn is_redirected(&self, call: CallKey, request: &Request, status: u16) -> bool {
-        let open = request.redirects && (status < 400 || (request.retargeted && status < 600));
+        let asks = status < 400 || status == 485;
+        let open = request.redirects && (asks || (request.retargeted && status < 600));
         open && self.calls.get(call).is_some_and(|state| !state.is_hanging_up())
     }
 

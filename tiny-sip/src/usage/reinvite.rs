@@ -178,6 +178,12 @@ impl Endpoint {
         if busy || modification.incoming.is_some() || !matches!(modification.own, Own::Idle) {
             return;
         }
+        let Some(change) = modification.queue.front() else { return };
+        let early = change.fork.or(dialog).or(state.forks.first().copied());
+        if state.extras.is_some() && early.is_some_and(|early| state.is_pracking(early)) {
+            return;
+        }
+        let Some(modification) = &mut state.modification else { return };
         let Some(change) = modification.queue.pop_front() else { return };
         modification.own = Own::Running(Leg::None);
         (modification.how, modification.fork) = (change.how, change.fork);
@@ -305,8 +311,9 @@ impl Endpoint {
                 }
                 self.next_reinvite(now, call);
             }
-            // §12.2.1.2: the peer knows the dialog no more, or is gone.
-            (408 | 481, _) if established => {
+            // §12.2.1.2: the peer knows the dialog no more, or is gone. (That of a branch that lost
+            // is none of the call's.)
+            (408 | 481, _) if established && modification.fork.is_none() => {
                 modification.own = Own::Idle;
                 self.bye(now, call, Headers::new());
                 let by = if status == 408 { EndedBy::Network } else { EndedBy::Remote };

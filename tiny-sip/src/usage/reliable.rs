@@ -50,6 +50,13 @@ pub(crate) struct Provisional {
     pub(crate) body: Option<Body>,
 }
 
+impl Sending {
+    /// The PRACK of a description is due.
+    pub(crate) fn waits_with_body(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.body)
+    }
+}
+
 impl Endpoint {
     /// Whether a provisional response goes out reliably: the caller demands it, or allows it and our
     /// policy wants it.
@@ -225,7 +232,7 @@ impl Endpoint {
     fn holds_answer(&self, call: CallKey) -> bool {
         let Some(state) = self.calls.get(call) else { return false };
         let sending = state.extras.as_ref().and_then(|extras| extras.sending.as_ref());
-        sending.is_some_and(|s| s.offering || s.waiting.as_ref().is_some_and(|w| w.body))
+        sending.is_some_and(|s| s.offering || s.waits_with_body())
             || state.modification.as_ref().is_some_and(|m| m.is_negotiating())
     }
 

@@ -16,6 +16,27 @@ impl Endpoint {
         self.calls.get(call).is_some_and(|state| state.allows_update)
     }
 
+    /// Whether an offer could go out now by UPDATE: the peer takes it, and the first offer of the
+    /// dialog has its answer (RFC 3311 §5.1). `fork` as for [`update`](Self::update).
+    pub fn can_update(&mut self, call: CallKey, fork: Option<&str>) -> bool {
+        let fork = match fork.map(|tag| self.fork(call, tag)) {
+            Some(Err(_)) => return false,
+            Some(Ok(dialog)) => Some(dialog),
+            None => None,
+        };
+        let Some(state) = self.calls.get_mut(call) else { return false };
+        let dialog = fork.or(state.dialog).or(state.forks.first().copied());
+        state.allows_update
+            && state.ending.is_none()
+            && dialog.is_some_and(|d| state.is_agreed(d) && !state.offers_in_prack(d))
+    }
+
+    /// Whether an offer could go out now by re-INVITE.
+    pub fn can_reinvite(&self, call: CallKey) -> bool {
+        let state = self.calls.get(call);
+        state.is_some_and(|s| s.phase == Phase::Established && s.ending.is_none())
+    }
+
     /// Sends an UPDATE: with a body an offer, without one a refresh of target and session.
     /// `fork` is the remote tag of an early dialog of a call that we place; `None` takes the dialog
     /// that there is. `ReinviteAccepted` or `ReinviteRejected` follows; 491, and 500 with
@@ -70,7 +91,7 @@ impl Endpoint {
         let unanswered = state.answer.as_ref().is_some_and(|answer| answer.offer);
         let early = !state.is_agreed(dialog);
         let glare = match state.phase {
-            Phase::Calling { .. } => early,
+            Phase::Calling { .. } => early || state.offers_in_prack(dialog),
             Phase::Unacknowledged { .. } => true,
             Phase::Ringing(_) => false,
             Phase::Answered | Phase::Established => unanswered,
