@@ -1,8 +1,8 @@
 //! Telephone services step by step (RFC 5359), as far as an agent alone provides them.
 
 use super::village::{Phone, Village, end_of, quiet};
-use crate::command::Command;
 use crate::body::dialog_info::Dialog;
+use crate::command::Command;
 use crate::testkit::ServerConfig;
 use crate::{
     Call, CallBuilder, CallState, Config, Document, Error, Event, Party, Policy, Subscription,

@@ -2,6 +2,7 @@
 //! that want to join (RFC 3911 §4). Mixing is the media plane's; who watches is in `roster`.
 
 use super::entry::HoldChange;
+use super::warnings::Refused;
 use super::{Core, sip_error};
 use crate::command::{Headers, Reply};
 use crate::conference::{
@@ -380,10 +381,10 @@ impl<P: MediaPlane> Core<P> {
         conference: Conference,
         joined: Option<CallKey>,
         call: Call,
-    ) -> Result<(), (u16, Option<String>)> {
+    ) -> Result<(), Refused> {
         let (id, key) = (conference.id(), call.inner.key);
         let event = Event::CallJoins { conference, joined: joined.map(CallId), call };
-        self.events.try_send(event).map_err(|_| (503, None))?;
+        self.events.try_send(event).map_err(|_| Refused::new(503))?;
         self.seat(id, key, true, false);
         self.conferences.joining.push((joined, key));
         Ok(())
@@ -425,7 +426,7 @@ impl<P: MediaPlane> Core<P> {
 
     fn answer_member(&mut self, now: Instant, key: CallKey) {
         let audio = Audio::silent().open(&self.registry);
-        let answered = audio.and_then(|audio| self.answer(now, key, Headers::new(), audio));
+        let answered = audio.and_then(|audio| self.answer(now, key, Headers::new(), Some(audio)));
         if let Err(e) = answered {
             tracing::info!("a call that joins cannot be answered: {e}");
             let result = self.endpoint.reject(now, key, 488, None, Headers::new());

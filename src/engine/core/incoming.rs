@@ -120,7 +120,7 @@ impl<P: MediaPlane> Core<P> {
         }
         match self.lets_in(account, related, &request) {
             // "incapable of satisfying the Join request … 488" (RFC 3911 §4)
-            Err(()) => return Err((488, None)),
+            Err(()) => return Err(Refused::new(488)),
             Ok(Some((conference, joined))) => return self.let_in(conference, joined, call),
             Ok(None) => {}
         }
