@@ -14,6 +14,9 @@ pub struct Limits {
     pub max_media: usize,
     /// Formats (payload types) on one `m=` line. Default 128: there are no more payload types.
     pub max_formats: usize,
+    /// `a=candidate` lines of one `m=` section, or of one trickled fragment. Default 100; a browser
+    /// with several interfaces and relays has about 30.
+    pub max_candidates: usize,
 }
 
 impl Default for Limits {
@@ -24,6 +27,7 @@ impl Default for Limits {
             max_lines: 2_048,
             max_media: 64,
             max_formats: 128,
+            max_candidates: 100,
         }
     }
 }

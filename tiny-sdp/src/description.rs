@@ -13,9 +13,10 @@ pub mod attribute {
     pub use sdp_types::{
         Candidate, CandidateAddress, CandidateType, Crypto, CryptoSuite, EndOfCandidates, ExtMap,
         Fingerprint, Fmtp, FmtpParam, Group, GroupSemantics, HashFunc, IceLite, IceOptions, IcePwd,
-        IceUfrag, MaxMessageSize, Mid, Msid, RemoteCandidates, Rid, RidDirection, Rtcp, RtcpFb,
-        RtcpFbPt, RtcpFbVal, RtcpMux, RtcpMuxOnly, RtcpRsize, RtpMap, SctpMap, SctpPort, Setup,
-        SrtpKeyParam, SrtpSessionParam, Ssrc, SsrcAttribute, SsrcGroup, TypedAttribute,
+        IceUfrag, MaxMessageSize, Mid, Msid, RemoteCandidate, RemoteCandidates, Rid, RidDirection,
+        Rtcp, RtcpFb, RtcpFbPt, RtcpFbVal, RtcpMux, RtcpMuxOnly, RtcpRsize, RtpMap, SctpMap,
+        SctpPort, Setup, SrtpKeyParam, SrtpSessionParam, Ssrc, SsrcAttribute, SsrcGroup,
+        TypedAttribute,
     };
 }
 
@@ -277,6 +278,16 @@ impl<'a> MediaDescription<'a> {
     /// `a=extmap` lines (RFC 8285).
     pub fn extmaps(&self) -> impl Iterator<Item = Result<attribute::ExtMap, ParseError>> {
         self.typed()
+    }
+
+    /// `a=extmap` lines that hold here: this media's, then the session's (RFC 8285 §5).
+    pub(crate) fn all_extmaps(&self) -> impl Iterator<Item = attribute::ExtMap> {
+        let own: Vec<_> = self.extmaps().collect();
+        own.into_iter().chain(typed_in(&self.session.attributes)).filter_map(Result::ok)
+    }
+
+    pub(crate) fn session_has(&self, name: &str) -> bool {
+        find(&self.session.attributes, name).is_some()
     }
 
     /// `a=rtcp-fb` lines (RFC 4585).

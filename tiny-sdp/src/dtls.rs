@@ -113,6 +113,11 @@ impl RemoteDtls {
         })
     }
 
+    /// Whether an offer with this can be answered.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.fingerprints.is_empty() && self.setup != Some(Setup::HoldConn)
+    }
+
     pub(crate) fn into_negotiated(
         self,
         role: DtlsRole,

@@ -64,6 +64,12 @@ pub enum Rejection {
     Multicast,
     /// DTLS is demanded here and the offer has no fingerprint, or a role that none can take.
     Dtls,
+    /// RTP and RTCP on one port is all that one side takes, and the other does not (RFC 8858).
+    RtcpMux,
+    /// The stream goes only with others on one transport, and that was not to be (RFC 9143).
+    Bundle,
+    /// A data channel without an SCTP port (RFC 8841 §5).
+    Sctp,
 }
 
 impl fmt::Display for Rejection {
@@ -76,6 +82,9 @@ impl fmt::Display for Rejection {
             Self::NoCommonFormat => "no codec in common",
             Self::AddressFamily => "no address of the peer's family",
             Self::Multicast => "multicast is not supported",
+            Self::RtcpMux => "RTP and RTCP cannot agree on one port",
+            Self::Bundle => "the stream cannot have a transport of its own",
+            Self::Sctp => "data channels without an SCTP port",
             Self::Dtls => "no usable DTLS fingerprint or role",
         })
     }

@@ -9,22 +9,30 @@
 //! [`Negotiator`] for an example.
 
 mod address;
+mod bundle;
 mod codec;
 mod config;
+mod data;
 mod description;
 mod direction;
 mod dtls;
 mod error;
 pub mod fmtp;
+mod ice;
 mod local;
 mod negotiated;
 mod negotiator;
 mod remote;
+mod rtp;
 mod scan;
 mod text;
+mod transceivers;
+mod trickle;
 
 pub use address::{Host, RemoteAddress};
+pub use bundle::BundlePolicy;
 pub use config::{AnswerOrder, Config, Limits};
+pub use data::{DataChannel, LocalData, NegotiatedData};
 pub use description::{
     Attribute, AttributeList, Bandwidth, Connection, Description, Key, MediaDescription, Origin,
     Repeat, Time, TimeZone, attribute,
@@ -32,7 +40,11 @@ pub use description::{
 pub use direction::Direction;
 pub use dtls::{DtlsRole, LocalDtls, NegotiatedDtls};
 pub use error::{Error, ParseError, Rejection};
+pub use ice::{IceCredentials, IceRefusal, LocalIce, NegotiatedIce};
 pub use local::{LocalAttribute, LocalCodec, LocalMedia, LocalSession, MediaKind, Protocol};
 pub use negotiated::{Answer, NegotiatedCodec, NegotiatedMedia, NegotiatedSession, ReceiveFormat};
 pub use negotiator::Negotiator;
+pub use rtp::{LocalExtension, LocalRtp, MID_EXTENSION, NegotiatedExtension, NegotiatedRtp};
 pub use text::Text;
+pub use transceivers::{Transceiver, TransceiverId, Transceivers};
+pub use trickle::{Fragment, FragmentMedia};

@@ -1,7 +1,7 @@
 //! What we bring to a session: addresses, streams and codecs. Borrowed by the negotiator for each
 //! offer or answer, never kept.
 
-use crate::{Direction, Host, LocalDtls, Text};
+use crate::{BundlePolicy, Direction, Host, LocalData, LocalDtls, LocalIce, LocalRtp, Text};
 use std::net::IpAddr;
 
 /// The kind of an `m=` line.
@@ -67,6 +67,11 @@ impl Protocol {
         Self::UdpTlsRtpSavp,
         Self::UdpTlsRtpSavpf,
     ];
+
+    /// `UDP/DTLS/SCTP`: data channels (RFC 8841 §4.3).
+    pub const fn data_channel() -> Self {
+        Self::Other(Text::fixed("UDP/DTLS/SCTP"))
+    }
 
     /// As written on the `m=` line.
     pub fn as_str(&self) -> &str {
@@ -148,6 +153,9 @@ pub struct LocalCodec {
     pub payload_type: Option<u8>,
     /// Our `a=fmtp` parameters; empty: no line.
     pub fmtp: Text,
+    /// Feedback messages that we wish, as written after the payload type of `a=rtcp-fb`: `nack pli`,
+    /// `ccm fir`, … (RFC 4585). Those are agreed that both sides name.
+    pub feedback: Vec<Text>,
 }
 
 impl LocalCodec {
@@ -156,7 +164,14 @@ impl LocalCodec {
     pub fn new(name: impl Into<Text>, clock_rate: u32) -> Self {
         let name = name.into();
         let payload_type = crate::codec::static_payload_type(&name, clock_rate, 1);
-        Self { name, clock_rate, channels: 1, payload_type, fmtp: Text::EMPTY }
+        Self {
+            name,
+            clock_rate,
+            channels: 1,
+            payload_type,
+            fmtp: Text::EMPTY,
+            feedback: Vec::new(),
+        }
     }
 
     /// G.711 µ-law, payload type 0.
@@ -207,6 +222,13 @@ impl LocalCodec {
     #[must_use]
     pub fn fmtp(mut self, fmtp: impl Into<Text>) -> Self {
         self.fmtp = fmtp.into();
+        self
+    }
+
+    /// Adds to [`feedback`](Self::feedback).
+    #[must_use]
+    pub fn feedback(mut self, message: impl Into<Text>) -> Self {
+        self.feedback.push(message.into());
         self
     }
 
@@ -263,6 +285,24 @@ pub struct LocalMedia {
     pub maxptime: Option<u32>,
     /// RTP and RTCP on one port, if the peer agrees (RFC 5761).
     pub rtcp_mux: bool,
+    /// RTCP has no port of its own: the peer multiplexes or the stream is refused (RFC 8858).
+    pub rtcp_mux_only: bool,
+    /// Our name for the stream in groups, `a=mid`; generated where a bundle needs one. The name
+    /// that an offer gave first is kept.
+    pub mid: Option<Text>,
+    /// Whether it may share a transport when [`LocalSession::bundle`] says so. Default true. The
+    /// first stream of a bundle brings its transport: port, address, ICE and DTLS.
+    pub bundle: bool,
+    /// The `m=` line of an offer that this stream answers and no other. `None`: any that fits.
+    pub line: Option<u16>,
+    /// Whether it is gone for good: its line, rejected by then, may carry another of ours.
+    pub stopped: bool,
+    /// ICE: writes credentials and candidates.
+    pub ice: Option<Box<LocalIce>>,
+    /// Header extensions, sources, simulcast.
+    pub rtp: Option<Box<LocalRtp>>,
+    /// Data channels, for a stream of [`Protocol::data_channel`].
+    pub data: Option<Box<LocalData>>,
     /// The most kbit/s that we wish to receive: `b=AS` (RFC 8866 §5.8).
     pub bandwidth: Option<u32>,
     /// DTLS, for a protocol that runs over it: writes `a=fingerprint`, `a=setup` and `a=tls-id`, and
@@ -287,15 +327,41 @@ impl LocalMedia {
             ptime: None,
             maxptime: None,
             rtcp_mux: false,
+            rtcp_mux_only: false,
+            mid: None,
+            bundle: true,
+            line: None,
+            stopped: false,
+            ice: None,
+            rtp: None,
+            data: None,
             bandwidth: None,
             dtls: None,
             attributes: Vec::new(),
         }
     }
 
-    /// The DTLS of this stream, if it is written with such a protocol.
+    /// Data channels (RFC 8841 §4) with the given SCTP association.
+    pub fn data_channel(port: u16, data: LocalData) -> Self {
+        let mut media = Self::new(MediaKind::Application, port, Vec::new());
+        media.protocol = Protocol::data_channel();
+        media.formats = vec![Text::fixed("webrtc-datachannel")];
+        media.data = Some(Box::new(data));
+        media
+    }
+
+    /// The DTLS of this stream, if it is written with such a protocol. Old peers write `RTP/SAVPF`
+    /// and mean DTLS (JSEP, RFC 8829 §5.1.2): so it is where we want nothing else.
     pub(crate) fn dtls_over(&self, protocol: &Protocol) -> Option<&LocalDtls> {
-        self.dtls.as_deref().filter(|_| protocol.is_dtls())
+        let old = matches!(protocol, Protocol::RtpSavp | Protocol::RtpSavpf);
+        let meant = self.protocol.is_dtls() && self.protocol.is_rtp() && old;
+        self.dtls.as_deref().filter(|_| protocol.is_dtls() || meant)
+    }
+
+    /// Whether it may answer an offer with this protocol.
+    pub(crate) fn may_answer(&self, offered: &Protocol, accept_feedback: bool) -> bool {
+        self.protocol.may_answer(offered, accept_feedback)
+            || (!offered.is_dtls() && self.dtls_over(offered).is_some())
     }
 
     /// An audio stream.
@@ -335,6 +401,14 @@ pub struct LocalSession {
     pub origin_address: Option<Host>,
     /// Session name of the `s=` line; default `-` (RFC 8866 §5.3).
     pub name: Text,
+    /// Whether streams share one transport (RFC 9143). Default: they do not.
+    pub bundle: BundlePolicy,
+    /// `a=ice-options` of the session: `trickle ice2`. Empty writes none.
+    pub ice_options: Text,
+    /// Whether our ICE is lite (RFC 8839 §5.3).
+    pub ice_lite: bool,
+    /// Whether each stream has its `c=` line and the session none, as JSEP has it. Default false.
+    pub media_connections: bool,
     /// Session-level attributes, written in this order.
     pub attributes: Vec<LocalAttribute>,
     /// The streams.
@@ -350,6 +424,10 @@ impl LocalSession {
             other_address: None,
             origin_address: None,
             name: Text::fixed("-"),
+            bundle: BundlePolicy::Off,
+            ice_options: Text::EMPTY,
+            ice_lite: false,
+            media_connections: false,
             attributes: Vec::new(),
             media,
         }

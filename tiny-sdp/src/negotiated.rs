@@ -1,7 +1,10 @@
 //! What offer and answer agreed on: all that media needs to run.
 
 use crate::fmtp::EventSet;
-use crate::{Direction, MediaKind, NegotiatedDtls, Protocol, Rejection, RemoteAddress, Text};
+use crate::{
+    Direction, IceRefusal, MediaKind, NegotiatedData, NegotiatedDtls, NegotiatedIce, NegotiatedRtp,
+    Protocol, Rejection, RemoteAddress, Text,
+};
 
 /// A codec that both sides speak.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct NegotiatedCodec {
     pub remote_fmtp: Text,
     /// Our `a=fmtp` parameters as written in our description. Empty when there is none.
     pub local_fmtp: Text,
+    /// The feedback messages that both sides named, ours as written (RFC 4585 §4).
+    pub feedback: Vec<Text>,
 }
 
 impl NegotiatedCodec {
@@ -84,6 +89,20 @@ pub struct NegotiatedMedia {
     pub rtcp_mux: bool,
     /// The most bit/s that the peer wishes to receive on this stream (`b=TIAS`, else `b=AS`).
     pub remote_bandwidth: Option<u64>,
+    /// Its name in groups.
+    pub mid: Option<Text>,
+    /// The line whose transport carries this stream: its own place, or that of the first of its
+    /// bundle, which then has what there is of addresses, ICE and DTLS.
+    pub carrier: usize,
+    /// ICE with the peer, when [`LocalMedia::ice`](crate::LocalMedia::ice) wanted it.
+    pub ice: Option<Box<NegotiatedIce>>,
+    /// Why there is no ICE although it was wanted.
+    pub ice_refusal: Option<IceRefusal>,
+    /// Header extensions and sources, when [`LocalMedia::rtp`](crate::LocalMedia::rtp) or a bundle
+    /// asked for them.
+    pub rtp: Option<Box<NegotiatedRtp>>,
+    /// Data channels, when [`LocalMedia::data`](crate::LocalMedia::data) brought them.
+    pub data: Option<Box<NegotiatedData>>,
     /// The DTLS association, when [`LocalMedia::dtls`](crate::LocalMedia::dtls) asked for one.
     pub dtls: Option<Box<NegotiatedDtls>>,
 }
@@ -128,6 +147,12 @@ impl NegotiatedMedia {
             maxptime: None,
             rtcp_mux: false,
             remote_bandwidth: None,
+            mid: None,
+            carrier: index,
+            ice: None,
+            ice_refusal: None,
+            rtp: None,
+            data: None,
             dtls: None,
         }
     }
@@ -149,6 +174,16 @@ impl NegotiatedSession {
     /// The first active audio stream.
     pub fn audio(&self) -> Option<&NegotiatedMedia> {
         self.active().find(|m| m.kind == MediaKind::Audio)
+    }
+
+    /// The line whose transport carries a stream: the stream itself unless it is bundled.
+    pub fn transport<'a>(&'a self, media: &'a NegotiatedMedia) -> &'a NegotiatedMedia {
+        self.media.get(media.carrier).unwrap_or(media)
+    }
+
+    /// The streams that a transport carries.
+    pub fn carried_by(&self, index: usize) -> impl Iterator<Item = &NegotiatedMedia> {
+        self.active().filter(move |m| m.carrier == index)
     }
 
     /// The stream at a place in [`LocalSession::media`](crate::LocalSession::media).

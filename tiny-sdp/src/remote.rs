@@ -3,7 +3,7 @@
 
 use crate::codec::static_codec;
 use crate::description::{connection_of, direction_of};
-use crate::{Description, Direction, Host, MediaKind, Protocol, RemoteAddress};
+use crate::{Description, Direction, Host, MediaKind, Protocol, RemoteAddress, Text};
 use sdp_types::{AddrType, Media};
 use smallvec::SmallVec;
 
@@ -20,8 +20,9 @@ pub(crate) struct Format<'a> {
 }
 
 /// One `m=` section.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RemoteMedia<'a> {
+    media: &'a Media,
     pub(crate) kind: MediaKind,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
@@ -37,7 +38,16 @@ pub(crate) struct RemoteMedia<'a> {
     pub(crate) ptime: Option<u32>,
     pub(crate) maxptime: Option<u32>,
     pub(crate) mid: Option<&'a str>,
-    ice: bool,
+    /// ICE in this section, or in the line that carries its bundle.
+    pub(crate) ice: bool,
+    /// ICE in this very section.
+    pub(crate) own_ice: bool,
+    /// RFC 8858.
+    pub(crate) rtcp_mux_only: bool,
+    /// RFC 9143 §6: port 0 here does not switch the stream off.
+    pub(crate) bundle_only: bool,
+    /// The first line of the bundle that it is in, as the peer's description has it.
+    pub(crate) bundle: Option<usize>,
     pub(crate) bandwidth: Option<u64>,
 }
 
@@ -49,6 +59,7 @@ impl<'a> RemoteMedia<'a> {
         let connection = connection_of(session, media);
         let protocol = Protocol::parse(&media.proto);
         let mut m = Self {
+            media,
             kind: MediaKind::parse(&media.media),
             port: media.port,
             tokens: media.fmt.trim(),
@@ -66,6 +77,10 @@ impl<'a> RemoteMedia<'a> {
             maxptime: None,
             mid: None,
             ice: false,
+            own_ice: false,
+            rtcp_mux_only: false,
+            bundle_only: false,
+            bundle: None,
             bandwidth: None,
             protocol,
         };
@@ -82,10 +97,13 @@ impl<'a> RemoteMedia<'a> {
                 "fmtp" => m.read_fmtp(value),
                 "rtcp" => m.rtcp = Some(value),
                 "rtcp-mux" => m.rtcp_mux = true,
+                // RFC 8858 §3: said together with rtcp-mux, which some leave out.
+                "rtcp-mux-only" => (m.rtcp_mux, m.rtcp_mux_only) = (true, true),
+                "bundle-only" => m.bundle_only = true,
                 "ptime" => m.ptime = milliseconds(value),
                 "maxptime" => m.maxptime = milliseconds(value),
                 "mid" => m.mid = Some(value.trim()).filter(|v| !v.is_empty()),
-                "ice-ufrag" => m.ice = true,
+                "ice-ufrag" => (m.ice, m.own_ice) = (true, true),
                 name => direction = direction.or_else(|| Direction::from_name(name)),
             }
         }
@@ -94,10 +112,10 @@ impl<'a> RemoteMedia<'a> {
         Some(m)
     }
 
-    /// Whether the line offers or accepts a stream: port 0 does not. (A `bundle-only` line, RFC 9143
-    /// §6, is one of those to an agent without bundling.)
+    /// Whether the line offers or accepts a stream: port 0 does not, but for a `bundle-only` line
+    /// (RFC 9143 §6) of a group that we look at.
     pub(crate) fn is_active(&self) -> bool {
-        self.port != 0
+        self.port != 0 || (self.bundle_only && self.bundle.is_some())
     }
 
     /// Held in the manner of RFC 2543 (RFC 3264 §8.4) or of RFC 6157 §4.1: no address to send to.
@@ -153,6 +171,22 @@ impl<'a> RemoteMedia<'a> {
     /// The format at which `apt` and the like point.
     pub(crate) fn format(&self, pt: u8) -> Option<&Format<'a>> {
         self.formats.iter().find(|f| f.pt == pt)
+    }
+
+    /// Of our feedback messages for a format those that the peer names too (RFC 4585 §4.2).
+    pub(crate) fn common_feedback(&self, pt: u8, ours: &[Text]) -> Vec<Text> {
+        if ours.is_empty() {
+            return Vec::new();
+        }
+        let named = |wanted: &Text| {
+            self.media.attributes.iter().filter(|a| a.attribute == "rtcp-fb").any(|a| {
+                let value = a.value.as_deref().unwrap_or_default().trim();
+                let Some((format, message)) = value.split_once(' ') else { return false };
+                (format == "*" || format.parse() == Ok(pt))
+                    && message.split_ascii_whitespace().eq(wanted.split_ascii_whitespace())
+            })
+        };
+        ours.iter().filter(|w| named(w)).cloned().collect()
     }
 
     /// Gives payload types that lack an `a=rtpmap` the meaning that our own offer gave them: some

@@ -13,7 +13,7 @@ pub(crate) fn scan(data: &[u8], limits: &Limits) -> Result<(), ParseError> {
     if data.len() > limits.max_bytes {
         return over("max_bytes", limits.max_bytes);
     }
-    let (mut lines, mut media, mut origin) = (0, 0, false);
+    let (mut lines, mut media, mut candidates, mut origin) = (0, 0, 0, false);
     for (n, line) in data.split(|b| *b == b'\n').enumerate() {
         if line.is_empty() || line == b"\r" {
             continue;
@@ -32,6 +32,7 @@ pub(crate) fn scan(data: &[u8], limits: &Limits) -> Result<(), ParseError> {
             }
             b'm' => {
                 media += 1;
+                candidates = 0;
                 if media > limits.max_media {
                     return over("max_media", limits.max_media);
                 }
@@ -41,6 +42,12 @@ pub(crate) fn scan(data: &[u8], limits: &Limits) -> Result<(), ParseError> {
                 }
             }
             b'o' => origin = true,
+            b'a' if line.starts_with(b"a=candidate:") => {
+                candidates += 1;
+                if candidates > limits.max_candidates {
+                    return over("max_candidates", limits.max_candidates);
+                }
+            }
             _ => {}
         }
     }
@@ -54,17 +61,18 @@ pub(crate) fn scan(data: &[u8], limits: &Limits) -> Result<(), ParseError> {
 mod tests {
     use super::*;
 
-    const OK: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0 8\r\n";
+    const OK: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0 8\r\na=candidate:1\r\n";
 
     #[test]
     fn each_limit_names_itself() {
         let base = Limits::default();
         assert_eq!(scan(OK.as_bytes(), &base), Ok(()));
-        let cases: [(Limits, &str); 5] = [
+        let cases: [(Limits, &str); 6] = [
             (Limits { max_bytes: 10, ..base.clone() }, "max_bytes"),
             (Limits { max_line: 10, ..base.clone() }, "max_line"),
             (Limits { max_lines: 4, ..base.clone() }, "max_lines"),
             (Limits { max_media: 0, ..base.clone() }, "max_media"),
+            (Limits { max_candidates: 0, ..base.clone() }, "max_candidates"),
             (Limits { max_formats: 1, ..base }, "max_formats"),
         ];
         for (limits, name) in cases {
@@ -80,7 +88,7 @@ mod tests {
         let sdp = format!("{OK}f=invalid:yes\r\n");
         assert_eq!(
             scan(sdp.as_bytes(), &Limits::default()),
-            Err(ParseError::UnknownType { line: 6, letter: b'f' })
+            Err(ParseError::UnknownType { line: 7, letter: b'f' })
         );
     }
 

@@ -1,16 +1,17 @@
 //! Making answers (RFC 3264 §6), and what both sides of an exchange conclude alike.
 
-use super::offer::{path, taken_elsewhere};
-use super::print::Printer;
+use super::bundle::{self, Remotes};
+use super::offer::taken_elsewhere;
+use super::print::{Printer, RtcpLines};
+use super::section;
 use super::slot::{PayloadTypes, Slot};
 use super::{Negotiator, file, same_encoding};
-use crate::attribute::Setup;
+use crate::bundle::{Members, groups};
 use crate::codec::is_auxiliary;
-use crate::dtls::{self, RemoteDtls};
 use crate::remote::{Format, RemoteMedia};
 use crate::{
-    AnswerOrder, Description, Direction, Error, Host, LocalMedia, LocalSession, NegotiatedCodec,
-    NegotiatedMedia, NegotiatedSession, Protocol, ReceiveFormat, Rejection, Text, fmtp,
+    AnswerOrder, BundlePolicy, Description, Direction, Error, Host, LocalMedia, LocalSession,
+    NegotiatedCodec, NegotiatedMedia, NegotiatedSession, ReceiveFormat, Rejection, Text, fmtp,
 };
 use smallvec::SmallVec;
 use std::net::IpAddr;
@@ -24,7 +25,17 @@ struct Match<'r, 'a> {
     recv_pt: u8,
 }
 
+impl Match<'_, '_> {
+    fn feedback(&self, remote: &RemoteMedia<'_>, ours: &LocalMedia) -> Vec<Text> {
+        let ours = &ours.codecs[self.local].feedback;
+        self.offered.map(|f| remote.common_feedback(f.pt, ours)).unwrap_or_default()
+    }
+}
+
 type Matches<'r, 'a> = SmallVec<[Match<'r, 'a>; 8]>;
+
+/// For each line which stream of ours it is, or why none.
+type Choices<'r, 'a> = SmallVec<[Result<(usize, Matches<'r, 'a>), Rejection>; 2]>;
 
 impl Negotiator {
     pub(super) fn make_answer(
@@ -47,27 +58,46 @@ impl Negotiator {
         let times: SmallVec<[(u64, u64); 1]> =
             offer.times().iter().map(|t| (t.start_time, t.stop_time)).collect();
         let named_ipv6 = host.ip().map_or(ipv6 == Some(true), |ip| ip.is_ipv6());
-        let mut p = Printer::session(local, &host, named_ipv6, &times)?;
 
-        let mut media = Vec::with_capacity(count);
-        let mut refused: SmallVec<[Rejection; 4]> = SmallVec::new();
-        for index in 0..count {
-            let Some(remote) = RemoteMedia::read(offer, index) else { continue };
+        let (remotes, groups) = bundle::read(offer, local.bundle != BundlePolicy::Off);
+        let mut choices: Choices<'_, '_> = SmallVec::new();
+        for (index, remote) in remotes.iter().enumerate() {
             if index == slots.len() {
                 slots.push(Slot::new(remote.kind.clone(), remote.protocol.clone()));
             }
-            media.push(match self.choose_stream(offer, &slots, index, &remote, local, &free) {
-                Ok((ours, matches)) => {
-                    free[ours] = false;
-                    self.accept_stream(
-                        &mut p, offer, &mut slots, index, &remote, local, ours, matches,
-                    )?
+            let choice = self.choose_stream(offer, &slots, index, remote, local, &free);
+            match &choice {
+                Ok((ours, _)) => {
+                    free[*ours] = false;
+                    take(&mut slots[index], remote, *ours);
                 }
+                Err(_) => slots[index].active = false,
+            }
+            choices.push(choice);
+        }
+        let bundles = join(&mut slots, &mut choices, &groups, &remotes, local);
+
+        let ice = remotes.iter().any(|r| r.ice) && local.media.iter().any(|m| m.ice.is_some());
+        let mut p = Printer::session(local, &host, named_ipv6, &times, ice)?;
+        for members in &bundles {
+            p.group("BUNDLE", members.iter().filter_map(|m| slots[*m].mid.as_ref()))?;
+        }
+        if !bundles.is_empty() || local.media.iter().any(|m| m.rtp.is_some()) {
+            lip_sync(&mut p, offer, &slots)?;
+        }
+        let mut media = Vec::with_capacity(count);
+        let mut refused: SmallVec<[Rejection; 4]> = SmallVec::new();
+        for (index, choice) in choices.into_iter().enumerate() {
+            let remote = &remotes[index];
+            media.push(match choice {
+                Ok((at, matches)) => self.accept_stream(
+                    &mut p, offer, &mut slots, index, &remotes, local, at, matches,
+                )?,
                 Err(why) => {
                     if why != Rejection::NotOffered {
                         refused.push(why);
                     }
-                    reject_stream(&mut p, &mut slots[index], index, &remote, why)?
+                    reject_stream(&mut p, &mut slots[index], index, remote, why, local)?
                 }
             });
         }
@@ -106,12 +136,16 @@ impl Negotiator {
         let mut why = Rejection::NoLocalMedia;
         for at in held.into_iter().chain(others) {
             let Some(ours) = local.media.get(at).filter(|_| free[at]) else { continue };
-            if ours.kind != remote.kind {
+            if ours.kind != remote.kind || ours.line.is_some_and(|l| usize::from(l) != index) {
                 continue;
             }
             let feedback = self.config.accept_feedback_profile;
-            if !ours.protocol.may_answer(&remote.protocol, feedback) {
+            if !ours.may_answer(&remote.protocol, feedback) {
                 why = Rejection::Protocol;
+                continue;
+            }
+            if let Some(unfit) = unfit(offer, index, ours, remote) {
+                why = unfit;
                 continue;
             }
             if address(local, ours, remote).is_err() {
@@ -119,9 +153,6 @@ impl Negotiator {
                 continue;
             }
             match common_formats(ours, remote) {
-                Some(_) if !dtls_fits(offer, index, ours, &remote.protocol) => {
-                    why = Rejection::Dtls;
-                }
                 Some(matches) => return Ok((at, matches)),
                 None => why = Rejection::NoCommonFormat,
             }
@@ -136,22 +167,19 @@ impl Negotiator {
         offer: &Description,
         slots: &mut [Slot],
         index: usize,
-        remote: &RemoteMedia<'_>,
+        remotes: &Remotes<'_>,
         local: &LocalSession,
         at: usize,
         mut matches: Matches<'_, '_>,
     ) -> Result<NegotiatedMedia, Error> {
         let elsewhere = taken_elsewhere(slots, index);
-        let slot = &mut slots[index];
+        let remote = &remotes[index];
+        let carrier = slots[index].bundle.map_or(index, usize::from);
+        let (bundled, carries) = (slots[index].bundle.is_some(), carrier == index);
         let ours = &local.media[at];
-        if !slot.active {
-            slot.reuse(remote.kind.clone(), remote.protocol.clone());
-        }
-        slot.active = true;
-        slot.kind = remote.kind.clone();
-        slot.protocol = remote.protocol.clone();
-        slot.local = u16::try_from(at).ok();
-        slot.mid = remote.mid.map(Text::copy);
+        let speaker = slots[carrier].local.and_then(|l| local.media.get(usize::from(l)));
+        let speaker = speaker.unwrap_or(ours);
+        let slot = &mut slots[index];
 
         if self.config.additional_formats {
             additional_formats(ours, &mut matches);
@@ -173,10 +201,17 @@ impl Negotiator {
             slot.note_peer(format.pt);
         }
 
-        let rtcp_mux = ours.rtcp_mux && remote.rtcp_mux;
+        let mux = ours.rtcp_mux || ours.rtcp_mux_only || bundled;
+        let rtcp_mux = remote.protocol.is_rtp() && mux && (remote.rtcp_mux || !carries);
         let mut media = agreed(index, remote, ours.direction, rtcp_mux);
         media.local = Some(at);
-        p.media(remote.kind.as_str(), ours.port, remote.protocol.as_str())?;
+        media.mid = slot.mid.clone();
+        media.carrier = carrier;
+        if !carries {
+            media.remote_rtp = remotes[carrier].rtp();
+            media.remote_rtcp = remotes[carrier].rtcp(true);
+        }
+        p.media(remote.kind.as_str(), speaker.port, remote.protocol.as_str())?;
         for m in &matches {
             p.payload_type(m.recv_pt);
         }
@@ -187,8 +222,8 @@ impl Negotiator {
             }
         }
         p.end();
-        if ours.address.is_some() {
-            let host = address(local, ours, remote).unwrap_or_else(|h| h);
+        let host = address(local, speaker, remote).unwrap_or_else(|h| h);
+        if local.media_connections || speaker.address.is_some() {
             let ipv6 = host.ip().map_or(remote.ipv6 == Some(true), |ip| ip.is_ipv6());
             p.connection(&host, ipv6)?;
         }
@@ -196,23 +231,32 @@ impl Negotiator {
         for m in &matches {
             p.codec(m.recv_pt, &ours.codecs[m.local], &m.fmtp)?;
         }
+        let with_ice = ours.ice.is_some() && remote.ice;
+        let own = carries && !(with_ice && rtcp_mux);
+        let address = with_ice.then_some(&host);
+        let rtcp = RtcpLines { mux: rtcp_mux && carries, own, address };
         let explicit = self.config.explicit_sendrecv;
-        p.stream(ours, media.direction, explicit, rtcp_mux, slot.mid.as_ref())?;
-
-        if let Some(local) = ours.dtls_over(&remote.protocol) {
-            let said = RemoteDtls::read(offer, index).map_err(Error::refused)?;
-            let (path, by_path) = (path(offer, &media), self.config.renew_dtls_on_move);
-            let state = &mut slot.transport().dtls;
-            let (written, agreed) =
-                dtls::answer(local, said, path, by_path, state).map_err(Error::refused)?;
-            p.dtls(local, &written)?;
-            media.dtls = Some(agreed);
+        p.stream(ours, media.direction, explicit, rtcp, slot.mid.as_ref())?;
+        for m in &matches {
+            let feedback = m.feedback(remote, ours);
+            p.feedback(m.recv_pt, &feedback)?;
         }
+        section::answer(
+            p,
+            offer,
+            remote,
+            slot,
+            ours,
+            (bundled, carries),
+            &self.config,
+            &mut media,
+        )?;
         p.others(ours)?;
 
         let count = matches.len();
         for m in matches {
             let codec = &ours.codecs[m.local];
+            let feedback = m.feedback(remote, ours);
             let name = codec.name.clone();
             let (clock_rate, channels, recv_pt) = (codec.clock_rate, codec.channels, m.recv_pt);
             let local_fmtp = m.fmtp;
@@ -228,6 +272,7 @@ impl Negotiator {
                         recv_pt,
                         remote_fmtp,
                         local_fmtp,
+                        feedback,
                     };
                     file(&mut media, codec, count);
                 }
@@ -244,6 +289,103 @@ impl Negotiator {
     }
 }
 
+/// Puts a stream of ours in a line.
+fn take(slot: &mut Slot, remote: &RemoteMedia<'_>, at: usize) {
+    if !slot.active {
+        slot.reuse(remote.kind.clone(), remote.protocol.clone());
+    }
+    slot.active = true;
+    slot.kind = remote.kind.clone();
+    slot.protocol = remote.protocol.clone();
+    slot.local = u16::try_from(at).ok();
+    slot.mid = remote.mid.map(Text::copy);
+}
+
+/// What the transport of a stream lacks.
+fn unfit(
+    offer: &Description,
+    index: usize,
+    ours: &LocalMedia,
+    remote: &RemoteMedia<'_>,
+) -> Option<Rejection> {
+    if !section::dtls_fits(offer, index, remote.bundle, ours, &remote.protocol) {
+        return Some(Rejection::Dtls);
+    }
+    if ours.data.is_some() && offer.media(index).is_none_or(|m| crate::data::read(&m).is_none()) {
+        return Some(Rejection::Sctp);
+    }
+    if remote.bundle_only && remote.bundle.is_some() && !ours.bundle {
+        return Some(Rejection::Bundle);
+    }
+    // RFC 8858 §4.2. In a bundle the first line speaks for all.
+    let follows = remote.bundle.is_some_and(|first| first != index);
+    let clash = (remote.rtcp_mux_only && !ours.rtcp_mux && !ours.rtcp_mux_only)
+        || (ours.rtcp_mux_only && !remote.rtcp_mux);
+    // What is bundled multiplexes, whatever we wish else.
+    let counts = ours.rtcp_mux_only || remote.bundle.is_none() || !ours.bundle;
+    (remote.protocol.is_rtp() && clash && counts && !follows).then_some(Rejection::RtcpMux)
+}
+
+/// RFC 9143 §7.3: the bundles of the answer. A line that can only be bundled, and is not to be, is
+/// rejected.
+fn join(
+    slots: &mut [Slot],
+    choices: &mut Choices<'_, '_>,
+    groups: &[Members],
+    remotes: &Remotes<'_>,
+    local: &LocalSession,
+) -> Vec<Members> {
+    let mut tags: SmallVec<[Option<usize>; 4]> = SmallVec::from_elem(None, slots.len());
+    let mut bundles = Vec::new();
+    for members in groups {
+        let may = |m: &usize| choices[*m].as_ref().is_ok_and(|(at, _)| local.media[*at].bundle);
+        let accepted: Members = members.iter().copied().filter(may).collect();
+        let tag = bundle::choose_tag(members, &accepted, remotes);
+        let mut bundle = Members::new();
+        bundle.extend(tag);
+        for m in members.iter().copied() {
+            if tag.is_some() && accepted.contains(&m) {
+                tags[m] = tag;
+                if tag != Some(m) {
+                    bundle.push(m);
+                }
+            } else if choices[m].is_ok()
+                && m != members[0]
+                && !bundle::has_own_transport(remotes, members[0], m)
+            {
+                choices[m] = Err(Rejection::Bundle);
+                slots[m].active = false;
+            }
+        }
+        if !bundle.is_empty() {
+            bundles.push(bundle);
+        }
+    }
+    for (index, tag) in tags.iter().enumerate() {
+        if *tag == Some(index) {
+            let old = slots[index].bundle.map_or(index, usize::from);
+            bundle::move_transport(slots, old, index);
+        }
+    }
+    for (slot, tag) in slots.iter_mut().zip(tags) {
+        slot.bundle = tag.and_then(|t| u16::try_from(t).ok());
+    }
+    bundles
+}
+
+/// RFC 5888 §8.2: groups of an offer for playing in step, less what is rejected.
+fn lip_sync(p: &mut Printer, offer: &Description, slots: &[Slot]) -> Result<(), Error> {
+    for members in groups(offer, "LS") {
+        let mids = || {
+            members.iter().map(|m| &slots[*m]).filter(|s| s.active).filter_map(|s| s.mid.as_ref())
+        };
+        if mids().count() > 1 {
+            p.group("LS", mids())?;
+        }
+    }
+    Ok(())
+}
+
 /// §6: the line of a rejected stream has port 0 and at least one format of the offer.
 fn reject_stream(
     p: &mut Printer,
@@ -251,14 +393,19 @@ fn reject_stream(
     index: usize,
     remote: &RemoteMedia<'_>,
     why: Rejection,
+    session: &LocalSession,
 ) -> Result<NegotiatedMedia, Error> {
     let local = slot.local.map(usize::from);
     slot.active = false;
+    slot.bundle = None;
     slot.kind = remote.kind.clone();
     slot.protocol = remote.protocol.clone();
     let token = remote.tokens.split_ascii_whitespace().next().unwrap_or("0");
     slot.format = Text::copy(token);
     p.media(remote.kind.as_str(), 0, remote.protocol.as_str())?.format(token)?.end();
+    if session.media_connections {
+        p.connection(&session.address, session.address.is_ipv6())?;
+    }
     if let Some(f) = remote.formats.first().filter(|f| !f.name.is_empty() && f.clock_rate != 0) {
         let codec = crate::LocalCodec {
             name: Text::copy(f.name),
@@ -266,6 +413,7 @@ fn reject_stream(
             channels: f.channels,
             payload_type: None,
             fmtp: Text::EMPTY,
+            feedback: Vec::new(),
         };
         // Only a description of the peer's own making could not be written; the map is optional.
         if token.parse() == Ok(f.pt) && !f.name.contains(|c: char| c <= ' ' || c == '\u{7f}') {
@@ -318,13 +466,6 @@ fn common_formats<'r, 'a>(
     (enough && !matches.is_empty()).then_some(matches)
 }
 
-/// Whether an offer has what our DTLS needs, if it does.
-fn dtls_fits(offer: &Description, index: usize, ours: &LocalMedia, over: &Protocol) -> bool {
-    ours.dtls_over(over).is_none()
-        || RemoteDtls::read(offer, index)
-            .is_ok_and(|r| !r.fingerprints.is_empty() && r.setup != Some(Setup::HoldConn))
-}
-
 fn common_tokens(ours: &LocalMedia, remote: &RemoteMedia<'_>) -> Vec<Text> {
     let tokens = || remote.tokens.split_ascii_whitespace();
     ours.formats.iter().filter(|f| tokens().any(|t| ***f == *t)).cloned().collect()
@@ -371,6 +512,12 @@ pub(super) fn agreed(
         maxptime: remote.maxptime,
         rtcp_mux,
         remote_bandwidth: remote.bandwidth,
+        mid: None,
+        carrier: index,
+        ice: None,
+        ice_refusal: None,
+        rtp: None,
+        data: None,
         dtls: None,
     }
 }

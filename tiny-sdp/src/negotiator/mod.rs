@@ -3,16 +3,17 @@
 //! of payload types) and nothing else. Never opens a port, never decides who may be called.
 
 mod answer;
+mod bundle;
 mod offer;
 mod print;
+mod section;
 mod slot;
 #[cfg(test)]
 mod tests;
 
-use crate::dtls::WrittenDtls;
 use crate::{
-    Answer, Config, Description, Error, LocalCodec, LocalDtls, LocalSession, NegotiatedCodec,
-    NegotiatedMedia, NegotiatedSession, Text,
+    Answer, Config, Description, Error, LocalCodec, LocalSession, NegotiatedCodec, NegotiatedMedia,
+    NegotiatedSession, Text,
 };
 use print::Printer;
 use slot::Slot;
@@ -82,7 +83,11 @@ struct Pending {
 struct OfferedMedia {
     direction: crate::Direction,
     rtcp_mux: bool,
-    dtls: Option<Box<(LocalDtls, WrittenDtls)>>,
+    rtcp_mux_only: bool,
+    share: bundle::Share,
+    /// The bundle that it is offered in.
+    group: Option<u16>,
+    extra: Option<Box<section::Offered>>,
     codecs: Vec<(u8, LocalCodec)>,
     formats: Vec<Text>,
 }
@@ -188,6 +193,28 @@ impl Negotiator {
     /// Whether an offer of ours waits for its answer.
     pub fn is_offering(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// Whether an offer of the peer restarts ICE: an answer then needs new
+    /// [`IceCredentials`](crate::IceCredentials) for every stream with ICE (RFC 8839 §4.4.2).
+    pub fn ice_restart(&self, offer: &Description) -> bool {
+        self.slots.iter().enumerate().any(|(index, slot)| {
+            let state = slot.transport.as_ref().and_then(|t| t.ice.as_ref());
+            let media = offer.media(index);
+            let said = media.as_ref().and_then(|m| Some((m.ice_ufrag()?, m.ice_pwd()?)));
+            state
+                .zip(said)
+                .is_some_and(|(s, (ufrag, pwd))| *s.remote.ufrag != *ufrag && *s.remote.pwd != *pwd)
+        })
+    }
+
+    pub(crate) fn limits(&self) -> &crate::Limits {
+        &self.config.limits
+    }
+
+    /// Which stream of ours a line carries.
+    pub(crate) fn place_of(&self, line: usize) -> Option<usize> {
+        self.slots.get(line).filter(|s| s.active).and_then(|s| s.local).map(usize::from)
     }
 
     /// How many `m=` lines the session has.

@@ -1,47 +1,62 @@
 //! Making offers (RFC 3264 §5, §8) and taking their answers (§7).
 
-use super::print::Printer;
+use super::bundle::{self, Plan, Remotes, Share};
+use super::print::{Printer, RtcpLines};
+use super::section;
 use super::slot::{PayloadTypes, Slot};
 use super::{Negotiator, OfferedMedia, Pending, file, same_encoding};
-use crate::dtls::{self, RemoteDtls, WrittenDtls};
+use crate::bundle::Members;
 use crate::remote::RemoteMedia;
 use crate::{
-    Config, Description, Direction, Error, LocalDtls, LocalMedia, LocalSession, NegotiatedCodec,
-    NegotiatedDtls, NegotiatedMedia, Rejection, Text, fmtp,
+    Config, Description, Direction, Error, LocalMedia, LocalSession, NegotiatedCodec,
+    NegotiatedMedia, Rejection, Text, fmtp,
 };
+use smallvec::SmallVec;
 
 impl Negotiator {
     pub(super) fn make_offer(&self, local: &LocalSession) -> Result<(Printer, Pending), Error> {
         let mut slots = self.slots.clone();
         place(&mut slots, local);
+        let plan = bundle::plan(&mut slots, local);
 
         let host = &local.address;
-        let mut p = Printer::session(local, host, host.is_ipv6(), &[])?;
+        let mut p = Printer::session(local, host, host.is_ipv6(), &[], true)?;
+        for members in &plan.groups {
+            p.group("BUNDLE", members.iter().filter_map(|m| slots[*m].mid.as_ref()))?;
+        }
+        lip_sync(&mut p, &slots, local)?;
         let mut media = Vec::with_capacity(slots.len());
         for index in 0..slots.len() {
-            let elsewhere = taken_elsewhere(&slots, index);
-            let slot = &mut slots[index];
-            let ours = slot.local.and_then(|l| local.media.get(usize::from(l)));
-            media.push(match ours.filter(|m| m.port != 0) {
-                Some(ours) => self.offer_stream(&mut p, slot, ours, elsewhere)?,
-                None => offer_nothing(&mut p, slot, ours)?,
-            });
+            media.push(self.offer_section(&mut p, &mut slots, index, local, &plan)?);
         }
         Ok((p, Pending { slots, media }))
     }
 
-    fn offer_stream(
+    fn offer_section(
         &self,
         p: &mut Printer,
-        slot: &mut Slot,
-        ours: &LocalMedia,
-        elsewhere: PayloadTypes,
+        slots: &mut [Slot],
+        index: usize,
+        local: &LocalSession,
+        plan: &Plan,
     ) -> Result<OfferedMedia, Error> {
+        let elsewhere = taken_elsewhere(slots, index);
+        let extensions = extensions_elsewhere(slots, index);
+        let share = plan.share(index);
+        let speaker = slots[share.speaker(index)].local;
+        let slot = &mut slots[index];
+        let ours = slot.local.and_then(|l| local.media.get(usize::from(l)));
+        let Some(ours) = ours.filter(|m| m.port != 0) else {
+            return offer_nothing(p, slot, ours, local);
+        };
+        // A bundled stream is where the first of its bundle is (RFC 9143 §7.1.1).
+        let speaker = speaker.and_then(|l| local.media.get(usize::from(l))).unwrap_or(ours);
+        let port = if matches!(share, Share::Only(_)) { 0 } else { speaker.port };
         slot.active = true;
         slot.reserve(ours.codecs.len());
         let mut used = PayloadTypes::default();
         let mut codecs = Vec::with_capacity(ours.codecs.len());
-        p.media(ours.kind.as_str(), ours.port, ours.protocol.as_str())?;
+        p.media(ours.kind.as_str(), port, ours.protocol.as_str())?;
         if ours.protocol.is_rtp() {
             for codec in &ours.codecs {
                 let Some(pt) = slot.choose(codec, None, &mut used, elsewhere) else {
@@ -59,29 +74,68 @@ impl Negotiator {
             return Err(Error::Local { field: "codecs", what: "an offered stream has none" });
         }
         p.end();
-        if let Some(host) = &ours.address {
+        let host = speaker.address.as_ref().unwrap_or(&local.address);
+        if local.media_connections || speaker.address.is_some() {
             p.connection(host, host.is_ipv6())?;
         }
         p.bandwidth(ours.bandwidth);
         for (pt, codec) in &codecs {
             p.codec(*pt, codec, &codec.fmtp)?;
         }
+        let bundled = plan.group(index).is_some();
+        let carries = share == Share::Own;
+        // RFC 9143 §9.3: what is bundled multiplexes RTCP.
+        let rtcp_mux = ours.protocol.is_rtp() && (ours.rtcp_mux || ours.rtcp_mux_only || bundled);
+        let own = carries && !ours.rtcp_mux_only;
+        let address = ours.ice.is_some().then_some(host);
+        let rtcp = RtcpLines { mux: rtcp_mux && carries, own, address };
         let explicit = self.config.explicit_sendrecv;
-        p.stream(ours, ours.direction, explicit, ours.rtcp_mux, slot.mid.as_ref())?;
-        let dtls = match ours.dtls_over(&ours.protocol) {
-            Some(local) => {
-                let state = slot.transport.as_ref().and_then(|t| t.dtls.as_ref());
-                let written = dtls::offer(local, state);
-                p.dtls(local, &written)?;
-                Some(Box::new((local.clone(), written)))
-            }
-            None => None,
-        };
+        p.stream(ours, ours.direction, explicit, rtcp, slot.mid.as_ref())?;
+        for (pt, codec) in &codecs {
+            p.feedback(*pt, &codec.feedback)?;
+        }
+        let extra = section::offer(p, slot, ours, (bundled, carries), &extensions)?;
+        if matches!(share, Share::Only(_)) {
+            p.flag("bundle-only");
+        }
         p.others(ours)?;
         let formats = if ours.protocol.is_rtp() { Vec::new() } else { ours.formats.clone() };
-        let (direction, rtcp_mux) = (ours.direction, ours.rtcp_mux);
-        Ok(OfferedMedia { direction, rtcp_mux, dtls, codecs, formats })
+        Ok(OfferedMedia {
+            direction: ours.direction,
+            rtcp_mux,
+            rtcp_mux_only: ours.rtcp_mux_only,
+            share,
+            group: plan.group(index),
+            extra,
+            codecs,
+            formats,
+        })
     }
+}
+
+/// RFC 5888 §7: streams of one media stream are played in step (JSEP, RFC 8829 §5.2.1).
+fn lip_sync(p: &mut Printer, slots: &[Slot], local: &LocalSession) -> Result<(), Error> {
+    let id = |slot: &Slot| {
+        let ours = slot.local.and_then(|l| local.media.get(usize::from(l)))?;
+        let rtp = ours.rtp.as_deref().filter(|_| ours.port != 0 && ours.direction.sends())?;
+        Some(rtp.msids.first()?.id.clone())
+    };
+    if local.media.iter().all(|m| m.rtp.is_none()) {
+        return Ok(());
+    }
+    let ids: Vec<_> = slots.iter().map(id).collect();
+    for (index, first) in ids.iter().enumerate() {
+        let Some(first) = first.as_ref().filter(|f| !ids[..index].contains(&Some((*f).clone())))
+        else {
+            continue;
+        };
+        let members = || slots.iter().zip(&ids).filter(|(_, i)| i.as_ref() == Some(first));
+        let mids = || members().filter_map(|(slot, _)| slot.mid.as_ref());
+        if mids().count() > 1 {
+            p.group("LS", mids())?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives each of our streams its `m=` line: the one it has, else a rejected one that nothing of ours
@@ -102,7 +156,8 @@ fn place(slots: &mut Vec<Slot>, local: &LocalSession) {
         if ours.port == 0 {
             continue;
         }
-        let idle = |s: &Slot| !s.active && s.local.is_none();
+        let gone = |l: u16| local.media.get(usize::from(l)).is_some_and(|m| m.stopped);
+        let idle = |s: &Slot| !s.active && s.local.is_none_or(gone);
         let at = slots
             .iter()
             .position(|s| idle(s) && s.kind == ours.kind)
@@ -125,13 +180,21 @@ pub(super) fn taken_elsewhere(slots: &[Slot], index: usize) -> PayloadTypes {
         .fold(PayloadTypes::default(), |set, (_, slot)| set.union(slot.taken()))
 }
 
+/// The header extensions of the other lines.
+fn extensions_elsewhere(slots: &[Slot], index: usize) -> section::Elsewhere {
+    let others = slots.iter().enumerate().filter(|(i, _)| *i != index);
+    others.flat_map(|(_, slot)| slot.extmap.iter().cloned()).collect()
+}
+
 /// §8.2: a removed stream keeps its line, with port 0, one format and no attributes but its map.
 fn offer_nothing(
     p: &mut Printer,
     slot: &mut Slot,
     ours: Option<&LocalMedia>,
+    local: &LocalSession,
 ) -> Result<OfferedMedia, Error> {
     slot.active = false;
+    slot.bundle = None;
     p.media(slot.kind.as_str(), 0, slot.protocol.as_str())?;
     let first = ours.filter(|m| m.protocol.is_rtp() && m.kind == slot.kind);
     match first.and_then(|m| m.codecs.first()) {
@@ -143,10 +206,16 @@ fn offer_nothing(
         }
         None => p.format(&slot.format)?.end(),
     }
+    if local.media_connections {
+        p.connection(&local.address, local.address.is_ipv6())?;
+    }
     Ok(OfferedMedia {
         direction: Direction::Inactive,
         rtcp_mux: false,
-        dtls: None,
+        rtcp_mux_only: false,
+        share: Share::Own,
+        group: None,
+        extra: None,
         codecs: Vec::new(),
         formats: Vec::new(),
     })
@@ -167,49 +236,94 @@ impl Pending {
             });
         }
         let mut slots = self.slots.clone();
+        let offers_bundle = self.media.iter().any(|m| m.group.is_some());
+        let (mut remotes, groups) = bundle::read(answer, offers_bundle);
+        let tags = self.tags(&groups, &mut remotes);
+        self.bundle(&mut slots, &remotes, &tags)?;
+
+        let transports: SmallVec<[_; 4]> =
+            remotes.iter().map(|r| (r.rtp(), r.rtcp(true))).collect();
         let mut media = Vec::with_capacity(slots.len());
-        for (index, (slot, offered)) in slots.iter_mut().zip(&self.media).enumerate() {
-            let Some(remote) = RemoteMedia::read(answer, index) else { continue };
-            let mut accepted = accept_stream(index, slot, offered, remote)?;
-            if !accepted.rejected
-                && let Some(ours) = offered.dtls.as_deref()
-            {
-                let path = path(answer, &accepted);
-                accepted.dtls = Some(accept_dtls(slot, answer, &accepted, ours, path, config)?);
+        for (index, remote) in remotes.iter_mut().enumerate() {
+            let (slot, offered) = (&mut slots[index], &self.media[index]);
+            let carrier = tags[index].unwrap_or(index);
+            let extra = offered.extra.as_deref();
+            let transport = self.media[offered.share.speaker(carrier)].extra.as_deref();
+            let mut accepted = accept_stream(index, slot, offered, remote, tags[index])?;
+            if accepted.rejected {
+                media.push(accepted);
+                continue;
+            }
+            accepted.mid = slot.mid.clone();
+            accepted.carrier = carrier;
+            if carrier != index {
+                (accepted.remote_rtp, accepted.remote_rtcp) = transports[carrier].clone();
+            }
+            if let Some(extra) = extra {
+                let transport = transport.unwrap_or(extra);
+                let carries = carrier == index;
+                section::accept(
+                    answer,
+                    remote,
+                    slot,
+                    extra,
+                    transport,
+                    carries,
+                    config,
+                    &mut accepted,
+                )?;
             }
             media.push(accepted);
         }
         Ok((slots, media))
     }
-}
 
-fn accept_dtls(
-    slot: &mut Slot,
-    answer: &Description,
-    accepted: &NegotiatedMedia,
-    (local, written): &(LocalDtls, WrittenDtls),
-    path: Option<Text>,
-    config: &Config,
-) -> Result<Box<NegotiatedDtls>, Error> {
-    let index = accepted.index;
-    let Ok(remote) = RemoteDtls::read(answer, index) else {
-        return Err(Error::AnswerMismatch { index, what: "unknown a=setup" });
-    };
-    let state = &mut slot.transport().dtls;
-    dtls::accept(index, local, written, remote, path, config.renew_dtls_on_move, state)
-}
+    /// RFC 9143 §7.4: which line of ours carries each that the answer bundles. The first of an
+    /// answered group names it; only lines of one offered group count.
+    fn tags(&self, groups: &[Members], remotes: &mut Remotes<'_>) -> SmallVec<[Option<usize>; 4]> {
+        let mut tags: SmallVec<[Option<usize>; 4]> = SmallVec::from_elem(None, remotes.len());
+        for members in groups {
+            let mut members = members.iter().copied();
+            let usable = |m: &usize| self.media[*m].group.is_some() && remotes[*m].port != 0;
+            let Some(tag) = members.by_ref().find(usable) else { continue };
+            tags[tag] = Some(tag);
+            for m in members {
+                if self.media[m].group == self.media[tag].group && remotes[m].port != 0 {
+                    tags[m] = Some(tag);
+                    remotes[m].ice |= remotes[tag].ice;
+                }
+            }
+        }
+        tags
+    }
 
-/// Where the peer is, as far as RFC 8842 §4 goes: its ufrag with ICE, else its address.
-pub(super) fn path(description: &Description, media: &NegotiatedMedia) -> Option<Text> {
-    let ufrag = description.media(media.index).and_then(|m| m.ice_ufrag()).map(Text::copy);
-    ufrag.or_else(|| media.remote_rtp.as_ref().map(|a| Text::from(a.to_string())))
+    /// Notes in the slots what is bundled now.
+    fn bundle(
+        &self,
+        slots: &mut [Slot],
+        remotes: &Remotes<'_>,
+        tags: &[Option<usize>],
+    ) -> Result<(), Error> {
+        for (index, tag) in tags.iter().enumerate() {
+            let active = slots[index].active && remotes[index].port != 0;
+            if active && tag.is_none() && self.media[index].share != Share::Own {
+                return Err(Error::AnswerMismatch { index, what: "accepted out of its bundle" });
+            }
+            if *tag == Some(index) {
+                bundle::move_transport(slots, self.media[index].share.speaker(index), index);
+            }
+            slots[index].bundle = tag.and_then(|t| u16::try_from(t).ok());
+        }
+        Ok(())
+    }
 }
 
 fn accept_stream<'a>(
     index: usize,
     slot: &mut Slot,
     offered: &'a OfferedMedia,
-    mut remote: RemoteMedia<'a>,
+    remote: &mut RemoteMedia<'a>,
+    tag: Option<usize>,
 ) -> Result<NegotiatedMedia, Error> {
     let local = slot.local.map(usize::from);
     if !slot.active || !remote.is_active() {
@@ -237,8 +351,12 @@ fn accept_stream<'a>(
         slot.mid = Some(Text::copy(mid));
     }
 
-    let rtcp_mux = offered.rtcp_mux && remote.rtcp_mux;
-    let mut media = super::answer::agreed(index, &remote, offered.direction, rtcp_mux);
+    let mux = remote.rtcp_mux || (tag.is_some() && tag != Some(index));
+    let rtcp_mux = offered.rtcp_mux && mux;
+    if offered.rtcp_mux_only && !rtcp_mux && slot.protocol.is_rtp() {
+        return Err(Error::AnswerMismatch { index, what: "no a=rtcp-mux, which was all offered" });
+    }
+    let mut media = super::answer::agreed(index, remote, offered.direction, rtcp_mux);
     media.local = local;
     media.kind = slot.kind.clone();
     media.protocol = slot.protocol.clone();
@@ -264,6 +382,7 @@ fn accept_stream<'a>(
             recv_pt: *pt,
             remote_fmtp: Text::copy(format.fmtp),
             local_fmtp: ours.fmtp.clone(),
+            feedback: remote.common_feedback(format.pt, &ours.feedback),
         };
         file(&mut media, codec, remote.formats.len());
     }

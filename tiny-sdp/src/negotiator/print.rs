@@ -1,11 +1,24 @@
 //! Writes our descriptions straight into one string, in the order of RFC 8866 §5. Text that the
 //! application gave is checked: it can never start a line of its own.
 
+use crate::attribute::RemoteCandidates;
 use crate::dtls::WrittenDtls;
 use crate::{
-    Direction, Error, Host, LocalAttribute, LocalCodec, LocalDtls, LocalMedia, LocalSession, Text,
+    DataChannel, Direction, Error, Host, IceCredentials, LocalAttribute, LocalCodec, LocalDtls,
+    LocalIce, LocalMedia, LocalSession, Text,
 };
 use std::fmt::Write as _;
+
+/// What a section says of RTCP.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RtcpLines<'a> {
+    /// `a=rtcp-mux`
+    pub(super) mux: bool,
+    /// Whether its port may be said: it is not that of another line.
+    pub(super) own: bool,
+    /// To be said with the port.
+    pub(super) address: Option<&'a Host>,
+}
 
 /// A description being written, from the `s=` line on; what comes before is known last.
 pub(super) struct Printer {
@@ -19,15 +32,24 @@ impl Printer {
         host: &Host,
         ipv6: bool,
         times: &[(u64, u64)],
+        ice: bool,
     ) -> Result<Self, Error> {
         let mut p = Self { out: String::with_capacity(640) };
         p.push("s=").checked("session name", &local.name)?.end();
-        p.connection(host, ipv6)?;
+        if !local.media_connections {
+            p.connection(host, ipv6)?;
+        }
         if times.is_empty() {
             p.push("t=0 0\r\n");
         }
         for (start, stop) in times {
             p.push("t=").number(*start).push(" ").number(*stop).end();
+        }
+        if ice && local.ice_lite {
+            p.flag("ice-lite");
+        }
+        if ice && !local.ice_options.is_empty() {
+            p.text("ice-options", &local.ice_options)?;
         }
         p.attributes(&local.attributes)?;
         Ok(p)
@@ -83,7 +105,7 @@ impl Printer {
         media: &LocalMedia,
         direction: Direction,
         explicit_sendrecv: bool,
-        rtcp_mux: bool,
+        rtcp: RtcpLines<'_>,
         mid: Option<&Text>,
     ) -> Result<(), Error> {
         for (name, value) in [("a=ptime:", media.ptime), ("a=maxptime:", media.maxptime)] {
@@ -91,16 +113,24 @@ impl Printer {
                 self.push(name).number(value.into()).end();
             }
         }
-        // RFC 3605: said only when it is not the port after RTP's.
-        if let Some(port) = media.rtcp_port
-            && port.checked_sub(1) != Some(media.port)
-        {
-            self.push("a=rtcp:").number(port.into()).end();
+        match (media.rtcp_port, rtcp.address) {
+            // RFC 8839 §4.2.1.3: with ICE the default of the second component is always said.
+            (Some(port), Some(host)) if rtcp.own => {
+                self.push("a=rtcp:").number(port.into());
+                self.push(" IN ").push(host.address_type()).push(" ").host(host)?.end();
+            }
+            // RFC 3605: else only when it is not the port after RTP's.
+            (Some(port), None) if rtcp.own && port.checked_sub(1) != Some(media.port) => {
+                self.push("a=rtcp:").number(port.into()).end();
+            }
+            _ => {}
         }
-        if rtcp_mux {
+        if rtcp.mux {
             self.push("a=rtcp-mux\r\n");
         }
-        if explicit_sendrecv || direction != Direction::SendRecv {
+        // Where no media flows the default need not be said.
+        let explicit = explicit_sendrecv && media.protocol.is_rtp();
+        if explicit || direction != Direction::SendRecv {
             self.push("a=").push(direction.as_str()).end();
         }
         if let Some(mid) = mid.filter(|_| !media.attributes.iter().any(|a| a.name == "mid")) {
@@ -112,6 +142,97 @@ impl Printer {
     /// What the application has to say of a stream, after all else.
     pub(super) fn others(&mut self, media: &LocalMedia) -> Result<(), Error> {
         self.attributes(&media.attributes)
+    }
+
+    /// `a=name`
+    pub(super) fn flag(&mut self, name: &str) {
+        self.push("a=").push(name).end();
+    }
+
+    /// `a=name:text`
+    pub(super) fn text(&mut self, name: &'static str, text: &str) -> Result<(), Error> {
+        self.push("a=").push(name).push(":").checked(name, text)?.end();
+        Ok(())
+    }
+
+    /// A group (RFC 5888 §5) of lines with these names.
+    pub(super) fn group<'a>(
+        &mut self,
+        semantics: &str,
+        mids: impl Iterator<Item = &'a Text>,
+    ) -> Result<(), Error> {
+        self.push("a=group:").push(semantics);
+        for mid in mids {
+            self.push(" ").word("mid", mid)?;
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// RFC 8285 §5.
+    pub(super) fn extension(&mut self, id: u8, way: Direction, uri: &str) -> Result<(), Error> {
+        self.push("a=extmap:").number(id.into());
+        if way != Direction::SendRecv {
+            self.push("/").push(way.as_str());
+        }
+        self.push(" ").word("header extension", uri)?.end();
+        Ok(())
+    }
+
+    /// RFC 4585 §4.2.
+    pub(super) fn feedback(&mut self, pt: u8, messages: &[Text]) -> Result<(), Error> {
+        for message in messages {
+            self.push("a=rtcp-fb:").number(pt.into()).push(" ");
+            self.checked("feedback", message)?.end();
+        }
+        Ok(())
+    }
+
+    /// RFC 8839 §5.4.
+    pub(super) fn credentials(&mut self, ice: &IceCredentials) -> Result<(), Error> {
+        if !ice.are_valid() {
+            let what = "the credentials have a wrong length or character";
+            return Err(Error::Local { field: "ice", what });
+        }
+        self.push("a=ice-ufrag:").push(&ice.ufrag).end();
+        self.push("a=ice-pwd:").push(&ice.pwd).end();
+        Ok(())
+    }
+
+    /// RFC 8839 §5.1, §5.2, RFC 8840 §4.
+    pub(super) fn candidates(&mut self, ice: &LocalIce) -> Result<(), Error> {
+        for candidate in &ice.candidates {
+            self.text("candidate", &candidate.to_string())?;
+        }
+        if !ice.remote_candidates.is_empty() {
+            let chosen = RemoteCandidates(ice.remote_candidates.clone());
+            self.text("remote-candidates", &chosen.to_string())?;
+        }
+        if ice.end_of_candidates {
+            self.flag("end-of-candidates");
+        }
+        Ok(())
+    }
+
+    /// RFC 8841 §5, §6, RFC 8864 §5.
+    pub(super) fn data(
+        &mut self,
+        port: u16,
+        max_message_size: Option<u64>,
+        channels: &[DataChannel],
+    ) -> Result<(), Error> {
+        self.push("a=sctp-port:").number(port.into()).end();
+        if let Some(size) = max_message_size {
+            self.push("a=max-message-size:").number(size).end();
+        }
+        for channel in channels {
+            self.text("dcmap", &channel.to_string())?;
+            for attribute in &channel.attributes {
+                self.push("a=dcsa:").number(channel.stream.into()).push(" ");
+                self.checked("dcsa", attribute)?.end();
+            }
+        }
+        Ok(())
     }
 
     /// RFC 8842 §5.1. A name of an association is 20 to 255 characters (§4).

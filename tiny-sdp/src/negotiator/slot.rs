@@ -3,6 +3,7 @@
 
 use crate::codec::{dynamic_range, static_codec};
 use crate::dtls::DtlsState;
+use crate::ice::IceState;
 use crate::{LocalCodec, MediaKind, Protocol, Text, fmtp};
 
 /// A set of payload types.
@@ -46,6 +47,7 @@ impl Binding {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Transport {
     pub(super) dtls: Option<DtlsState>,
+    pub(super) ice: Option<IceState>,
 }
 
 /// One `m=` line.
@@ -62,6 +64,10 @@ pub(super) struct Slot {
     pub(super) active: bool,
     /// What only calls with DTLS or ICE remember.
     pub(super) transport: Option<Box<Transport>>,
+    /// The line whose transport carries it; itself for the first of a bundle.
+    pub(super) bundle: Option<u16>,
+    /// Numbers of header extensions with a meaning here.
+    pub(super) extmap: Vec<(u8, Text)>,
     bindings: Vec<Binding>,
     /// Dynamic payload types that the peer has used here: not to be given a new meaning by us.
     peer: PayloadTypes,
@@ -78,6 +84,8 @@ impl Slot {
             local: None,
             active: false,
             transport: None,
+            bundle: None,
+            extmap: Vec::new(),
             bindings: Vec::new(),
             peer: PayloadTypes::default(),
         }
