@@ -38,6 +38,7 @@ pub(crate) struct AccountSpec {
     pub(crate) flows: Vec<String>,
     pub(crate) gruu: bool,
     pub(crate) push: Option<Push>,
+    pub(crate) also: Vec<(String, Option<f32>)>,
     pub(crate) caller: crate::caller::CallerSpec,
 }
 
@@ -59,6 +60,7 @@ impl AccountSpec {
             flows: Vec::new(),
             gruu: false,
             push: None,
+            also: Vec::new(),
             caller: Default::default(),
             srtp: None,
             auth: AuthSpec::default(),
@@ -212,6 +214,13 @@ impl AccountBuilder {
         self
     }
 
+    /// Registers this contact along with our own, and refreshes it: where calls go as well, before (or
+    /// after) here by its `q` of 0 to 1. A URI of any scheme; repeat it for several.
+    pub fn also_at(mut self, uri: impl Into<String>, q: Option<f32>) -> Self {
+        self.spec.also.push((uri.into(), q));
+        self
+    }
+
     /// Names this device towards the registrar, in place of
     /// [`Config::instance_id`](crate::Config::instance_id): a URN such as
     /// `urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6` that never changes (RFC 5626 §4.1).
@@ -259,6 +268,9 @@ impl AccountBuilder {
             check_instance(instance)?;
         }
         check_policy(&self.spec.policy)?;
+        for (uri, q) in &self.spec.also {
+            crate::bindings::contact("contact", uri, *q)?;
+        }
         match &self.spec.registrar {
             Some(uri) => check_uri("registrar", uri),
             None => Ok(()),

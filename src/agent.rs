@@ -225,6 +225,10 @@ impl UserAgent {
         AccountBuilder::new(self.inner.shared.clone(), aor.into())
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
     /// Whether a text would do as a call target.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ pub struct CallBuilder {
     srtp: Option<Srtp>,
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
+    conference: Option<crate::Conference>,
     late_offer: bool,
 }
 
@@ -76,6 +77,7 @@ impl CallBuilder {
             rules: Vec::new(),
             late_offer: false,
             check,
+            conference: None,
         }
     }
 
@@ -86,6 +88,24 @@ impl CallBuilder {
     pub fn replaces(mut self, call_id: &str, callee_tag: &str, other_tag: &str) -> Self {
         let value = format!("{call_id};to-tag={callee_tag};from-tag={other_tag}");
         self.headers.extend(in_place_of(value));
+        self
+    }
+
+    /// Takes part in a call that the callee is in (Join, RFC 3911), which makes it a conference. The
+    /// dialog is named by its Call-ID, the tag of the callee and the tag of whom it talks with: in a
+    /// notification of the package `dialog` from the callee, these are `call_id`, `local_tag` and
+    /// `remote_tag`. Who cannot do that refuses.
+    pub fn joins(mut self, call_id: &str, callee_tag: &str, other_tag: &str) -> Self {
+        let value = format!("{call_id};to-tag={callee_tag};from-tag={other_tag}");
+        self.headers.push(("Join".into(), value));
+        self.headers.push(("Require".into(), "join".into()));
+        self
+    }
+
+    /// Adds whom is called to a conference of ours as soon as they answer; Contact says so from the
+    /// start (RFC 4579 §5.2). Its own [`audio`](Self::audio) is silence then, unless it is given.
+    pub fn conference(mut self, conference: &crate::Conference) -> Self {
+        self.conference = Some(conference.clone());
         self
     }
 
@@ -120,7 +140,8 @@ impl CallBuilder {
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
-        PlaceCall { account, to, headers, audio, srtp, rules, late_offer }
+        let conference = self.conference.as_ref().map(crate::Conference::id);
+        PlaceCall { account, to, headers, audio, srtp, rules, late_offer, conference }
     }
 
     async fn place(self) -> Result<Call, Error> {
@@ -128,7 +149,12 @@ impl CallBuilder {
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
         let shared = builder.account.shared().clone();
-        let audio = open(&shared, builder.audio.take().unwrap_or_default()).await?;
+        let usual = || match builder.conference {
+            Some(_) => Audio::silent(),
+            None => Audio::default(),
+        };
+        let audio = builder.audio.take().unwrap_or_else(usual);
+        let audio = open(&shared, audio).await?;
         let call = Box::new(builder.command(audio));
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }

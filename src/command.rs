@@ -2,6 +2,7 @@
 
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
+use crate::conference::{ConferenceCommand, ConferenceId};
 use crate::events::EventCommand;
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
@@ -163,6 +164,19 @@ pub(crate) enum Command {
         reply: Reply<()>,
     },
     Events(EventCommand),
+    Conference(ConferenceCommand),
+    Contacts {
+        account: AccountKey,
+        contact: Option<String>,
+        reply: Reply<SipMessage>,
+    },
+    ForgetRegistration {
+        account: AccountKey,
+    },
+    Refer {
+        request: Box<ReferOutside>,
+        reply: Reply<Transfer>,
+    },
     Shutdown {
         reply: oneshot::Sender<()>,
     },
@@ -191,6 +205,8 @@ pub(crate) struct PlaceCall {
     pub(crate) audio: OpenAudio,
     pub(crate) srtp: Option<Srtp>,
     pub(crate) rules: Vec<HeaderRule>,
+    /// The conference that it is placed for.
+    pub(crate) conference: Option<ConferenceId>,
     /// The INVITE has no offer.
     pub(crate) late_offer: bool,
 }
@@ -198,7 +214,8 @@ pub(crate) struct PlaceCall {
 impl PlaceCall {
     /// A call that says nothing special.
     pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
-        Self { account, to, headers, audio, srtp: None, rules: Vec::new(), late_offer: false }
+        let rules = Vec::new();
+        Self { account, to, headers, audio, srtp: None, rules, late_offer: false, conference: None }
     }
 }
 
@@ -227,6 +244,16 @@ pub(crate) struct SendRequest {
 pub(crate) struct TransferCall {
     pub(crate) call: CallKey,
     pub(crate) to: TransferTo,
+    pub(crate) headers: Headers,
+    pub(crate) quiet: bool,
+}
+
+/// A REFER outside of calls.
+#[derive(Debug)]
+pub(crate) struct ReferOutside {
+    pub(crate) account: AccountKey,
+    pub(crate) to: String,
+    pub(crate) refer_to: String,
     pub(crate) headers: Headers,
     pub(crate) quiet: bool,
 }

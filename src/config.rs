@@ -97,6 +97,18 @@ pub struct Config {
     /// `sip.event_packages` holds `dialog`; other watchers come as
     /// [`Event::Subscription`](crate::Event::Subscription). Default: nobody.
     pub dialog_watchers: Vec<String>,
+    /// Who may watch conferences of this agent (RFC 4575) beside those who take part: addresses of
+    /// record, compared with From, or `*` for everybody. Others come as
+    /// [`Event::Subscription`](crate::Event::Subscription). Default: nobody.
+    pub conference_watchers: Vec<String>,
+    /// The shortest time between two notifications of a conference to one watcher; changes in between
+    /// are told together. Default: 5 s (RFC 4575 §3.9).
+    pub conference_notify_interval: Duration,
+    /// Conferences at the same time; one more is refused with [`Error::Limit`](crate::Error::Limit),
+    /// a Join with 488. Default: 64.
+    pub max_conferences: usize,
+    /// Calls in one conference; one more is refused in the same way. Default: 64.
+    pub max_conference_members: usize,
     /// A call whose peer sends no media for this long gets
     /// [`CallEvent::MediaTimeout`](crate::CallEvent::MediaTimeout). Default 30 s.
     pub media_timeout: Duration,
@@ -144,6 +156,10 @@ impl Default for Config {
             max_waiting_requests: 64,
             max_pending_call_events: 256,
             dialog_watchers: Vec::new(),
+            conference_watchers: Vec::new(),
+            conference_notify_interval: Duration::from_secs(5),
+            max_conferences: 64,
+            max_conference_members: 64,
             media_timeout: Duration::from_secs(30),
             media_workers: 1,
             shutdown_timeout: Duration::from_secs(4),

@@ -24,6 +24,21 @@ pub enum Event {
         /// The new call.
         call: Call,
     },
+    /// Somebody takes part in a call of ours ([`JoinPolicy::Mix`](crate::JoinPolicy::Mix)), or has
+    /// called a conference that is [open to callers](crate::ConferenceBuilder::open_to_callers). It is
+    /// answered by the agent; dropping `call` hangs up, dropping `conference` ends the mixing.
+    CallJoins {
+        /// The conference that the call is mixed into.
+        conference: crate::Conference,
+        /// The call that it names; `None` when it has called the conference.
+        joined: Option<CallId>,
+        /// The new call.
+        call: Call,
+    },
+    /// Somebody asks us, outside of any call, to call somebody
+    /// ([`ReferralPolicy::Ask`](crate::ReferralPolicy::Ask)). Without a word it runs out after
+    /// [`refer_silence`](tiny_sip::Config::refer_silence).
+    ReferRequested(TransferRequest),
     /// A policy of the account has kept a call from ringing, or has let it ring long enough.
     CallRefused {
         /// The account.

@@ -31,9 +31,11 @@ struct Readme;
 mod account;
 mod agent;
 mod audio;
+mod bindings;
 mod call;
 mod caller;
 mod command;
+mod conference;
 mod config;
 mod credentials;
 mod engine;
@@ -45,6 +47,7 @@ mod identity;
 mod media;
 mod policy;
 mod reason;
+mod refer;
 mod refusal;
 mod request;
 #[cfg(all(test, feature = "testkit"))]
@@ -65,9 +68,11 @@ pub mod dns {
 pub use account::{Account, AccountBuilder, AccountId, RequestBuilder};
 pub use agent::{UserAgent, UserAgentBuilder};
 pub use audio::Audio;
+pub use bindings::Binding;
 pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall, IncomingMessage};
 pub use caller::{Diverted, Named};
 pub use command::Registered;
+pub use conference::{Conference, ConferenceBuilder, ConferenceId, Member};
 pub use config::{Config, Listen, Tcp, Tls, Udp, Ws, Wss};
 pub use credentials::CredentialsRequest;
 pub use error::Error;
@@ -79,9 +84,10 @@ pub use events::{
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
-    RedirectPolicy, TransferPolicy,
+    RedirectPolicy, ReferralPolicy, TransferPolicy,
 };
 pub use reason::Reason;
+pub use refer::ReferBuilder;
 pub use refusal::{Alternative, Alternatives, Warning};
 pub use request::IncomingRequest;
 pub use srtp::Srtp;

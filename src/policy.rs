@@ -17,10 +17,13 @@ use std::time::Duration;
 pub struct Policy {
     /// A peer sends us to somebody else (REFER). Default: accept.
     pub transfers: TransferPolicy,
+    /// Somebody outside of any call of ours asks us to call somebody (REFER; click to dial, a park or
+    /// music server). Default: refuse.
+    pub referrals: ReferralPolicy,
     /// Our call is redirected (3xx). Default: follow, five times at most.
     pub redirects: RedirectPolicy,
     /// Somebody wants to take part in a call of ours (INVITE with Join, RFC 3911). Default: refuse
-    /// with 488, since there is no mixer.
+    /// with 488.
     pub joins: JoinPolicy,
     /// Which early media of a call that we place is heard (RFC 3960). Default: that of the latest branch
     /// to send a description.
@@ -50,6 +53,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             transfers: TransferPolicy::Accept,
+            referrals: ReferralPolicy::Refuse,
             redirects: RedirectPolicy::Follow(5),
             joins: JoinPolicy::Refuse,
             early_media: EarlyMediaPolicy::Latest,
@@ -78,6 +82,18 @@ pub enum TransferPolicy {
     Refuse,
 }
 
+/// What to do with a REFER outside of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReferralPolicy {
+    /// Refuse with 403.
+    Refuse,
+    /// [`Event::ReferRequested`](crate::Event::ReferRequested) asks. Whoever can reach the agent can
+    /// ask: the application looks at who it is
+    /// ([`TransferRequest::request`](crate::TransferRequest::request)).
+    Ask,
+}
+
 /// What to do when a call of ours is redirected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -97,9 +113,13 @@ pub enum RedirectPolicy {
 pub enum JoinPolicy {
     /// Refuse with 488.
     Refuse,
-    /// It rings; [`IncomingCall::joins`](crate::IncomingCall::joins) names the call. Mixing is the
-    /// application's.
+    /// It rings; [`IncomingCall::joins`](crate::IncomingCall::joins) names the call. Whoever answers
+    /// adds both to a [`Conference`](crate::Conference), or mixes by other means.
     Ask,
+    /// It is answered by itself, and mixed into the call that it names:
+    /// [`Event::CallJoins`](crate::Event::CallJoins). Whoever knows Call-ID and both tags of that call
+    /// is let in (RFC 3911 §4 wants them authorised): for agents behind a server that authenticates.
+    Mix,
 }
 
 /// Which early media is heard before the answer.

@@ -2,10 +2,12 @@
 //! hold, and proxies of the testkit, on the simulated network.
 
 mod caller;
+mod conference;
 mod early;
 mod events;
 mod headers;
 mod policies;
+mod referral;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;

@@ -195,7 +195,7 @@ impl Call {
     }
 }
 
-/// The peer asks us to call somebody else. Accept or refuse it; without a word it runs out after
+/// Somebody asks us to call somebody else. Accept or refuse it; without a word it runs out after
 /// [`Config::refer_silence`](tiny_sip::Config::refer_silence).
 #[derive(Debug, Clone)]
 pub struct TransferRequest {
@@ -208,7 +208,9 @@ pub struct TransferRequest {
 }
 
 impl TransferRequest {
-    /// The call that would be transferred.
+    /// The call that would be transferred; of
+    /// [`Event::ReferRequested`](crate::Event::ReferRequested) a name for the request, which
+    /// [`Event::CallContinues`](crate::Event::CallContinues) has as `old`.
     pub fn call(&self) -> CallId {
         CallId(self.call)
     }

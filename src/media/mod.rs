@@ -1,9 +1,11 @@
 //! The media plane, as signalling sees it. Media runs apart from the engine: it is told what to do
 //! and reports what happened.
 
+mod mixing;
 mod shield;
 pub(crate) mod worker;
 
+pub(crate) use mixing::{MixCommand, MixerId, Seat, check_rate};
 pub(crate) use shield::{SdesKeys, Security, Shield};
 
 use crate::audio::OpenAudio;
@@ -37,6 +39,9 @@ pub(crate) trait MediaPlane {
 
     /// Changes or asks something.
     fn tell(&mut self, id: MediaId, command: MediaCommand);
+
+    /// Opens, changes or closes a mixer of streams.
+    fn mix(&mut self, mixer: MixerId, command: MixCommand);
 
     /// Ends a stream and frees its ports. A [`MediaReport::Closed`] follows.
     fn close(&mut self, id: MediaId);

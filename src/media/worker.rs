@@ -1,8 +1,10 @@
 //! The media plane with sockets and threads: each worker is one thread with a single-threaded
 //! runtime, each stream a task on it that waits for its sockets, its deadline or a command.
 
+use super::mixing::{Mixers, Sound};
 use super::{
-    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, Security, Shield,
+    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, MixCommand, MixerId,
+    Security, Shield,
 };
 use crate::audio::OpenAudio;
 use crate::config::Config;
@@ -44,6 +46,7 @@ pub(crate) struct Workers {
     net: tiny_net::Config,
     trace: Option<Arc<dyn Trace>>,
     ntp: NtpClock,
+    pub(super) mixers: Mixers,
 }
 
 struct Worker {
@@ -51,8 +54,14 @@ struct Worker {
     _stop: oneshot::Sender<()>,
 }
 
-enum ToStream {
+pub(super) enum ToStream {
     Command(MediaCommand),
+    /// Other sound in place of its own, which it keeps.
+    Connect(Sound),
+    /// Its own sound again; what it has lent is brought back.
+    Disconnect(Option<Sound>),
+    /// Its own sound goes to somebody else.
+    Lend(Box<dyn FnOnce(Sound) + Send>),
     Close,
 }
 
@@ -91,11 +100,23 @@ impl Workers {
             net: config.net.clone(),
             trace: config.trace.clone(),
             ntp: wall_clock(),
+            mixers: Mixers::default(),
         })
     }
 
     fn report(&self, id: MediaId, report: MediaReport) {
         let _ = self.notices.send(MediaNotice { id, report });
+    }
+
+    /// The queue of a stream that runs.
+    pub(super) fn stream(&self, id: MediaId) -> Option<&mpsc::UnboundedSender<ToStream>> {
+        self.running.get(&id)
+    }
+
+    /// The worker whose turn it is.
+    pub(super) fn next_worker(&mut self) -> &Handle {
+        self.next = (self.next + 1) % self.workers.len();
+        &self.workers[self.next].runtime
     }
 }
 
@@ -136,14 +157,17 @@ impl MediaPlane for Workers {
             ntp: self.ntp,
         };
         let rng = self.rng.fork();
-        self.next = (self.next + 1) % self.workers.len();
-        self.workers[self.next].runtime.spawn(task.run(pair, config, security, audio, rng));
+        self.next_worker().spawn(task.run(pair, config, security, audio, rng));
     }
 
     fn tell(&mut self, id: MediaId, command: MediaCommand) {
         if let Some(stream) = self.running.get(&id) {
             let _ = stream.send(ToStream::Command(command));
         }
+    }
+
+    fn mix(&mut self, mixer: MixerId, command: MixCommand) {
+        self.obey_mix(mixer, command);
     }
 
     fn close(&mut self, id: MediaId) {
@@ -155,6 +179,16 @@ impl MediaPlane for Workers {
             self.report(id, MediaReport::Closed(None));
         }
     }
+}
+
+/// Gives a stream other sound, and returns what it had.
+fn exchange(stream: &mut AudioStream, new: Option<Sound>) -> Option<Sound> {
+    let now = Instant::now();
+    let (source, sink) = new.map_or((None, None), |new| (Some(new.source), Some(new.sink)));
+    // Formats were checked where the sound was opened.
+    let source = stream.set_source(now, source).ok().flatten();
+    let sink = stream.set_sink(now, sink).ok().flatten();
+    source.zip(sink).map(|(source, sink)| Sound { source, sink })
 }
 
 /// Ties the monotonic clock to the wall clock, once for all streams of the agent.
@@ -176,6 +210,8 @@ struct Sockets {
 struct Carried {
     stream: AudioStream,
     shield: Shield,
+    /// Its own sound, while it is connected to other.
+    own: Option<Sound>,
 }
 
 impl Carried {
@@ -215,7 +251,7 @@ impl StreamTask {
             stream.set_recorder(now, audio.recorder)?;
             let shield = Shield::new(security)
                 .map_err(|e| MediaError::Device { id: "srtp".into(), reason: e.to_string() })?;
-            Ok((Sockets { rtp, rtcp }, Carried { stream, shield }))
+            Ok((Sockets { rtp, rtcp }, Carried { stream, shield, own: None }))
         });
         let stats = match ready {
             Ok((sockets, mut carried)) => Some(self.carry(&sockets, &mut carried).await),
@@ -245,6 +281,20 @@ impl StreamTask {
                 () = &mut sleep => carried.stream.handle(Instant::now(), StreamInput::Timeout),
                 told = self.inbox.recv() => match told {
                     Some(ToStream::Command(command)) => self.obey(carried, command),
+                    Some(ToStream::Connect(sound)) => {
+                        if let Some(own) = exchange(&mut carried.stream, Some(sound)) {
+                            carried.own.get_or_insert(own);
+                        }
+                    }
+                    Some(ToStream::Disconnect(lent)) => {
+                        let own = lent.or(carried.own.take());
+                        exchange(&mut carried.stream, own);
+                    }
+                    Some(ToStream::Lend(give)) => {
+                        if let Some(own) = carried.own.take() {
+                            give(own);
+                        }
+                    }
                     Some(ToStream::Close) | None => {
                         carried.stream.end(Instant::now());
                         self.drain(sockets, carried);
@@ -284,7 +334,7 @@ impl StreamTask {
     /// Sends and reports all that the stream has; returns its next deadline.
     fn drain(&self, sockets: &Sockets, carried: &mut Carried) -> Option<Instant> {
         let now = Instant::now();
-        let Carried { stream, shield } = carried;
+        let Carried { stream, shield, .. } = carried;
         loop {
             match stream.poll(now) {
                 Output::Transmit(mut packet) => {

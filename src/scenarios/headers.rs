@@ -459,7 +459,7 @@ fn the_application_answers_options_and_unknown_methods_in_the_agent_s_place() {
     let _carol = village.phone("carol", "192.0.2.3", CAROL, Config::default(), |a| a);
     let publish = || method("PUBLISH");
     for (what, default) in
-        [(Method::Options, 200), (publish(), 405), (method("FOO"), 501), (Method::Refer, 603)]
+        [(Method::Options, 200), (publish(), 405), (method("FOO"), 501), (Method::Refer, 403)]
     {
         let request = |to: &str| {
             let request = alice.account.request(what.clone(), to).header("X-Asked", "yes");

@@ -76,16 +76,86 @@ fn s2_1_a_new_registration_answers_a_challenge() {
     );
 }
 
+/// Contacts with their `q`, as the registrar lists them.
+fn listed(bindings: &[crate::Binding]) -> Vec<(&str, Option<f32>)> {
+    let mut all: Vec<_> = bindings.iter().map(|b| (b.uri.as_str(), b.q)).collect();
+    all.sort_by_key(|(uri, _)| *uri);
+    all
+}
+
+const MAIL: &str = "mailto:bob@biloxi.example.com";
+
+#[test]
+fn s2_2_the_contact_list_is_updated_and_s2_3_asked_for() {
+    let mut village = Village::new(1);
+    village.server("ss2", SS2, biloxi());
+    let bob = bob(&mut village, Some(SS2));
+    village.drive(bob.account.register()).unwrap();
+    village.ladder();
+    let all = village.drive(bob.account.add_binding(MAIL, Some(0.1), None)).unwrap();
+    let own = format!("sip:bob@{BOB}:5060");
+    assert_eq!(listed(&all), [(MAIL, Some(0.1)), (own.as_str(), None)]);
+    // With the credentials of the registration: nothing is asked again.
+    expect(&mut village, &["REGISTER bob>ss2", "200 REGISTER ss2>bob"]);
+    let again = village.drive(bob.account.bindings()).unwrap();
+    assert_eq!(listed(&again), listed(&all));
+    assert!(again.iter().all(|b| b.expires.is_some_and(|left| left.as_secs() > 0)));
+    expect(&mut village, &["REGISTER bob>ss2", "200 REGISTER ss2>bob"]);
+    let left = village.drive(bob.account.remove_binding(MAIL)).unwrap();
+    assert_eq!(listed(&left), [(own.as_str(), None)]);
+    // Our own registration goes on with rising numbers, and is refreshed.
+    village.drive(bob.account.register()).unwrap();
+    village.ladder();
+    village.run(600_000);
+    assert!(village.ladder().contains(&"200 REGISTER ss2>bob".to_owned()));
+}
+
 #[test]
 fn s2_4_a_registration_is_cancelled() {
     let mut village = Village::new(1);
     village.server("ss2", SS2, biloxi());
     let bob = bob(&mut village, Some(SS2));
     village.drive(bob.account.register()).unwrap();
+    village.drive(bob.account.add_binding(MAIL, None, None)).unwrap();
+    village.ladder();
+    // Every contact: `*`.
+    village.drive(bob.account.remove_all_bindings()).unwrap();
+    expect(&mut village, &["REGISTER bob>ss2", "200 REGISTER ss2>bob"]);
+    assert!(village.drive(bob.account.bindings()).unwrap().is_empty());
+    village.ladder();
+    // Nothing is refreshed any more.
+    village.run(1_000_000);
+    assert!(village.ladder().is_empty());
+    assert!(village.drive(bob.account.registration()).is_err());
+    // Its own alone.
+    village.drive(bob.account.register()).unwrap();
+    village.drive(bob.account.add_binding(MAIL, None, None)).unwrap();
     village.ladder();
     village.drive(bob.account.unregister()).unwrap();
-    // With the credentials of the registration: nothing is asked again.
     expect(&mut village, &["REGISTER bob>ss2", "200 REGISTER ss2>bob"]);
+    let left = village.drive(bob.account.bindings()).unwrap();
+    assert_eq!(listed(&left), [(MAIL, None)]);
+}
+
+#[test]
+fn further_contacts_are_registered_and_removed_along_with_our_own() {
+    let mut village = Village::new(1);
+    village.server("ss2", SS2, biloxi());
+    let bob = village.phone("bob", BOB, TO_BOB, Config::default(), |account| {
+        let account = account.password("secret").registrar("sip:biloxi.example.com");
+        account.outbound_proxy(format!("sip:{SS2};lr")).also_at("sip:bob@192.0.2.77", Some(0.5))
+    });
+    village.drive(bob.account.register()).unwrap();
+    let all = village.drive(bob.account.bindings()).unwrap();
+    let own = format!("sip:bob@{BOB}:5060");
+    assert_eq!(listed(&all), [("sip:bob@192.0.2.77", Some(0.5)), (own.as_str(), None)]);
+    // They are refreshed together.
+    village.run(1_000_000);
+    assert_eq!(village.drive(bob.account.bindings()).unwrap().len(), 2);
+    village.drive(bob.account.unregister()).unwrap();
+    assert!(village.drive(bob.account.bindings()).unwrap().is_empty());
+    let wrong = bob.account.add_binding(MAIL, Some(1.5), None);
+    assert!(matches!(village.drive(wrong), Err(Error::Config { .. })));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Telephone services step by step (RFC 5359), as far as an agent alone provides them.
 
-use super::village::{Phone, Village, end_of};
+use super::village::{Phone, Village, end_of, quiet};
 use crate::body::dialog_info::Dialog;
+use crate::command::Command;
 use crate::testkit::ServerConfig;
 use crate::{
     Call, CallBuilder, CallState, Config, Document, Error, Event, Party, Policy, Subscription,
@@ -214,6 +215,163 @@ fn s2_2_a_call_is_held_to_consult_somebody_else() {
     village.assert_idle();
 }
 
+/// Lets a telephone be told from outside of calls whom to call.
+fn takes_referrals(phone: &Phone) {
+    let policy = Policy { referrals: crate::ReferralPolicy::Ask, ..Policy::default() };
+    phone.account.set_policy(policy).unwrap();
+}
+
+/// Does what a REFER outside of calls asks for; the call that comes of it.
+fn obey(village: &mut Village, phone: &mut Phone) -> Call {
+    let asked = phone.told().into_iter().find_map(|event| match event {
+        Event::ReferRequested(asked) => Some(asked),
+        _ => None,
+    });
+    let asked = asked.expect("a REFER");
+    let answer = crate::command::AnswerTransfer::Accept(quiet());
+    let call = asked.call;
+    let make = |reply| Command::AnswerTransfer { call, answer, reply };
+    village.drive(phone.shared.commands.ask(make)).unwrap();
+    let (old, new) = phone.continued();
+    assert_eq!(old, asked.call());
+    new
+}
+
+/// The dialog of the one call at a telephone that may be watched.
+fn only_dialog(village: &mut Village, watcher: &Phone, uri: &str) -> Dialog {
+    let lamp = village.drive(watcher.account.subscribe("dialog", uri).into_future()).unwrap();
+    let [dialog] = &dialogs(village, &lamp)[..] else { panic!() };
+    let dialog = dialog.clone();
+    lamp.unsubscribe();
+    village.run(2000);
+    village.ladder();
+    dialog
+}
+
+#[test]
+fn s2_3_music_is_played_on_hold() {
+    // Carol's telephone is the music server.
+    let (mut village, [mut alice, mut bob, mut carol]) = direct(watched());
+    takes_referrals(&carol);
+    let (_call, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
+    village.drive(at_bob.hold()).unwrap();
+    village.run(50);
+    let to = village.drive(at_bob.replaces_uri()).unwrap();
+    let referral = village.drive(bob.account.refer(CAROL, to).into_future()).unwrap();
+    village.run(50);
+    let music = obey(&mut village, &mut carol);
+    village.run(100);
+    assert_eq!(outcome(&referral), TransferOutcome::Completed);
+    assert_eq!(end_of(&at_bob).by, Party::Remote);
+    let (_, held) = alice.continued();
+    assert!(is_up(&music) && is_up(&held));
+    expect(
+        &mut village,
+        &[
+            invite(&["alice", "bob"], &["180", "200"]),
+            invite(&["bob", "alice"], &["200"]),
+            text(&["REFER bob>carol", "202 REFER carol>bob", "NOTIFY carol>bob"]),
+            text(&["200 NOTIFY bob>carol"]),
+            text(&["INVITE carol>alice", "200 INVITE alice>carol", "BYE alice>bob"]),
+            text(&["ACK carol>alice", "NOTIFY carol>bob", "200 BYE bob>alice"]),
+            text(&["200 NOTIFY bob>carol"]),
+        ],
+    );
+    // Bob takes Alice off hold: he takes the place of the music server.
+    let dialog = only_dialog(&mut village, &bob, CAROL);
+    let again = take_over(&mut village, &bob, &dialog);
+    village.drive(again.answered()).unwrap();
+    village.run(50);
+    assert_eq!((end_of(&music).by, end_of(&held).by), (Party::Remote, Party::Local));
+    let at_alice = alice.continued().1;
+    village.drive(at_alice.hangup());
+    village.run(50);
+    expect(
+        &mut village,
+        &[
+            text(&["INVITE bob>alice", "200 INVITE alice>bob", "BYE alice>carol"]),
+            text(&["ACK bob>alice", "200 BYE carol>alice"]),
+            ok("BYE", &["alice", "bob"]),
+        ],
+    );
+    village.run(60_000);
+    village.assert_idle();
+}
+
+#[test]
+fn s2_15_a_call_is_parked_at_a_server_that_is_told_by_refer() {
+    let (mut village, [mut alice, mut bob, carol, mut dave]) = direct(watched());
+    takes_referrals(&dave);
+    let (_call, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
+    let to = village.drive(at_bob.replaces_uri()).unwrap();
+    let referral = bob.account.refer("sip:dave@192.0.2.4", to).into_future();
+    let referral = village.drive(referral).unwrap();
+    village.run(50);
+    let parked = obey(&mut village, &mut dave);
+    village.run(100);
+    assert_eq!(outcome(&referral), TransferOutcome::Completed);
+    let (_, at_alice) = alice.continued();
+    expect(
+        &mut village,
+        &[
+            invite(&["alice", "bob"], &["180", "200"]),
+            text(&["REFER bob>dave", "202 REFER dave>bob", "NOTIFY dave>bob"]),
+            text(&["200 NOTIFY bob>dave"]),
+            text(&["INVITE dave>alice", "200 INVITE alice>dave", "BYE alice>bob"]),
+            text(&["ACK dave>alice", "NOTIFY dave>bob", "200 BYE bob>alice"]),
+            text(&["200 NOTIFY bob>dave"]),
+        ],
+    );
+    let dialog = only_dialog(&mut village, &carol, "sip:dave@192.0.2.4");
+    let fetched = take_over(&mut village, &carol, &dialog);
+    village.drive(fetched.answered()).unwrap();
+    village.run(50);
+    assert_eq!((end_of(&at_alice).by, end_of(&parked).by), (Party::Local, Party::Remote));
+    let _up = alice.continued().1;
+    expect(
+        &mut village,
+        &[
+            text(&["INVITE carol>alice", "200 INVITE alice>carol", "BYE alice>dave"]),
+            text(&["ACK carol>alice", "200 BYE dave>alice"]),
+        ],
+    );
+}
+
+#[test]
+fn s2_18_a_click_dials() {
+    // Alice's is Bob's computer.
+    let (mut village, [pc, mut bob, mut carol]) = direct(Config::default());
+    takes_referrals(&bob);
+    let referral = pc.account.refer(BOB, CAROL).unreported().into_future();
+    let referral = village.drive(referral).unwrap();
+    village.run(50);
+    // It is answered when Bob has said yes.
+    assert_eq!(referral.state(), TransferState::Asked);
+    let call = obey(&mut village, &mut bob);
+    village.run(50);
+    assert_eq!(outcome(&referral), TransferOutcome::Unreported);
+    let incoming = carol.incoming();
+    let by = incoming.request().header(crate::HeaderName::ReferredBy);
+    assert_eq!(by, Some("<sip:alice@192.0.2.1>"));
+    village.drive(incoming.ring()).unwrap();
+    village.run(50);
+    let _at_carol = village.answer(&carol, &incoming);
+    village.drive(call.answered()).unwrap();
+    village.run(50);
+    expect(
+        &mut village,
+        &[
+            // Without a subscription it is a 200, not a 202 (RFC 4488 §4).
+            text(&["REFER alice>bob", "200 REFER bob>alice"]),
+            invite(&["bob", "carol"], &["180", "200"]),
+        ],
+    );
+    village.drive(call.hangup());
+    drop(incoming);
+    village.run(60_000);
+    village.assert_idle();
+}
+
 #[test]
 fn s2_4_a_transfer_without_asking() {
     let (mut village, [mut alice, mut bob, mut carol]) = direct(Config::default());
@@ -351,6 +509,120 @@ fn s2_9_calls_are_forwarded_that_nobody_answers() {
         &mut village,
         &[invite(&A_P_B, &["180", "302"]), invite(&A_P_C, &["180", "200"]), ok("BYE", &A_P_C)],
     );
+}
+
+/// What the peers were shown as Contact: a conference, at Bob's address.
+fn is_focus(message: &crate::SipMessage) -> bool {
+    let contact = message.header(crate::HeaderName::Contact).unwrap_or_default();
+    contact.starts_with("<sip:conference-") && contact.ends_with("@192.0.2.2:5060>;isfocus")
+}
+
+/// The INVITEs that a call got after it was up.
+fn reinvites(village: &mut Village, call: &Call) -> Vec<crate::SipMessage> {
+    let mut all = Vec::new();
+    loop {
+        let mut next = std::pin::pin!(call.next_event());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match next.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(Some(crate::CallEvent::Request { request })) => {
+                all.push(request);
+            }
+            std::task::Poll::Ready(Some(_)) => {}
+            _ => break,
+        }
+    }
+    village.run(1);
+    all
+}
+
+#[test]
+fn s2_10_a_third_party_is_added() {
+    let (mut village, [alice, mut bob, mut carol]) = direct(Config::default());
+    let (call, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
+    let builder = crate::ConferenceBuilder::new(bob.shared.clone());
+    let conference = village.drive(builder.into_future()).unwrap();
+    village.drive(conference.add(&at_bob)).unwrap();
+    village.run(50);
+    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    assert!(is_focus(reinvite), "{reinvite:?}");
+    let builder = bob.account.call(CAROL).conference(&conference);
+    let to_carol = place(&mut village, &bob, builder);
+    village.run(50);
+    let incoming = carol.incoming();
+    assert!(is_focus(incoming.request()));
+    village.drive(incoming.ring()).unwrap();
+    village.run(50);
+    let at_carol = village.answer(&carol, &incoming);
+    village.drive(to_carol.answered()).unwrap();
+    village.run(50);
+    let members = village.drive(conference.members()).unwrap();
+    let who: Vec<_> = members.iter().map(|m| (m.uri.as_str(), m.connected)).collect();
+    assert_eq!(who, [("", true), (ALICE, true), (CAROL, true)]);
+    expect(
+        &mut village,
+        &[
+            invite(&["alice", "bob"], &["180", "200"]),
+            invite(&["bob", "alice"], &["200"]),
+            invite(&["bob", "carol"], &["180", "200"]),
+        ],
+    );
+    // Who hangs up leaves; when Bob lets go, the others talk to him one by one.
+    village.drive(at_carol.hangup());
+    village.run(50);
+    assert_eq!(village.drive(conference.calls()).unwrap(), [at_bob.id()]);
+    drop(conference);
+    village.run(50);
+    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    let contact = reinvite.header(crate::HeaderName::Contact).unwrap();
+    assert_eq!(contact, "<sip:bob@192.0.2.2:5060>");
+    assert!(is_up(&call));
+    village.drive(call.hangup());
+    drop(incoming);
+    village.run(60_000);
+    village.assert_idle();
+}
+
+#[test]
+fn s2_11_a_third_party_joins() {
+    let (mut village, [alice, mut bob, carol]) = direct(watched());
+    let policy = Policy { joins: crate::JoinPolicy::Mix, ..Policy::default() };
+    bob.account.set_policy(policy).unwrap();
+    let (call, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
+    let lamp = village.drive(carol.account.subscribe("dialog", BOB).into_future()).unwrap();
+    let [dialog] = &dialogs(&mut village, &lamp)[..] else { panic!() };
+    let id = |part: &Option<String>| part.clone().unwrap();
+    let (call_id, bobs) = (id(&dialog.call_id), id(&dialog.local_tag));
+    let alices = id(&dialog.remote_tag);
+    lamp.unsubscribe();
+    village.run(2000);
+    village.ladder();
+    let builder = carol.account.call(BOB).joins(&call_id, &bobs, &alices);
+    let joins = place(&mut village, &carol, builder);
+    village.drive(joins.answered()).unwrap();
+    village.run(50);
+    let told = bob.told().into_iter().find_map(|event| match event {
+        Event::CallJoins { conference, joined, call } => Some((conference, joined, call)),
+        _ => None,
+    });
+    let (conference, joined, at_bob_too) = told.expect("a call that joins");
+    assert_eq!(joined, Some(at_bob.id()));
+    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    assert!(is_focus(reinvite));
+    expect(
+        &mut village,
+        &[
+            text(&["INVITE carol>bob", "180 INVITE bob>carol"]),
+            invite(&["bob", "alice"], &["200"]),
+            text(&["200 INVITE bob>carol", "ACK carol>bob"]),
+        ],
+    );
+    assert_eq!(village.drive(conference.calls()).unwrap(), [at_bob_too.id(), at_bob.id()]);
+    conference.end();
+    village.run(100);
+    assert_eq!((end_of(&call).by, end_of(&joins).by), (Party::Remote, Party::Remote));
+    drop((lamp, conference));
+    village.run(60_000);
+    village.assert_idle();
 }
 
 #[test]

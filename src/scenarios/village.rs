@@ -6,7 +6,8 @@ use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{Command, Commands, PlaceCall};
 use crate::engine::core::{Core, Input, Request};
 use crate::media::{
-    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, Security,
+    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, MixCommand, MixerId,
+    Security,
 };
 use crate::testkit::{Server, ServerConfig};
 use crate::{
@@ -91,6 +92,11 @@ impl MediaPlane for Plane {
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
             MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
+        }
+    }
+    fn mix(&mut self, _: MixerId, command: MixCommand) {
+        if let MixCommand::Levels { members, reply } = command {
+            let _ = reply.send(Ok(members.into_iter().map(|(_, member)| member).collect()));
         }
     }
     fn close(&mut self, id: MediaId) {
@@ -472,6 +478,14 @@ impl Village {
         self.drive(call.answered()).unwrap();
         self.run(500);
         (call, answered)
+    }
+
+    /// How a phone's own end names the dialog of a call.
+    pub(super) fn describe(&self, phone: &Phone, call: &Call) -> tiny_sip::CallDescription {
+        match &self.world.node(phone.node).who {
+            Who::Agent(agent) => agent.core.describe(call.inner.key).expect("a dialog"),
+            Who::Server(_) => panic!("a server has no calls"),
+        }
     }
 
     /// Nothing of any agent is left over.

@@ -9,6 +9,7 @@ use tiny_sip::Uri;
 #[derive(Debug, Clone)]
 pub(super) struct Binding {
     pub(super) contact: String,
+    pub(super) q: Option<String>,
     pub(super) call_id: String,
     pub(super) cseq: u32,
     pub(super) expires: Instant,

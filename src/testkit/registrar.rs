@@ -38,7 +38,8 @@ impl Server {
 
     fn contacts(&self, now: Instant, user: &str) -> Vec<(HeaderName, String)> {
         let line = |b: &&Binding| {
-            let value = format!("<{}>;expires={}", b.contact, b.seconds_left(now));
+            let q = b.q.as_ref().map(|q| format!(";q={q}")).unwrap_or_default();
+            let value = format!("<{}>{q};expires={}", b.contact, b.seconds_left(now));
             (HeaderName::Contact, value)
         };
         self.location.of(now, user).iter().map(line).collect()
@@ -69,7 +70,7 @@ impl Server {
             all.into_iter().for_each(|contact| self.remove(user, contact));
             return Ok(());
         }
-        let mut changes: Vec<(String, u32)> = Vec::new();
+        let mut changes: Vec<(String, Option<String>, u32)> = Vec::new();
         for contact in request.contacts() {
             let contact = contact.map_err(|_| bad("Bad Contact"))?;
             let own = contact.param("expires").map(|e| e.parse::<u32>().unwrap_or(u32::MAX));
@@ -82,15 +83,16 @@ impl Server {
             if self.location.find(user, &uri).is_some_and(stale) {
                 return Err(Refusal::new(500, "CSeq out of order"));
             }
-            changes.push((uri, asked.min(self.config.max_expires)));
+            let q = contact.param("q").filter(|q| q.parse::<f32>().is_ok()).map(str::to_owned);
+            changes.push((uri, q, asked.min(self.config.max_expires)));
         }
         let kept = self.location.of(now, user);
-        let kept = kept.iter().filter(|b| !changes.iter().any(|(c, _)| same(c, &b.contact)));
-        let added = changes.iter().filter(|(_, seconds)| *seconds > 0).count();
+        let kept = kept.iter().filter(|b| !changes.iter().any(|(c, ..)| same(c, &b.contact)));
+        let added = changes.iter().filter(|(_, _, seconds)| *seconds > 0).count();
         if kept.count() + added > self.config.max_contacts {
             return Err(Refusal::new(403, "Too many contacts"));
         }
-        for (contact, seconds) in changes {
+        for (contact, q, seconds) in changes {
             if seconds == 0 {
                 self.remove(user, contact);
                 continue;
@@ -102,7 +104,7 @@ impl Server {
                 expires: seconds,
             });
             let call_id = call_id.to_owned();
-            let binding = Binding { contact, call_id, cseq, expires, flow };
+            let binding = Binding { contact, q, call_id, cseq, expires, flow };
             self.location.insert(now, &user, binding);
         }
         Ok(())

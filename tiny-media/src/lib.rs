@@ -4,6 +4,7 @@
 mod error;
 pub mod jitter;
 pub mod level;
+pub mod mixer;
 pub mod plugin;
 pub mod quality;
 pub mod resample;
@@ -16,6 +17,7 @@ pub mod tone;
 pub use error::MediaError;
 pub use jitter::{JitterBuffer, JitterConfig, JitterStats};
 pub use level::Level;
+pub use mixer::{Mixer, MixerConfig};
 pub use plugin::{
     AudioCodec, AudioDecoder, AudioEncoder, AudioFormat, CodecDescription, DeviceBackend,
     DeviceInfo, DeviceKind, Encoded, Fmtp, Processor, Registry, Sink, Source,

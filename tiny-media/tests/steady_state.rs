@@ -1,5 +1,5 @@
 //! Nothing is allocated per packet once a stream has warmed up, with loss, reordering, resampling
-//! on both sides, time-stretching, RTCP and a recorder.
+//! on both sides, time-stretching, RTCP and a recorder; nor in a conference.
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -73,6 +73,39 @@ impl Sink for Count {
 fn main() {
     ten_seconds_of_a_call_allocate_nothing();
     eprintln!("test ten_seconds_of_a_call_allocate_nothing ... ok");
+    ten_seconds_of_a_conference_allocate_nothing();
+    eprintln!("test ten_seconds_of_a_conference_allocate_nothing ... ok");
+}
+
+fn ten_seconds_of_a_conference_allocate_nothing() {
+    let t0 = Instant::now();
+    let mut mixer = Mixer::new(MixerConfig::default()).unwrap();
+    let mut ends = Vec::new();
+    for (id, rate) in [8_000, 16_000, 44_100, 48_000].into_iter().enumerate() {
+        let format = AudioFormat::new(rate, 1);
+        let (to_mixer, from_stream) = tiny_media::mixer::leg(format, Duration::from_millis(20));
+        let (to_stream, from_mixer) = tiny_media::mixer::leg(format, Duration::from_millis(20));
+        mixer.add(id as u64, Box::new(from_stream), Box::new(to_stream)).unwrap();
+        let block = vec![0; format.samples(Duration::from_millis(20))];
+        ends.push((Wave(format, 0), to_mixer, from_mixer, block));
+    }
+    let mut run = |from_ms: u64, to_ms: u64| {
+        for ms in from_ms..to_ms {
+            mixer.poll(t0 + Duration::from_millis(ms));
+            if ms % 20 == 7 {
+                for (wave, to_mixer, from_mixer, block) in &mut ends {
+                    wave.read(block);
+                    to_mixer.write(block);
+                    from_mixer.read(block);
+                }
+            }
+        }
+    };
+    run(0, 5_000);
+    let region = Region::new(ALLOCATOR);
+    run(5_000, 15_000);
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "{change:?}");
 }
 
 fn ten_seconds_of_a_call_allocate_nothing() {

@@ -271,7 +271,10 @@ fn the_policies_off_and_required_say_420_and_421() {
     net.invite(1, "sip:alice@10.0.0.1");
     assert!(matches!(net.event(1), Event::Ended { status: Some(421), .. }));
     assert_eq!(header(&net.sent("SIP/2.0 421"), "Require"), "100rel");
-    assert_eq!(header(&net.sent("INVITE sip:alice"), "Supported"), "replaces, norefersub, timer");
+    assert_eq!(
+        header(&net.sent("INVITE sip:alice"), "Supported"),
+        "replaces, norefersub, join, timer"
+    );
     net.settle();
     net.assert_empty();
 }

@@ -68,6 +68,7 @@ impl<P: MediaPlane> Core<P> {
             flows: spec.flows.clone(),
             gruu: spec.gruu,
             push: spec.push.clone(),
+            also: also(&spec.also),
             ..Default::default()
         });
         let key = match key {
@@ -97,6 +98,24 @@ impl<P: MediaPlane> Core<P> {
         let own = entry.spec.registrar.clone();
         let registrar = own.unwrap_or_else(|| registrar_of(&entry.spec.aor));
         Ok(Registration { registrar, expires: entry.spec.expires, headers: Vec::new() })
+    }
+
+    /// Asks for, or changes, the list of the account's contacts.
+    pub(super) fn contacts(
+        &mut self,
+        now: Instant,
+        account: AccountKey,
+        contact: Option<&str>,
+        reply: Reply<crate::SipMessage>,
+    ) {
+        let sent = self.registration_of(account).and_then(|registration| {
+            let registrar = registration.registrar;
+            self.endpoint.register_contacts(now, account, &registrar, contact).map_err(sip_error)
+        });
+        match sent {
+            Ok(key) => drop(self.requests.insert(key, reply)),
+            Err(e) => drop(reply.send(Err(e))),
+        }
     }
 
     pub(super) fn register(&mut self, now: Instant, account: AccountKey, reply: Reply<Registered>) {
@@ -228,6 +247,12 @@ impl<P: MediaPlane> Core<P> {
             tracing::warn!("event lost, the application does not read them: {e}");
         }
     }
+}
+
+/// Further contacts as REGISTER has them; they were checked where they were given.
+fn also(contacts: &[(String, Option<f32>)]) -> Vec<String> {
+    let value = |(uri, q): &(String, Option<f32>)| crate::bindings::contact("contact", uri, *q);
+    contacts.iter().filter_map(|contact| value(contact).ok()).collect()
 }
 
 /// `sip:alice@example.com:5070;x=y` registers at `sip:example.com:5070` (RFC 3261 §10.2).

@@ -129,7 +129,7 @@ impl<P: MediaPlane> Core<P> {
         let placed = offer.and_then(|body| {
             let (to, headers, rules) = (call.to.clone(), call.headers, call.rules);
             let outgoing = Outgoing { to, headers, body, redirects: true, rules };
-            self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
+            self.invite(now, call.account, outgoing, call.conference)
         });
         let key = match placed {
             Ok(key) => key,
@@ -147,6 +147,9 @@ impl<P: MediaPlane> Core<P> {
         entry.placed_to = Some(handle.remote_uri().to_owned());
         self.media.insert(ports.id, key);
         self.calls.insert(key, entry);
+        if let Some(conference) = call.conference {
+            self.seat(conference, key, true, false);
+        }
         Ok(handle)
     }
 
@@ -190,6 +193,8 @@ impl<P: MediaPlane> Core<P> {
         entry.branches = Branches::default();
         entry.publish();
         entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
+        self.take_seat(key);
+        self.tell_focus(now, key);
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
@@ -207,7 +212,7 @@ impl<P: MediaPlane> Core<P> {
         if entry.changing.is_some() || entry.answer_in_ack || entry.end.is_some() {
             return;
         }
-        let Some(change) = entry.changes.front() else { return };
+        let Some(change) = entry.changes.front() else { return self.focus_told(now, key) };
         if change.on == entry.held && change.reply.is_some() {
             if let Some(change) = entry.changes.pop_front() {
                 change.done(Ok(()));

@@ -302,6 +302,9 @@ impl<P: MediaPlane> Core<P> {
                 if package == "dialog" && self.may_watch_calls(&request) {
                     return self.watch_calls(now, key);
                 }
+                if self.watch_conference(now, key, &package, &request) {
+                    return;
+                }
                 let offered = self.offer_subscription(key, package, expires, request);
                 if let Err(status) = offered {
                     let headers = Vec::new();
@@ -312,6 +315,7 @@ impl<P: MediaPlane> Core<P> {
             WatcherEvent::Ended { .. } => {
                 self.noted.watchers.remove(&key);
                 self.noted.lamps.remove(key);
+                self.conferences.forget_watcher(key);
             }
             _ => {}
         }

@@ -38,13 +38,14 @@ impl<P: MediaPlane> Core<P> {
         let related = self.endpoint.related_to(key);
         let account = self.endpoint.account_for(&request);
         let policy = account.and_then(|account| self.policy_of(account));
-        let joins = policy.is_some_and(|policy| policy.joins == JoinPolicy::Ask);
+        let joins = policy.is_some_and(|policy| policy.joins != JoinPolicy::Refuse);
         if matches!(related, Some(Related::Joins(_))) && !joins {
             // "incapable of satisfying the Join request … 488" (RFC 3911 §4)
             let result = self.endpoint.reject(now, key, 488, None, Vec::new());
             return self.tolerate("reject", result);
         }
         if related.is_none()
+            && self.endpoint.conference_called(&request).is_none()
             && let Some(account) = account
             && let Some(refusal) = self.refusal(account, key, &request)
         {
@@ -61,6 +62,7 @@ impl<P: MediaPlane> Core<P> {
         {
             self.begin_patience(now, account, key, &request);
         }
+        self.ring_members(now, key);
     }
 
     fn try_incoming(
@@ -115,6 +117,12 @@ impl<P: MediaPlane> Core<P> {
                 true => Ok(()),
                 false => Err(Refused::new(503)),
             };
+        }
+        match self.lets_in(account, related, &request) {
+            // "incapable of satisfying the Join request … 488" (RFC 3911 §4)
+            Err(()) => return Err(Refused::new(488)),
+            Ok(Some((conference, joined))) => return self.let_in(conference, joined, call),
+            Ok(None) => {}
         }
         let wanted = self.wanted_answer(account, &request);
         let about = crate::call::About { related, wanted };
@@ -260,13 +268,13 @@ impl<P: MediaPlane> Core<P> {
             },
             // Calls are transferred from inside only.
             Some(Method::Refer) if self.config.sip.ask_requests => {
-                return self.ask_request(now, key, call, request, Some(603));
+                return self.ask_request(now, key, call, request, Some(403));
             }
             _ if self.config.sip.ask_requests => {
                 return self.ask_request(now, key, call, request, None);
             }
             Some(Method::Options) => 200,
-            Some(Method::Refer) => 603,
+            Some(Method::Refer) => 403,
             // Nobody has subscribed.
             Some(Method::Notify) => 481,
             _ => 405,

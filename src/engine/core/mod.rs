@@ -8,6 +8,7 @@ mod accounts;
 mod answering;
 mod branches;
 mod calls;
+mod conference;
 mod entry;
 mod events;
 mod identity;
@@ -16,8 +17,10 @@ mod lamps;
 mod negotiation;
 mod policy;
 mod redirect;
+mod referral;
 mod refresh;
 mod requests;
+mod roster;
 mod session;
 mod teardown;
 #[cfg(test)]
@@ -115,6 +118,7 @@ pub(crate) struct Core<P> {
     shutdown: Option<Shutdown>,
     verifications: identity::Verifications,
     wakes: wake::Wakes,
+    conferences: conference::Conferences,
 }
 
 struct Shutdown {
@@ -157,6 +161,7 @@ impl<P: MediaPlane> Core<P> {
             shutdown: None,
             verifications: identity::Verifications::default(),
             wakes: wake::Wakes::default(),
+            conferences: conference::Conferences::default(),
         }
     }
 
@@ -196,6 +201,7 @@ impl<P: MediaPlane> Core<P> {
                 Output::Timeout(deadline) => {
                     if self.expire_verifications(now)
                         || self.light_lamps(now)
+                        || self.tell_conferences(now)
                         || self.check_shutdown(now)
                     {
                         continue;
@@ -203,7 +209,9 @@ impl<P: MediaPlane> Core<P> {
                     let patience = self.patience.next_deadline();
                     let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
                     let verified = self.verifications.deadline();
+                    let told = self.conferences.deadline();
                     let others = patience.into_iter().chain(verified).chain(self.wakes.deadline());
+                    let others = others.chain(told);
                     return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
                 }
             }
@@ -221,11 +229,18 @@ impl<P: MediaPlane> Core<P> {
                 let _ =
                     reply.send(info.ok_or_else(|| Error::state("the account is not registered")));
             }
+            Command::Contacts { account, contact, reply } => {
+                self.contacts(now, account, contact.as_deref(), reply);
+            }
+            Command::ForgetRegistration { account } => self.endpoint.forget_registration(account),
             Command::Wake { account, patience, reply } => self.wake(now, account, patience, reply),
             Command::Call { call, reply } => {
                 self.locate(now, *call, transfer::Placed::Handle(reply));
             }
             Command::Transfer { request, reply } => self.transfer(now, *request, reply),
+            Command::Refer { request, reply } => {
+                let _ = reply.send(self.refer_outside(now, *request));
+            }
             Command::AnswerTransfer { call, answer, reply } => {
                 self.answer_transfer(now, call, answer, reply);
             }
@@ -287,6 +302,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::SetTls { tls, reply } => self.asks.push_back(Request::SetTls { tls, reply }),
             Command::Events(command) => self.event_command(now, command),
+            Command::Conference(command) => self.conference_command(now, command),
             Command::Shutdown { reply } => self.begin_shutdown(now, reply),
         }
     }
@@ -365,6 +381,7 @@ impl<P: MediaPlane> Core<P> {
             E::ProvisionalConfirmed { call, prack } => self.provisional_confirmed(now, call, prack),
             E::Redirected { call, response } => self.redirected(now, call, response),
             E::Referred { call, to, request } => self.referred(now, call, &to, &request),
+            E::ReferralAbandoned { call } => self.moves.abandoned(call),
             E::ReferAccepted { call } => self.transfer_goes_on(call, TransferState::Accepted),
             E::ReferProgress { call, status, reason } => {
                 self.transfer_goes_on(call, TransferState::Trying { status, reason });
@@ -437,6 +454,12 @@ impl<P: MediaPlane> Core<P> {
     #[cfg(all(test, feature = "testkit"))]
     pub(crate) fn live(&self) -> (tiny_sip::Stats, usize) {
         (self.endpoint.stats(), self.calls.len())
+    }
+
+    /// The dialog of a call.
+    #[cfg(all(test, feature = "testkit"))]
+    pub(crate) fn describe(&self, call: CallKey) -> Option<tiny_sip::CallDescription> {
+        self.endpoint.describe(call)
     }
 
     /// The targets that answer a [`Request::Resolve`].

@@ -207,6 +207,7 @@ impl<P: MediaPlane> Core<P> {
             entry.started = true;
             self.plane.start(ports.id, config, security, audio);
         }
+        self.take_seat(key);
     }
 
     fn stream_config(&self, entry: &CallEntry) -> Option<(StreamConfig, CodecInfo)> {

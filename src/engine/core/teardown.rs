@@ -53,6 +53,7 @@ impl<P: MediaPlane> Core<P> {
         message: Option<SipMessage>,
     ) {
         self.errand_failed(now, key, status, &reason);
+        self.member_gone(now, key);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let by = match by {
             EndedBy::Local => Party::Local,

@@ -5,7 +5,7 @@ use super::*;
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::event::{CallEnd, CallEvent};
-use crate::media::{MediaCommand, MediaPorts, Security};
+use crate::media::{MediaCommand, MediaPorts, MixCommand, MixerId, Security};
 use crate::{Call, CallState, CallStats, IncomingCall, Party};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,11 @@ impl MediaPlane for Plane {
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
             MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
+        }
+    }
+    fn mix(&mut self, _: MixerId, command: MixCommand) {
+        if let MixCommand::Levels { members, reply } = command {
+            let _ = reply.send(Ok(members.into_iter().map(|(_, member)| member).collect()));
         }
     }
     fn close(&mut self, id: MediaId) {

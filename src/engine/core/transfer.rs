@@ -2,6 +2,7 @@
 //! and its progress told back; and calls that come in the place of others (RFC 3891).
 
 use super::{Core, Request, sip_error};
+use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{AnswerTransfer, Headers, PlaceCall, Reply, TransferCall, TransferTo};
 use crate::event::CallEvent;
@@ -11,6 +12,7 @@ use crate::target::without_method;
 use crate::transfer::{Transfer, TransferOutcome, TransferRequest, TransferState};
 use crate::{Call, CallId, Error, Event, Party, SipMessage, Srtp};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 use tiny_sip::header::Replaces;
 use tiny_sip::{
@@ -21,20 +23,20 @@ use tokio::sync::watch;
 /// Transfers under way. A call may be over before its transfer is.
 #[derive(Default)]
 pub(super) struct Moves {
-    own: HashMap<CallKey, Own>,
-    errands: HashMap<CallKey, Errand>,
+    pub(super) own: HashMap<CallKey, Own>,
+    pub(super) errands: HashMap<CallKey, Errand>,
     /// Calls that were placed for an errand, and the call that it came by.
     placed: HashMap<CallKey, CallKey>,
     opening: HashMap<u64, Opening>,
 }
 
-struct Own {
-    quiet: bool,
-    state: watch::Sender<TransferState>,
+pub(super) struct Own {
+    pub(super) quiet: bool,
+    pub(super) state: watch::Sender<TransferState>,
 }
 
 /// Somebody to call because a peer said so.
-struct Errand {
+pub(super) struct Errand {
     account: AccountKey,
     to: String,
     headers: Headers,
@@ -139,6 +141,9 @@ impl<P: MediaPlane> Core<P> {
 
     /// The peer asks us to call somebody.
     pub(super) fn referred(&mut self, now: Instant, key: CallKey, to: &str, request: &SipMessage) {
+        if !self.calls.contains_key(&key) {
+            return self.referred_outside(now, key, to, request);
+        }
         let errand = self.errand(key, to, request);
         let policy = errand.as_ref().ok().and_then(|e| self.accounts.get(&e.account));
         let policy = policy.map_or(TransferPolicy::Refuse, |a| a.spec.policy.transfers);
@@ -146,23 +151,18 @@ impl<P: MediaPlane> Core<P> {
             Ok(errand) if policy != TransferPolicy::Refuse && self.shutdown.is_none() => errand,
             other => {
                 let status = other.err().unwrap_or(603);
-                let result = self.endpoint.refuse_referral(now, key, status, Headers::new());
+                let result =
+                    self.endpoint.refuse_referral(now, key, status, super::referral::why_not(to));
                 return self.tolerate("refuse transfer", result);
             }
         };
         let ask = policy == TransferPolicy::Ask || errand.audio.is_none();
-        let result = self.endpoint.accept_referral(now, key, ask);
-        self.tolerate("accept transfer", result);
+        if !ask || !super::referral::is_quiet(request) {
+            let result = self.endpoint.accept_referral(now, key, ask);
+            self.tolerate("accept transfer", result);
+        }
         if ask && let (Some(entry), Some(shared)) = (self.calls.get(&key), self.shared.upgrade()) {
-            let by = request.address(HeaderName::ReferredBy).and_then(Result::ok);
-            entry.tell(CallEvent::TransferRequested(TransferRequest {
-                shared,
-                call: key,
-                to: errand.to.clone(),
-                referred_by: by.map(|by| by.uri.as_str().to_owned()),
-                request: request.clone(),
-                replaces: errand.headers.iter().any(|(name, _)| name == "Replaces"),
-            }));
+            entry.tell(CallEvent::TransferRequested(errand.request(shared, key, request)));
         }
         let audio = errand.audio.clone().filter(|_| !ask);
         self.moves.errands.insert(key, errand);
@@ -178,34 +178,8 @@ impl<P: MediaPlane> Core<P> {
         let mut all = self.accounts.keys().copied();
         let only = all.next().filter(|_| self.accounts.len() == 1);
         let account = self.endpoint.account_of(key).or(only).ok_or(603u16)?;
-        let uri = Uri::parse(to).map_err(|_| 400u16)?;
-        if !matches!(uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel) {
-            return Err(416);
-        }
-        // Nothing but calls (RFC 3515 §2.1 allows other methods).
-        if uri.param("method").is_some_and(|m| !m.eq_ignore_ascii_case("INVITE")) {
-            return Err(603);
-        }
-        let mut headers = Headers::new();
-        // RFC 3261 §19.1.5: "header fields that may be dangerous" in a URI are left out; all but one.
-        for (name, value) in uri.headers() {
-            if name.eq_ignore_ascii_case("Replaces") {
-                let value = String::from_utf8(unescape(value).into_owned()).map_err(|_| 400u16)?;
-                Replaces::parse(&value).map_err(|_| 400u16)?;
-                headers.push(("Replaces".into(), value));
-                headers.push(("Require".into(), "replaces".into()));
-            }
-        }
-        if headers.len() > 2 {
-            return Err(400);
-        }
-        // RFC 3892 §2.2: the Referred-By goes along, but not the body part that a `cid` names.
-        if let Some(Ok(by)) = request.address(HeaderName::ReferredBy) {
-            headers.push(("Referred-By".into(), format!("<{}>", by.uri.as_str())));
-        }
-        let to = without_method(uri.without_headers());
-        let (audio, srtp) = (entry.again.clone(), entry.negotiator.policy());
-        Ok(Errand { account, to, headers, audio, srtp, started: false })
+        let sound = (entry.again.clone(), entry.negotiator.policy());
+        errand(account, to, request, sound)
     }
 
     /// The application's word on a transfer that it was asked about.
@@ -343,6 +317,69 @@ impl<P: MediaPlane> Core<P> {
             }
             (None, _) => {}
         }
+    }
+}
+
+/// Whom to call, with which header fields; or the status of the refusal.
+pub(super) fn errand(
+    account: AccountKey,
+    to: &str,
+    request: &SipMessage,
+    (audio, srtp): (Option<AudioSpec>, Srtp),
+) -> Result<Errand, u16> {
+    let uri = Uri::parse(to).map_err(|_| 400u16)?;
+    if !matches!(uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel) {
+        return Err(416);
+    }
+    // Nothing but calls (RFC 3515 §2.1 allows other methods).
+    if uri.param("method").is_some_and(|m| !m.eq_ignore_ascii_case("INVITE")) {
+        return Err(603);
+    }
+    let mut headers = Headers::new();
+    // RFC 3261 §19.1.5: "header fields that may be dangerous" in a URI are left out; all but one.
+    for (name, value) in uri.headers() {
+        if name.eq_ignore_ascii_case("Replaces") {
+            let value = String::from_utf8(unescape(value).into_owned()).map_err(|_| 400u16)?;
+            Replaces::parse(&value).map_err(|_| 400u16)?;
+            headers.push(("Replaces".into(), value));
+            headers.push(("Require".into(), "replaces".into()));
+        }
+    }
+    if headers.len() > 2 {
+        return Err(400);
+    }
+    // RFC 3892 §2.2: the Referred-By goes along, but not the body part that a `cid` names.
+    if let Some(Ok(by)) = request.address(HeaderName::ReferredBy) {
+        headers.push(("Referred-By".into(), format!("<{}>", by.uri.as_str())));
+    }
+    let to = without_method(uri.without_headers());
+    Ok(Errand { account, to, headers, audio, srtp, started: false })
+}
+
+impl Errand {
+    /// The question for the application.
+    pub(super) fn request(
+        &self,
+        shared: Arc<Shared>,
+        call: CallKey,
+        request: &SipMessage,
+    ) -> TransferRequest {
+        let by = request.address(HeaderName::ReferredBy).and_then(Result::ok);
+        TransferRequest {
+            shared,
+            call,
+            to: self.to.clone(),
+            referred_by: by.map(|by| by.uri.as_str().to_owned()),
+            request: request.clone(),
+            replaces: self.headers.iter().any(|(name, _)| name == "Replaces"),
+        }
+    }
+}
+
+impl Moves {
+    /// Nobody wants to hear of an errand any more; one that is being run goes on.
+    pub(super) fn abandoned(&mut self, call: CallKey) {
+        self.errands.remove(&call);
     }
 }
 

@@ -197,10 +197,16 @@ impl Endpoint {
         if account.has_reg_id() {
             let _ = write!(extra, ";reg-id={}", u32::from(flow) + 1);
         }
-        if expires == 0 && !before.is_empty() {
-            return format!("<{before}>{params}{extra};expires=0");
+        // Further contacts come and go with the first flow's.
+        let also = if flow == 0 { &account.account.also[..] } else { &[] };
+        let mut others = String::new();
+        for contact in also {
+            let _ = write!(others, ", {contact};expires={expires}");
         }
-        let mut value = format!("<{uri}>{params}{extra};expires={expires}");
+        if expires == 0 && !before.is_empty() {
+            return format!("<{before}>{params}{extra};expires=0{others}");
+        }
+        let mut value = format!("<{uri}>{params}{extra};expires={expires}{others}");
         // With reg-id the registrar replaces it itself (RFC 5626 §6).
         if !before.is_empty() && before != uri && !account.has_reg_id() {
             let _ = write!(value, ", <{before}>;expires=0");

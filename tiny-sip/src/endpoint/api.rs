@@ -109,6 +109,9 @@ pub struct Account {
     pub gruu: bool,
     /// How a push service wakes this device (RFC 8599).
     pub push: Option<Push>,
+    /// Further contacts that go along with every REGISTER: values of Contact without `expires`, for
+    /// instance `<sip:alice@192.0.2.7>;q=0.5`.
+    pub also: Vec<String>,
 }
 
 /// Push parameters of a registration (RFC 8599 §4.1.1, §14): told to the registrar, which asks the
@@ -521,10 +524,16 @@ pub enum Event {
         /// The outcome.
         outcome: ReferOutcome,
     },
+    /// A REFER outside of calls that we took or were asked about is of no interest any more: nobody
+    /// has answered it in time, or its subscription has ended.
+    ReferralAbandoned {
+        /// What [`Referred`](Self::Referred) named it by.
+        call: CallKey,
+    },
     /// The peer asks us to call somebody (REFER). Answer with `accept_referral` or
     /// `refuse_referral`, then tell with `notify_referral` how it goes.
     Referred {
-        /// The call.
+        /// The call; of a REFER outside of calls, a key that names the referral and no call.
         call: CallKey,
         /// The URI of Refer-To, with its header part.
         to: String,

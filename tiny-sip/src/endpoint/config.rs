@@ -42,7 +42,7 @@ pub struct Config {
     pub accept: Vec<String>,
     /// Option tags announced in Supported and taken in Require, beside those of
     /// [`reliable`](Self::reliable) and [`session_timer`](Self::session_timer); others get 420.
-    /// Default: replaces, norefersub.
+    /// Default: replaces, norefersub, join.
     pub supported: Vec<String>,
     /// Reliable provisional responses (RFC 3262, `100rel`). With `Supported` a response of ours is
     /// reliable when the caller requires it, or supports it and the response has a body; with
@@ -167,6 +167,9 @@ pub struct Config {
     /// How long a transfer may go on without a NOTIFY, and the lifetime of the subscription that we
     /// grant for one (RFC 3515 §2.4.4). Default: 5 min.
     pub refer_silence: Duration,
+    /// Referrals outside of calls at a time, in both directions together. One more that comes in gets
+    /// 503 with Retry-After. Default: 256.
+    pub max_referrals: usize,
     /// Whether an INVITE may replace a call of ours when it names its dialog (RFC 3891); else it gets
     /// 403. Default: true.
     pub replaces: bool,
@@ -226,7 +229,7 @@ impl Default for Config {
             accept: ["application/sdp", "multipart/mixed", "multipart/alternative"]
                 .map(str::to_owned)
                 .to_vec(),
-            supported: ["replaces", "norefersub"].map(str::to_owned).to_vec(),
+            supported: ["replaces", "norefersub", "join"].map(str::to_owned).to_vec(),
             reliable: Policy::Supported,
             session_timer: Policy::Supported,
             session_expires: 1800,
@@ -264,6 +267,7 @@ impl Default for Config {
             credentials_timeout: Duration::from_secs(32),
             ring_timeout: Some(Duration::from_secs(180)),
             refer_silence: Duration::from_secs(300),
+            max_referrals: 256,
             replaces: true,
             max_ended_dialogs: 256,
             path_mtu: None,

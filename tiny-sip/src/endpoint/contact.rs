@@ -21,7 +21,15 @@ pub(crate) struct ContactUri<'a> {
     params: &'a str,
 }
 
-impl ContactUri<'_> {
+impl<'a> ContactUri<'a> {
+    /// The same address as that of a conference (RFC 4579 §5.2).
+    pub(crate) fn of_focus(self, name: Option<&'a str>) -> Self {
+        match name {
+            Some(user) => ContactUri { gruu: None, user, ..self },
+            None => self,
+        }
+    }
+
     /// The same address with nothing in it that names us (RFC 3323 §4.1.1.2).
     pub(crate) fn withheld(self) -> Self {
         Self { gruu: None, user: "anonymous", params: "", ..self }

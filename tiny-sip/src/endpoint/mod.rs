@@ -13,6 +13,7 @@ mod contact;
 mod events;
 mod failover;
 mod fingerprint;
+mod focus;
 mod naming;
 mod outgoing;
 mod receive;
@@ -41,6 +42,7 @@ pub(crate) use accounts::AccountState;
 pub(crate) use clients::{ClientKey, ClientTx, Owner};
 pub(crate) use events::{event_id, same_event};
 pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
+pub(crate) use focus::PACKAGE as CONFERENCE;
 pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
@@ -108,12 +110,15 @@ pub struct Endpoint {
     pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
     /// Referrals, by their call, which may be over.
     pub(crate) referrals: HashMap<CallKey, Referrals>,
+    /// Those of them that are outside of calls.
+    pub(crate) alone: crate::usage::referral::Alone,
     /// Calls that are about others, until they are answered.
     pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
     pub(crate) redirected: HashMap<CallKey, Box<(Request, Message)>>,
     /// Names of dialogs that ended a while ago.
     pub(crate) ended: VecDeque<Fingerprint>,
+    focuses: focus::Focuses,
     pending: SlotMap<QueryKey, Box<Request>>,
     streams: HashMap<Flow, streams::Stream>,
     /// Streams within a message, by the timer that ends their patience.
@@ -218,9 +223,11 @@ impl Endpoint {
             users: HashMap::new(),
             requests: SlotMap::with_key(),
             referrals: HashMap::new(),
+            alone: Default::default(),
             related: HashMap::new(),
             redirected: HashMap::new(),
             ended: VecDeque::new(),
+            focuses: focus::Focuses::default(),
             pending: SlotMap::with_key(),
             streams: HashMap::new(),
             slow: SlotMap::with_key(),

@@ -372,10 +372,13 @@ impl Endpoint {
                 _ => {
                     let mut uri = self.contact_uri(account, None, reachable.flow());
                     let mut params = params;
+                    let focus = self.focus_of_owner(request.owner);
+                    uri = uri.of_focus(focus);
                     if request.from.starts_with(ANONYMOUS) {
                         (uri, params) = (uri.withheld(), "");
                     }
-                    w.header(HeaderName::Contact, format_args!("<{uri}>{params}"))
+                    let focus = if focus.is_some() { ";isfocus" } else { "" };
+                    w.header(HeaderName::Contact, format_args!("<{uri}>{focus}{params}"))
                 }
             };
         }

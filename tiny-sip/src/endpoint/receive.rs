@@ -196,6 +196,9 @@ impl Endpoint {
                 self.respond_core(now, key, 481, &[]);
             }
             Method::Subscribe => self.on_subscribe(now, key, request, flow, &tag),
+            Method::Refer if !self.config.ask_requests => {
+                self.on_refer_outside(now, key, request, &tag)
+            }
             _ => self.plain_request(now, key, None, request, flow),
         }
     }

@@ -252,6 +252,7 @@ impl Endpoint {
         if !self.redirected.is_empty() {
             self.redirected.remove(&key);
         }
+        self.forget_focus(key);
         let kept = self.referrals_outlive(now, key);
         for dialog in call.forks.into_iter().chain(call.dialog) {
             if kept != Some(dialog) {
@@ -336,11 +337,13 @@ impl Endpoint {
         let user = called.and_then(|uri| uri.user());
         let mut w = self.response(request, server.source.remote, status, reason, &server.tag);
         if status.code() < 300 {
-            let contact = self.contact_uri(account, user, server.source);
+            let focus = self.focus_of(call);
+            let contact = self.contact_uri(account, user, server.source).of_focus(focus);
+            let focus = if focus.is_some() { ";isfocus" } else { "" };
             w = w.copy(request, HeaderName::RecordRoute);
             // There is one of it: the owner's goes in place of ours.
             if !headers.iter().any(|(name, _)| HeaderName::parse(name) == HeaderName::Contact) {
-                w = w.header(HeaderName::Contact, format_args!("<{contact}>"));
+                w = w.header(HeaderName::Contact, format_args!("<{contact}>{focus}"));
             }
             w = w.header(HeaderName::Allow, self.allow.as_str());
             if !self.supported.is_empty() {
@@ -431,6 +434,11 @@ impl Endpoint {
         else {
             // §4.4.1 of RFC 6665: a dialog that begins with a NOTIFY.
             if method == Method::Notify {
+                if super::refer::is_refer(&request)
+                    && self.on_first_refer_notify(now, key, print, &request)
+                {
+                    return;
+                }
                 return self.on_first_notify(now, key, print, request);
             }
             return self.respond_core(now, key, 481, &[]);

@@ -24,6 +24,31 @@ impl Endpoint {
         account: AccountKey,
         outgoing: Outgoing,
     ) -> Result<CallKey, Error> {
+        self.invite_as(now, account, outgoing, None)
+    }
+
+    /// The same for a conference of ours ([`open_conference`](Self::open_conference)), which Contact
+    /// shows with `isfocus` (RFC 4579 §5.2).
+    ///
+    /// # Errors
+    /// As [`invite`](Self::invite).
+    pub fn invite_to_conference(
+        &mut self,
+        now: Instant,
+        account: AccountKey,
+        outgoing: Outgoing,
+        conference: &str,
+    ) -> Result<CallKey, Error> {
+        self.invite_as(now, account, outgoing, Some(conference))
+    }
+
+    fn invite_as(
+        &mut self,
+        now: Instant,
+        account: AccountKey,
+        outgoing: Outgoing,
+        conference: Option<&str>,
+    ) -> Result<CallKey, Error> {
         check(&outgoing.headers, outgoing.body.as_ref())?;
         if self.calls.len() >= self.config.max_calls {
             return Err(Error::Limit("max_calls"));
@@ -39,6 +64,7 @@ impl Endpoint {
                 return Err(error);
             }
         };
+        self.set_focus(call, conference);
         request.contact = Contact::Ours;
         request.headers = outgoing.headers;
         let ruled = self.set_header_rules(call, outgoing.rules);

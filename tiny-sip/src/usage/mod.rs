@@ -1,6 +1,7 @@
 //! What dialogs and transactions are used for: calls (RFC 3261 §13–15), bindings (§10), and plain
 //! requests. Each usage is a small state of its own; the endpoint owns them all.
 
+mod bindings;
 pub(crate) mod call;
 mod callee;
 mod caller;
@@ -12,6 +13,7 @@ mod prack;
 pub(crate) mod publish;
 mod redirect;
 pub(crate) mod refer;
+pub(crate) mod referral;
 mod referred;
 pub(crate) mod register;
 mod reinvite;

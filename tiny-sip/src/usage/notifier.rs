@@ -5,8 +5,9 @@
 use super::subscriber::is_final_for_usage;
 use crate::dialog::{self, DialogKey, Usage};
 use crate::endpoint::{
-    AccountKey, Body, Due, Endpoint, Error, Event, Headers, Leg, Owner, Purpose, ServerKey,
-    SubscriptionState, Termination, WatcherEvent, WatcherKey, check, event_id, same_event,
+    AccountKey, Body, CONFERENCE, Due, Endpoint, Error, Event, Headers, Leg, Owner, Purpose,
+    ServerKey, SubscriptionState, Termination, WatcherEvent, WatcherKey, check, event_id,
+    same_event,
 };
 use crate::header::HeaderName as H;
 use crate::message::Message;
@@ -66,7 +67,10 @@ impl Endpoint {
     ) {
         let event = request.header(H::Event).unwrap_or_default();
         let package = event_id(event).map(|(package, _)| package.to_owned());
-        let known = |package: &String| self.config.event_packages.contains(package);
+        let known = |package: &String| {
+            self.config.event_packages.contains(package)
+                || (package == CONFERENCE && self.conference_called(&request).is_some())
+        };
         let Some(package) = package.filter(known) else {
             // "489 … MUST include Allow-Events" (§8.2.2 with §4.4.4)
             let packages = self.config.event_packages.join(", ");
@@ -108,6 +112,7 @@ impl Endpoint {
         if let Some(server) = self.servers.get_mut(server) {
             server.purpose = Purpose::Subscribe;
         }
+        self.watches_conference(key, &request);
         // An owner who does not decide in time is taken for a refusal by silence.
         self.ends_at(key, now + patience);
         let event = WatcherEvent::Subscribe { package, expires, request, flow };
@@ -275,11 +280,13 @@ impl Endpoint {
         let account = state.account.and_then(|key| self.accounts.get(key));
         let called = crate::uri::Uri::parse(request.request_uri()).ok();
         let user = called.and_then(|uri| uri.user());
-        let contact = self.contact_uri(account, user, server.source);
+        let focus = self.conference_watched(watcher);
+        let contact = self.contact_uri(account, user, server.source).of_focus(focus);
+        let focus = if focus.is_some() { ";isfocus" } else { "" };
         let w = self
             .response(request, server.source.remote, StatusCode::OK, "", &server.tag)
             .copy(request, H::RecordRoute)
-            .header(H::Contact, format_args!("<{contact}>"))
+            .header(H::Contact, format_args!("<{contact}>{focus}"))
             .header(H::Expires, expires);
         self.finish(w, request, &server.tag, &Headers::new(), None)
     }
@@ -438,6 +445,7 @@ impl Endpoint {
         }
         self.drop_leg(state.leg);
         self.remove_dialog(state.dialog);
+        self.forget_conference_watcher(key);
     }
 }
 

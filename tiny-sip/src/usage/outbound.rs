@@ -69,6 +69,13 @@ enum Probe {
 }
 
 impl RegFlow {
+    /// Call-ID and CSeq for a REGISTER beside those of this flow, which may be sent so many times.
+    pub(crate) fn numbers(&mut self, attempts: u32) -> (Box<str>, u32) {
+        let cseq = self.cseq + 1;
+        self.cseq += attempts;
+        (self.call_id.clone(), cseq)
+    }
+
     pub(crate) fn new(proxy: &str, call_id: &str) -> Self {
         // An edge proxy is a loose router, whether its URI says so or not.
         let lr = match crate::uri::Uri::parse(proxy) {

@@ -23,13 +23,13 @@ use tiny_sak::TimerKey;
 pub(crate) struct Referrals {
     pub(crate) dialog: DialogKey,
     pub(crate) account: Option<AccountKey>,
-    own: Option<Own>,
+    pub(crate) own: Option<Own>,
     pub(crate) theirs: Option<Theirs>,
 }
 
 /// A REFER of ours and its subscription.
 #[derive(Debug)]
-struct Own {
+pub(crate) struct Own {
     /// CSeq of the REFER: what `id` of the Event header field says (RFC 3515 §2.4.6). Credentials may
     /// make it a later one.
     first: u32,
@@ -39,6 +39,19 @@ struct Own {
     /// The outcome is told; the subscription has not said its last word.
     told: bool,
     timer: Option<TimerKey>,
+}
+
+impl Own {
+    pub(crate) fn new(first: u32, quiet: bool) -> Self {
+        Self { first, quiet, subscribed: false, told: false, timer: None }
+    }
+}
+
+impl Referrals {
+    /// CSeq of our REFER.
+    pub(crate) fn first(&self) -> u32 {
+        self.own.as_ref().map_or(1, |own| own.first)
+    }
 }
 
 /// What became of a REFER of ours.
@@ -92,7 +105,7 @@ impl Endpoint {
     pub fn refer(&mut self, now: Instant, call: CallKey, referral: Referral) -> Result<(), Error> {
         check(&referral.headers, None)?;
         self.room()?;
-        let uri = Uri::parse(&referral.to).map_err(|_| bad_uri(&referral.to, "it is no URI"))?;
+        Uri::parse(&referral.to).map_err(|_| bad_uri(&referral.to, "it is no URI"))?;
         let Some(state) = self.calls.get(call) else { return Err(Error::Stale("call")) };
         let Some(dialog) = state.dialog.filter(|_| state.phase == Phase::Established) else {
             return Err(Error::State("the call is not established"));
@@ -107,9 +120,24 @@ impl Endpoint {
         };
         // REFER establishes a subscription in the dialog: Contact is mandatory (§2.2).
         request.contact = Contact::Ours;
+        let quiet = referral.quiet;
+        let headers = self.refer_headers(account, referral)?;
+        request.headers = headers;
+        let own = Own::new(request.cseq, quiet);
+        self.referrals_of(call, dialog, account).own = Some(own);
+        self.start(now, request);
+        Ok(())
+    }
+
+    /// The header fields of a REFER.
+    pub(crate) fn refer_headers(
+        &self,
+        account: Option<AccountKey>,
+        referral: Referral,
+    ) -> Result<Headers, Error> {
         let given = |name: H| referral.headers.iter().any(|(n, _)| H::parse(n) == name);
         let named = |name: H, value: String| (name.as_str().to_owned(), value);
-        let mut headers = vec![named(H::ReferTo, format!("<{}>", uri.as_str()))];
+        let mut headers = vec![named(H::ReferTo, format!("<{}>", referral.to))];
         // RFC 3892 §2.1: who sends the peer there.
         if !given(H::ReferredBy)
             && let Some(account) = account.and_then(|key| self.accounts.get(key))
@@ -122,12 +150,7 @@ impl Endpoint {
         }
         headers.extend(referral.headers);
         check(&headers, None)?;
-        request.headers = headers;
-        let (first, quiet) = (request.cseq, referral.quiet);
-        let own = Own { first, quiet, subscribed: false, told: false, timer: None };
-        self.referrals_of(call, dialog, account).own = Some(own);
-        self.start(now, request);
-        Ok(())
+        Ok(headers)
     }
 
     pub(crate) fn referrals_of(
@@ -246,6 +269,7 @@ impl Endpoint {
         }
         let dialog = referrals.dialog;
         self.referrals.remove(&call);
+        self.forget_alone(call);
         if !self.calls.contains_key(call) {
             self.remove_dialog(dialog);
         }

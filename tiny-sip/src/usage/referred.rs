@@ -33,6 +33,31 @@ pub(crate) struct Theirs {
     timer: TimerKey,
 }
 
+impl Theirs {
+    /// One that waits for an answer.
+    pub(crate) fn new(
+        server: ServerKey,
+        id: u32,
+        quiet: bool,
+        until: Instant,
+        timer: TimerKey,
+    ) -> Self {
+        let last = (100, "Trying".to_owned());
+        let server = Some(server);
+        Self { server, id, quiet, pending: false, last, busy: false, waiting: false, until, timer }
+    }
+}
+
+/// The one Refer-To: a REFER with none or several is bad ("MUST return a 400 … if the request contained
+/// zero or more than one Refer-To header field values", §2.4.2).
+pub(crate) fn target(request: &Message) -> Option<String> {
+    let mut targets = request.addresses(H::ReferTo);
+    match (targets.next(), targets.next()) {
+        (Some(Ok(to)), None) => Some(to.uri.as_str().to_owned()),
+        _ => None,
+    }
+}
+
 impl Endpoint {
     /// The peer wants us to call somebody.
     pub(crate) fn on_refer(
@@ -42,14 +67,9 @@ impl Endpoint {
         call: CallKey,
         request: Message,
     ) {
-        // "MUST return a 400 (Bad Request) if the request contained zero or more than one Refer-To
-        // header field values" (§2.4.2)
-        let mut targets = request.addresses(H::ReferTo);
-        let to = match (targets.next(), targets.next()) {
-            (Some(Ok(to)), None) => to.uri.as_str().to_owned(),
-            _ => return self.respond_core(now, key, 400, &[]),
+        let Some(to) = target(&request) else {
+            return self.respond_core(now, key, 400, &[]);
         };
-        drop(targets);
         let Some(state) = self.calls.get(call) else {
             return self.respond_core(now, key, 481, &[]);
         };
@@ -65,18 +85,7 @@ impl Endpoint {
         // A REFER must be answered within the life of its transaction; half of it is for the owner.
         let until = now + self.config.timers.patience() / 2;
         let timer = self.timers.insert(until, Due::Referred(call));
-        let last = (100, "Trying".to_owned());
-        let theirs = Theirs {
-            server: Some(key),
-            id,
-            quiet,
-            pending: false,
-            last,
-            busy: false,
-            waiting: false,
-            until,
-            timer,
-        };
+        let theirs = Theirs::new(key, id, quiet, until, timer);
         self.referrals_of(call, dialog, account).theirs = Some(theirs);
         self.guard_server(now, key);
         self.event(Event::Referred { call, to, request });
@@ -114,7 +123,7 @@ impl Endpoint {
         }
         // Without a subscription there is nothing that a 202 could announce (RFC 4488 §4).
         let code = if quiet { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let bytes = self.call_response(call, server, code, "", &headers, None)?;
+        let bytes = self.referral_response(call, server, code, &headers)?;
         self.respond_bytes(now, server, code, bytes);
         if quiet {
             self.theirs_over(now, call);
@@ -142,7 +151,7 @@ impl Endpoint {
         let Some(server) = self.theirs(call)?.server.take() else {
             return self.notify_referral(now, call, status, code.default_reason());
         };
-        let bytes = self.call_response(call, server, code, "", &headers, None)?;
+        let bytes = self.referral_response(call, server, code, &headers)?;
         self.respond_bytes(now, server, code, bytes);
         self.theirs_over(now, call);
         Ok(())
@@ -238,6 +247,7 @@ impl Endpoint {
             self.next_notify(now, call, false);
         } else {
             // RFC 6665 §4.2.2: a refused NOTIFY ends the subscription.
+            self.tell_abandoned(call);
             self.theirs_over(now, call);
         }
     }
@@ -246,11 +256,13 @@ impl Endpoint {
     pub(crate) fn referred_timer(&mut self, now: Instant, call: CallKey) {
         let Ok(theirs) = self.theirs(call) else { return };
         if theirs.server.is_some() {
+            self.tell_abandoned(call);
             let _ = self.refuse_referral(now, call, 603, Headers::new());
             return;
         }
         let Some(referrals) = self.referrals.get(&call) else { return };
         let (dialog, account) = (referrals.dialog, referrals.account);
+        self.tell_abandoned(call);
         self.send_notify(now, call, dialog, account, "terminated;reason=timeout");
         self.theirs_over(now, call);
     }

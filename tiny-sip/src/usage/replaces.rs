@@ -39,7 +39,14 @@ impl Endpoint {
         let name = if replaces == 1 { H::Replaces } else { H::Join };
         let text = request.header(name).unwrap_or_default();
         let Ok(wanted) = Replaces::parse(text) else { return Err(400) };
-        let call = self.named(&wanted)?;
+        let call = match self.named(&wanted) {
+            // "If no match is found, but the Request-URI … corresponds to a conference URI, the UAS
+            // MUST ignore the Join header" (RFC 3911 §4)
+            Err(_) if name == H::Join && self.conference_called(request).is_some() => {
+                return Ok(None);
+            }
+            found => found?,
+        };
         // "a dialog which has already terminated … 603": it is being ended.
         let Some(state) = self.calls.get(call).filter(|state| !state.is_hanging_up()) else {
             return Err(603);
