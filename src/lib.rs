@@ -45,6 +45,7 @@ mod events;
 mod headers;
 mod identity;
 mod media;
+mod message;
 mod policy;
 mod reason;
 mod refer;
@@ -69,7 +70,7 @@ pub use account::{Account, AccountBuilder, AccountId, RequestBuilder};
 pub use agent::{UserAgent, UserAgentBuilder};
 pub use audio::Audio;
 pub use bindings::Binding;
-pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall, IncomingMessage};
+pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall};
 pub use caller::{Diverted, Named};
 pub use command::Registered;
 pub use conference::{Conference, ConferenceBuilder, ConferenceId, Member};
@@ -82,6 +83,7 @@ pub use events::{
     Subscription, SubscriptionUpdate, Watcher,
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
+pub use message::{IncomingMessage, MessageBuilder, MessageReport};
 pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
     RedirectPolicy, ReferralPolicy, TransferPolicy,

@@ -19,6 +19,7 @@ mod events;
 mod identity;
 mod incoming;
 mod lamps;
+mod messages;
 mod negotiation;
 mod policy;
 mod redirect;
@@ -126,6 +127,7 @@ pub(crate) struct Core<P> {
     verifications: identity::Verifications,
     wakes: wake::Wakes,
     conferences: conference::Conferences,
+    typing: messages::Typing,
 }
 
 struct Shutdown {
@@ -170,6 +172,7 @@ impl<P: MediaPlane> Core<P> {
             verifications: identity::Verifications::default(),
             wakes: wake::Wakes::default(),
             conferences: conference::Conferences::default(),
+            typing: messages::Typing::default(),
         }
     }
 
@@ -185,6 +188,7 @@ impl<P: MediaPlane> Core<P> {
 
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         self.patience_over(now);
+        self.typing_over(now);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Sip(input) => self.endpoint.handle(now, input),
@@ -219,7 +223,7 @@ impl<P: MediaPlane> Core<P> {
                     let verified = self.verifications.deadline();
                     let told = self.conferences.deadline();
                     let others = patience.into_iter().chain(verified).chain(self.wakes.deadline());
-                    let others = others.chain(told);
+                    let others = others.chain(told).chain(self.typing.deadline());
                     return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
                 }
             }
@@ -294,6 +298,12 @@ impl<P: MediaPlane> Core<P> {
                 let result = self.endpoint.respond(now, key, status, None, headers, None);
                 self.tolerate("respond", result);
             }
+            Command::SessionId { call, reply } => {
+                let known = self.calls.get(&call).is_some_and(|entry| entry.end.is_none());
+                let id = known.then(|| self.endpoint.session_id(call));
+                let _ = reply.send(id.ok_or(Error::Ended("the call")));
+            }
+            Command::Composing { from } => self.composing(now, from),
             Command::RespondRequest { key, answer } => self.answer_request(now, key, answer),
             Command::CallRules { call, rules, reply } => {
                 let set = self.endpoint.set_header_rules(call, rules);
@@ -321,8 +331,21 @@ impl<P: MediaPlane> Core<P> {
         request: crate::command::SendRequest,
         reply: Reply<SipMessage>,
     ) {
-        let body = request.body.map(session::body);
+        if request.method == crate::Method::Message {
+            self.typing_sent(&request.from);
+        }
         let (method, mut headers) = (request.method, request.headers);
+        if let Sender::Account { account, .. } = &request.from
+            && let Some(entry) = self.accounts.get(account)
+        {
+            entry.spec.caller.add_to(&mut headers);
+        }
+        let withheld = crate::caller::is_withheld(&headers);
+        let content = match request.envelope {
+            Some(envelope) => Some(self.sealed(&request.from, withheld, envelope)),
+            None => request.body,
+        };
+        let body = content.map(session::body);
         let sent = match request.from {
             Sender::Account { account, to } => {
                 let to = match self.accounts.get(&account).map(|entry| dialable(entry, to)) {
@@ -333,9 +356,6 @@ impl<P: MediaPlane> Core<P> {
                         return;
                     }
                 };
-                if let Some(entry) = self.accounts.get(&account) {
-                    entry.spec.caller.add_to(&mut headers);
-                }
                 self.endpoint.request(now, account, method, &to, headers, body)
             }
             Sender::Call(call) => self.endpoint.request_in_call(now, call, method, headers, body),

@@ -43,6 +43,8 @@ pub(super) struct Errand {
     audio: Option<AudioSpec>,
     /// What the call that it came by does about encryption.
     srtp: Srtp,
+    /// The name of its session.
+    session: Option<u128>,
     started: bool,
 }
 
@@ -179,7 +181,8 @@ impl<P: MediaPlane> Core<P> {
         let only = all.next().filter(|_| self.accounts.len() == 1);
         let account = self.endpoint.account_of(key).or(only).ok_or(603u16)?;
         let sound = (entry.again.clone(), entry.negotiator.policy());
-        errand(account, to, request, sound)
+        let session = self.endpoint.session_id(key).map(|id| id.local);
+        errand(account, to, request, sound).map(|errand| Errand { session, ..errand })
     }
 
     /// The application's word on a transfer that it was asked about.
@@ -218,7 +221,7 @@ impl<P: MediaPlane> Core<P> {
         errand.started = true;
         let (account, to, headers) = (errand.account, errand.to.clone(), errand.headers.clone());
         let mut call = PlaceCall::new(account, to, headers, audio);
-        call.srtp = Some(errand.srtp);
+        (call.srtp, call.session) = (Some(errand.srtp), errand.session);
         self.locate(now, call, Placed::Errand(key));
     }
 
@@ -353,7 +356,7 @@ pub(super) fn errand(
         headers.push(("Referred-By".into(), format!("<{}>", by.uri.as_str())));
     }
     let to = without_method(uri.without_headers());
-    Ok(Errand { account, to, headers, audio, srtp, started: false })
+    Ok(Errand { account, to, headers, audio, srtp, session: None, started: false })
 }
 
 impl Errand {
