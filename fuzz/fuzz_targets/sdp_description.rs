@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tiny_sdp::{AttributeList, Description, Limits, attribute, fmtp};
+use tiny_sdp::{AttributeList, Description, Limits, QosTable, attribute, fmtp, precondition};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default();
@@ -17,6 +17,10 @@ fuzz_target!(|data: &[u8]| {
         media.cryptos().for_each(drop);
         media.ssrcs().for_each(drop);
         media.extmaps().for_each(drop);
+        let mut table = QosTable::default();
+        let _ = table.learn(&media, data.len() % 2 == 0);
+        let _ = (table.is_met(), table.take_confirm_due(), table.attributes(true));
+        let _ = precondition::refusal(&description, 0, &table.failures());
         media.rtcp_feedbacks().for_each(drop);
         media.typed::<attribute::RtpMap>().for_each(drop);
         media.typed::<attribute::Fmtp>().for_each(drop);
