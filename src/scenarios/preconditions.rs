@@ -16,8 +16,7 @@ fn both() -> Preconditions {
 
 fn two(bob: PreconditionPolicy) -> (Village, Phone, Phone) {
     let mut village = Village::new(31);
-    let mut policy = Policy::default();
-    policy.preconditions = bob;
+    let policy = Policy { preconditions: bob, ..Policy::default() };
     let a = village.phone("alice", "192.0.2.1", "sip:alice@192.0.2.1", Config::default(), |a| a);
     let b = village.phone("bob", "192.0.2.2", BOB, Config::default(), |a| a.policy(policy));
     (village, a, b)
@@ -207,8 +206,7 @@ fn preconditions_need_reliable_responses_on_both_sides() {
     let mut village = Village::new(32);
     let mut off = Config::default();
     off.sip.reliable = Extension::Off;
-    let mut policy = Policy::default();
-    policy.preconditions = PreconditionPolicy::Reserved;
+    let policy = Policy { preconditions: PreconditionPolicy::Reserved, ..Policy::default() };
     let aor = "sip:alice@192.0.2.1";
     let alice = village.phone("alice", "192.0.2.1", aor, Config::default(), |a| a);
     let bob = village.phone("bob", "192.0.2.2", BOB, off, |a| a.policy(policy));
