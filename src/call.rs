@@ -136,7 +136,9 @@ impl CallBuilder {
         let mut builder = self;
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
-        let shared = builder.account.shared().clone();
+        // The account must not go before its call is placed.
+        let account = builder.account.clone();
+        let shared = account.shared().clone();
         let audio = open(&shared, builder.audio.take().unwrap_or_default()).await?;
         let call = Box::new(builder.command(audio));
         shared.commands.ask(|reply| Command::Call { call, reply }).await
