@@ -59,6 +59,7 @@ pub struct CallBuilder {
     check: Result<(), Error>,
     conference: Option<crate::Conference>,
     late_offer: bool,
+    preconditions: Option<crate::Preconditions>,
 }
 
 impl CallBuilder {
@@ -76,6 +77,7 @@ impl CallBuilder {
             srtp: None,
             rules: Vec::new(),
             late_offer: false,
+            preconditions: None,
             check,
             conference: None,
         }
@@ -136,20 +138,39 @@ impl CallBuilder {
         self
     }
 
+    /// The callee is not alerted before there are network resources for the call (RFC 3312).
+    pub fn preconditions(mut self, preconditions: crate::Preconditions) -> Self {
+        self.preconditions = Some(preconditions);
+        self
+    }
+
     /// What the engine is told, once the sound is open.
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
         let conference = self.conference.as_ref().map(crate::Conference::id);
-        let session = None;
-        PlaceCall { account, to, headers, audio, srtp, rules, late_offer, conference, session }
+        let (session, preconditions) = (None, self.preconditions);
+        PlaceCall {
+            account,
+            to,
+            headers,
+            audio,
+            srtp,
+            rules,
+            late_offer,
+            conference,
+            session,
+            preconditions,
+        }
     }
 
     async fn place(self) -> Result<Call, Error> {
         let mut builder = self;
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
-        let shared = builder.account.shared().clone();
+        // The account must not go before its call is placed.
+        let account = builder.account.clone();
+        let shared = account.shared().clone();
         let usual = || match builder.conference {
             Some(_) => Audio::silent(),
             None => Audio::default(),
@@ -344,6 +365,24 @@ impl Call {
     /// figures are in [`CallEnd::stats`]).
     pub async fn stats(&self) -> Result<CallStats, Error> {
         self.ask(|call, reply| Command::Stats { call, reply }).await
+    }
+
+    /// The resources that [`CallEvent::ResourcesWanted`] or
+    /// [`Event::ResourcesWanted`](crate::Event::ResourcesWanted) asked for are there; the peer is told
+    /// (RFC 3312 §7), and the call rings when nothing else is missing.
+    ///
+    /// # Errors
+    /// [`Error::State`] for a call without preconditions; [`Error::Ended`] when it is over.
+    pub async fn preconditions_met(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Preconditions { call, met: true, reply }).await
+    }
+
+    /// They cannot be had: the caller gets 580 (RFC 3312 §8), or the call of ours is given up.
+    ///
+    /// # Errors
+    /// As [`preconditions_met`](Self::preconditions_met).
+    pub async fn preconditions_failed(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Preconditions { call, met: false, reply }).await
     }
 
     /// Prepares a request of any method within the call, e.g. INFO.

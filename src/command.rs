@@ -66,6 +66,11 @@ pub(crate) enum Command {
         audio: Box<OpenAudio>,
         reply: Reply<()>,
     },
+    Preconditions {
+        call: CallKey,
+        met: bool,
+        reply: Reply<()>,
+    },
     AnswerEarly {
         call: CallKey,
         headers: Headers,
@@ -219,14 +224,24 @@ pub(crate) struct PlaceCall {
     pub(crate) late_offer: bool,
     /// Our half of Session-ID, of a call that continues another.
     pub(crate) session: Option<u128>,
+    pub(crate) preconditions: Option<crate::Preconditions>,
 }
 
 impl PlaceCall {
     /// A call that says nothing special.
     pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
-        let (rules, late_offer, conference, session) = (Vec::new(), false, None, None);
-        let srtp = None;
-        Self { account, to, headers, audio, srtp, rules, late_offer, conference, session }
+        Self {
+            account,
+            to,
+            headers,
+            audio,
+            srtp: None,
+            rules: Vec::new(),
+            late_offer: false,
+            conference: None,
+            session: None,
+            preconditions: None,
+        }
     }
 }
 

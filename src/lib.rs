@@ -47,6 +47,7 @@ mod identity;
 mod media;
 mod message;
 mod policy;
+mod precondition;
 mod reason;
 mod refer;
 mod refusal;
@@ -88,6 +89,7 @@ pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
     RedirectPolicy, ReferralPolicy, TransferPolicy,
 };
+pub use precondition::{PreconditionPolicy, Preconditions};
 pub use reason::Reason;
 pub use refer::ReferBuilder;
 pub use refusal::{Alternative, Alternatives, Warning};
@@ -100,6 +102,7 @@ pub use tiny_net::dtls;
 pub use tiny_net::tls;
 pub use tiny_rtp::srtp::Profile as SrtpProfile;
 pub use tiny_sak::{Flow, Secret, Transport};
+pub use tiny_sdp::Strength as PreconditionStrength;
 pub use tiny_sip::Policy as ExtensionPolicy;
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
 pub use tiny_sip::body;

@@ -8,6 +8,7 @@ mod events;
 mod headers;
 mod messages;
 mod policies;
+mod preconditions;
 mod referral;
 mod rfc3665;
 mod rfc5359;

@@ -22,6 +22,7 @@ mod lamps;
 mod messages;
 mod negotiation;
 mod policy;
+mod preconditions;
 mod redirect;
 mod referral;
 mod refresh;
@@ -145,7 +146,9 @@ impl<P: MediaPlane> Core<P> {
         events: mpsc::Sender<Event>,
         shared: Weak<Shared>,
     ) -> Self {
-        let endpoint = Endpoint::new(config.sip.clone(), rng.fork());
+        let mut sip = config.sip.clone();
+        sip.owner_extensions.push("precondition".to_owned());
+        let endpoint = Endpoint::new(sip, rng.fork());
         Self {
             sdp: Arc::new(config.sdp.clone()),
             config,
@@ -277,6 +280,9 @@ impl<P: MediaPlane> Core<P> {
             Command::Answer { call, headers, audio, reply } => {
                 let _ = reply.send(self.answer(now, call, headers, Some(audio)));
             }
+            Command::Preconditions { call, met, reply } => {
+                let _ = reply.send(self.preconditions(now, call, met));
+            }
             Command::AnswerEarly { call, headers, reply } => {
                 let _ = reply.send(self.answer(now, call, headers, None));
             }
@@ -286,7 +292,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::Hangup { call, headers } => self.hangup(now, call, headers),
             Command::Hold { call, on, headers, reply } => {
-                self.hold(now, call, HoldChange { on, headers, reply: Some(reply) });
+                self.hold(now, call, HoldChange { on, headers, reply: Some(reply), to: None });
             }
             Command::Mute { call, on } => self.mute(call, on),
             Command::Dtmf { call, digits, mode, reply } => {
