@@ -46,6 +46,7 @@ mod headers;
 mod identity;
 mod media;
 mod message;
+mod network;
 mod policy;
 mod precondition;
 mod reason;
@@ -85,6 +86,7 @@ pub use events::{
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use message::{IncomingMessage, MessageBuilder, MessageReport};
+pub use network::NetworkReport;
 pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
     RedirectPolicy, ReferralPolicy, TransferPolicy,

@@ -13,6 +13,7 @@ mod referral;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;
+mod roaming;
 mod session_id;
 mod storm;
 mod village;

@@ -187,6 +187,9 @@ impl<P: MediaPlane> Core<P> {
         key: CallKey,
         request: &SipMessage,
     ) -> Result<(), Refused> {
+        if let Some(offer) = session::sdp_of(request) {
+            self.follow_family(key, &offer);
+        }
         let gone = || Refused::new(481);
         self.may_require(key, request)?;
         let early = self.branch_of(key, request);
