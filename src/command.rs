@@ -3,6 +3,7 @@
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::events::EventCommand;
+use crate::network::{NetworkNews, NetworkReport};
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
 use tiny_sip::{
@@ -163,6 +164,10 @@ pub(crate) enum Command {
         reply: Reply<()>,
     },
     Events(EventCommand),
+    Network {
+        news: NetworkNews,
+        reply: Reply<NetworkReport>,
+    },
     Shutdown {
         reply: oneshot::Sender<()>,
     },

@@ -43,6 +43,7 @@ mod events;
 mod headers;
 mod identity;
 mod media;
+mod network;
 mod policy;
 mod reason;
 mod refusal;
@@ -77,6 +78,7 @@ pub use events::{
     Subscription, SubscriptionUpdate, Watcher,
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
+pub use network::NetworkReport;
 pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
     RedirectPolicy, TransferPolicy,

@@ -9,5 +9,6 @@ mod policies;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;
+mod roaming;
 mod storm;
 mod village;

@@ -14,6 +14,7 @@ mod events;
 mod failover;
 mod fingerprint;
 mod naming;
+mod network;
 mod outgoing;
 mod receive;
 mod reply;
@@ -34,6 +35,7 @@ pub use events::{
     SubscriptionState, Termination, WatcherEvent, WatcherKey,
 };
 
+pub use network::Network;
 pub use rules::{HeaderRule, check_headers};
 pub use secagree::SecurityMechanism;
 
@@ -41,6 +43,7 @@ pub(crate) use accounts::AccountState;
 pub(crate) use clients::{ClientKey, ClientTx, Owner};
 pub(crate) use events::{event_id, same_event};
 pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
+pub(crate) use network::with_contact_at;
 pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
@@ -48,6 +51,7 @@ use crate::dialog::{Dialog, DialogKey};
 use crate::message::Message;
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
+use crate::usage::moving::Parked;
 use crate::usage::notifier::Notifier;
 use crate::usage::publish::Publication;
 use crate::usage::refer::Referrals;
@@ -112,6 +116,13 @@ pub struct Endpoint {
     pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
     pub(crate) redirected: HashMap<CallKey, Box<(Request, Message)>>,
+    /// Calls of ours whose INVITE goes out anew after a change of network.
+    pub(crate) parked: HashMap<CallKey, Box<Parked>>,
+    /// There is no network.
+    pub(crate) offline: bool,
+    /// Our addresses since the latest change of network, and its time.
+    network: Network,
+    pub(crate) moved_at: Option<Instant>,
     /// Names of dialogs that ended a while ago.
     pub(crate) ended: VecDeque<Fingerprint>,
     pending: SlotMap<QueryKey, Box<Request>>,
@@ -157,6 +168,8 @@ pub(crate) enum Due {
     Answer(CallKey),
     /// A caller's patience with ringing, or with a cancelled call.
     Patience(CallKey),
+    /// The CANCEL of an INVITE that goes out anew is not answered.
+    Restart(CallKey),
     /// A re-INVITE or UPDATE after 491.
     Glare(CallKey),
     /// Nothing was heard of a REFER of ours.
@@ -220,6 +233,10 @@ impl Endpoint {
             referrals: HashMap::new(),
             related: HashMap::new(),
             redirected: HashMap::new(),
+            parked: HashMap::new(),
+            offline: false,
+            network: Network::default(),
+            moved_at: None,
             ended: VecDeque::new(),
             pending: SlotMap::with_key(),
             streams: HashMap::new(),
@@ -288,6 +305,7 @@ impl Endpoint {
             Due::Ringing(call) => self.repeat_ringing(now, call),
             Due::Answer(call) => self.repeat_answer(now, call),
             Due::Patience(call) => self.patience_over(now, call),
+            Due::Restart(call) => self.begin_anew(now, call),
             Due::Glare(call) => self.glare_over(now, call),
             Due::Refer(call) => self.refer_timer(now, call),
             Due::Referred(call) => self.referred_timer(now, call),
