@@ -129,6 +129,8 @@ impl CallBuilder {
         check_uri("call target", &builder.to)?;
         let shared = builder.account.shared().clone();
         let audio = open(&shared, builder.audio.take().unwrap_or_default()).await?;
+        // The last handle of an account forgets it: not before the call has found it.
+        let _account = builder.account.clone();
         let call = Box::new(builder.command(audio));
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }
