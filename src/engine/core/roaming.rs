@@ -185,7 +185,7 @@ impl<P: MediaPlane> Core<P> {
     }
 
     pub(super) fn offline_too_long(&mut self, now: Instant) {
-        if !self.offline_until().is_some_and(|until| now >= until) {
+        if self.offline_until().is_none_or(|until| now < until) {
             return;
         }
         self.offline = Some(Offline { until: None });

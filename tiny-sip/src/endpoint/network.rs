@@ -42,7 +42,7 @@ impl Network {
         let family = |a: &SocketAddr| a.is_ipv4() == flow.remote.is_ipv4();
         let near = |a: &SocketAddr| a.ip().is_loopback() == flow.remote.ip().is_loopback();
         let all = || self.local.iter().filter_map(ours).filter(family);
-        here().filter(family).next().or_else(|| all().find(near)).or_else(|| all().next())
+        here().find(family).or_else(|| all().find(near)).or_else(|| all().next())
     }
 }
 

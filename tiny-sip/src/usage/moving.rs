@@ -270,7 +270,7 @@ impl Endpoint {
     /// A 491 after we moved may mean that the peer still waits for an ACK that was lost on the way.
     pub(crate) fn acknowledge_again(&mut self, now: Instant, call: CallKey) {
         let patience = self.config.timers.patience();
-        if !self.moved_at.is_some_and(|at| now <= at + patience) {
+        if self.moved_at.is_none_or(|at| now > at + patience) {
             return;
         }
         let of_call = |owner| matches!(owner, Owner::Invite(c) | Owner::Reinvite(c) if c == call);
