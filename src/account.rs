@@ -389,14 +389,6 @@ impl Account {
         CallBuilder::new(self.clone(), to.into())
     }
 
-    /// Sends a text message (RFC 3428) and waits for the final response.
-    ///
-    /// # Errors
-    /// [`Error::Peer`] for any final response but 2xx.
-    pub async fn message(&self, to: &str, text: &str) -> Result<SipMessage, Error> {
-        self.request(Method::Message, to).body("text/plain;charset=UTF-8", text).send().await
-    }
-
     /// Asks what the peer supports (OPTIONS, RFC 3261 §11).
     ///
     /// # Errors
@@ -447,7 +439,8 @@ impl RequestBuilder {
         method: Method,
         check: Result<(), Error>,
     ) -> Self {
-        let request = Box::new(SendRequest { from, method, headers: Vec::new(), body: None });
+        let (headers, body, envelope) = (Vec::new(), None, None);
+        let request = Box::new(SendRequest { from, method, headers, body, envelope });
         Self { shared, check, request }
     }
 
@@ -461,6 +454,11 @@ impl RequestBuilder {
     pub fn body(mut self, content_type: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
         let content_type = content_type.into();
         self.request.body = Some(Content { content_type, data: data.into() });
+        self
+    }
+
+    pub(crate) fn envelope(mut self, envelope: crate::body::cpim::Cpim) -> Self {
+        self.request.envelope = Some(envelope);
         self
     }
 

@@ -4,14 +4,14 @@ use crate::account::{RequestBuilder, check_uri};
 use crate::agent::{Shared, off_thread};
 use crate::command::{Command, Headers, PlaceCall, Sender};
 use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
-use crate::headers::{check_final, check_headers, check_phrase};
+use crate::headers::{check_headers, check_phrase};
 use crate::identity::CallerIdentity;
 use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage, Srtp};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tiny_sip::{CallKey, Related, ServerKey};
+use tiny_sip::{CallKey, Related};
 use tokio::sync::{Mutex, mpsc, watch};
 
 /// Names a call in logs and traces.
@@ -120,7 +120,7 @@ impl CallBuilder {
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
-        PlaceCall { account, to, headers, audio, srtp, rules, late_offer }
+        PlaceCall { account, to, headers, audio, srtp, rules, late_offer, session: None }
     }
 
     async fn place(self) -> Result<Call, Error> {
@@ -190,6 +190,16 @@ impl Call {
     /// Where it stands now.
     pub fn state(&self) -> CallState {
         self.inner.state.borrow().clone()
+    }
+
+    /// The name of the session (RFC 7989) as it stands in our messages: our half, which stays the same
+    /// when the call is redirected, transferred or replaced, and the peer's, nil while it is not known.
+    /// `None` with [`session_id`](tiny_sip::Config::session_id) off.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the call is over.
+    pub async fn session_id(&self) -> Result<Option<crate::header::SessionId>, Error> {
+        self.ask(|call, reply| Command::SessionId { call, reply }).await
     }
 
     /// Waits until the call is up.
@@ -540,55 +550,6 @@ fn check_provisional(status: u16) -> Result<(), Error> {
     match (101..200).contains(&status) {
         true => Ok(()),
         false => Err(Error::config("status", format!("{status} is not provisional (101-199)"))),
-    }
-}
-
-/// Somebody sent a MESSAGE. Dropped without a word it is accepted with 200.
-#[derive(Debug)]
-pub struct IncomingMessage {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) key: ServerKey,
-    pub(crate) from: String,
-    pub(crate) request: SipMessage,
-    pub(crate) answered: bool,
-}
-
-impl IncomingMessage {
-    /// The sender's URI.
-    pub fn from(&self) -> &str {
-        &self.from
-    }
-
-    /// The body as text, with what is not UTF-8 replaced.
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(self.request.body())
-    }
-
-    /// The whole request.
-    pub fn request(&self) -> &SipMessage {
-        &self.request
-    }
-
-    /// Answers with a final status and header fields of one's own.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a status outside 200–699 or a header field that cannot be sent; the
-    /// sender gets 200.
-    pub fn respond(mut self, status: u16, headers: Vec<(String, String)>) -> Result<(), Error> {
-        check_final(status)?;
-        check_headers(&headers)?;
-        self.answered = true;
-        self.shared.commands.tell(Command::Respond { key: self.key, status, headers });
-        Ok(())
-    }
-}
-
-impl Drop for IncomingMessage {
-    fn drop(&mut self) {
-        if !self.answered {
-            let respond = Command::Respond { key: self.key, status: 200, headers: Vec::new() };
-            self.shared.commands.tell(respond);
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::events::EventCommand;
 use crate::network::{NetworkNews, NetworkReport};
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
+use tiny_sip::header::SessionId;
 use tiny_sip::{
     AccountKey, CallKey, CredentialsReply, HeaderRule, Method, QueryKey, RegistrationInfo,
     ServerKey,
@@ -137,6 +138,13 @@ pub(crate) enum Command {
         status: u16,
         headers: Headers,
     },
+    SessionId {
+        call: CallKey,
+        reply: Reply<Option<SessionId>>,
+    },
+    Composing {
+        from: Sender,
+    },
     RespondRequest {
         key: ServerKey,
         answer: AnswerRequest,
@@ -198,12 +206,15 @@ pub(crate) struct PlaceCall {
     pub(crate) rules: Vec<HeaderRule>,
     /// The INVITE has no offer.
     pub(crate) late_offer: bool,
+    /// Our half of Session-ID, of a call that continues another.
+    pub(crate) session: Option<u128>,
 }
 
 impl PlaceCall {
     /// A call that says nothing special.
     pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
-        Self { account, to, headers, audio, srtp: None, rules: Vec::new(), late_offer: false }
+        let (rules, late_offer, session) = (Vec::new(), false, None);
+        Self { account, to, headers, audio, srtp: None, rules, late_offer, session }
     }
 }
 
@@ -225,6 +236,8 @@ pub(crate) struct SendRequest {
     pub(crate) method: Method,
     pub(crate) headers: Headers,
     pub(crate) body: Option<Content>,
+    /// The body's envelope, which takes From from the account (RFC 3862).
+    pub(crate) envelope: Option<crate::body::cpim::Cpim>,
 }
 
 /// A transfer to ask for.

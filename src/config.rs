@@ -85,6 +85,12 @@ pub struct Config {
     /// Contacts that are kept of all 3xx of one call, those it has been to among them; more are left
     /// out. Default 32.
     pub max_redirect_targets: usize,
+    /// When a writer of messages counts as idle and how often "is typing" is repeated (RFC 3994
+    /// §3.2). Default 15 s and 90 s.
+    pub composing: crate::body::composing::Timing,
+    /// Peers that type to us, and peers that we type to, at a time. Beyond: others' typing is not
+    /// told to the application, and ours not to them. Default 256.
+    pub max_composing: usize,
     /// Requests that wait for the application's answer
     /// ([`Event::Request`](crate::Event::Request)). One more is answered by the agent itself.
     /// Default 64.
@@ -145,6 +151,8 @@ impl Default for Config {
             max_calls: 4096,
             max_pending_events: 1024,
             max_redirect_targets: 32,
+            composing: Default::default(),
+            max_composing: 256,
             max_waiting_requests: 64,
             max_pending_call_events: 256,
             dialog_watchers: Vec::new(),

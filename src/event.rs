@@ -3,7 +3,7 @@
 use crate::transfer::TransferRequest;
 use crate::{
     AccountId, Call, CallId, CertificateRequest, CredentialsRequest, IncomingCall, IncomingMessage,
-    IncomingRequest, IncomingSubscription, SipMessage,
+    IncomingRequest, IncomingSubscription, MessageReport, SipMessage,
 };
 use std::time::Duration;
 use tiny_media::StreamStats;
@@ -37,6 +37,20 @@ pub enum Event {
     },
     /// Somebody sent a MESSAGE. Dropping it accepts with 200.
     Message(IncomingMessage),
+    /// What became of a message of ours (IMDN, RFC 5438): delivered, displayed, failed. The report
+    /// is accepted with 200.
+    MessageReported(MessageReport),
+    /// Somebody types a message to us, or does not any more (RFC 3994).
+    Composing {
+        /// The account that the message will be for.
+        account: Option<AccountId>,
+        /// The call that it will come in.
+        call: Option<CallId>,
+        /// Who: a URI.
+        from: String,
+        /// Typing.
+        active: bool,
+    },
     /// A request that the agent would answer by itself, with
     /// [`ask_requests`](tiny_sip::Config::ask_requests): OPTIONS, a method that it does not know, an
     /// INFO whose body it cannot read, a REFER or NOTIFY that belongs to nothing. In or out of a call.

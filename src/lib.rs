@@ -43,6 +43,7 @@ mod events;
 mod headers;
 mod identity;
 mod media;
+mod message;
 mod network;
 mod policy;
 mod reason;
@@ -66,7 +67,7 @@ pub mod dns {
 pub use account::{Account, AccountBuilder, AccountId, RequestBuilder};
 pub use agent::{UserAgent, UserAgentBuilder};
 pub use audio::Audio;
-pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall, IncomingMessage};
+pub use call::{Call, CallBuilder, CallId, CallState, IncomingCall};
 pub use caller::{Diverted, Named};
 pub use command::Registered;
 pub use config::{Config, Listen, Tcp, Tls, Udp, Ws, Wss};
@@ -78,6 +79,7 @@ pub use events::{
     Subscription, SubscriptionUpdate, Watcher,
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
+pub use message::{IncomingMessage, MessageBuilder, MessageReport};
 pub use network::NetworkReport;
 pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,

@@ -276,7 +276,7 @@ fn s2_6_a_call_is_handed_over_in_a_message() {
     let (_old, at_bob) = ring(&mut village, &alice, &mut bob, BOB);
     let uri = village.drive(at_bob.replaces_uri()).unwrap();
     let text_of = format!("Do you want to take this call? {uri}");
-    let mut asking = std::pin::pin!(bob.account.message(CAROL, &text_of));
+    let mut asking = bob.account.message(CAROL, &text_of).into_future();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(asking.as_mut().poll(&mut context).is_pending());
     village.run(50);

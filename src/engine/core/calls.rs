@@ -131,8 +131,9 @@ impl<P: MediaPlane> Core<P> {
             false => self.offer(&mut negotiator, &ports, Direction::SendRecv).map(Some),
         };
         let placed = offer.and_then(|body| {
-            let (to, headers, rules) = (call.to.clone(), call.headers, call.rules);
-            let outgoing = Outgoing { to, headers, body, redirects: true, rules };
+            let (to, headers) = (call.to.clone(), call.headers);
+            let (rules, session) = (call.rules, call.session);
+            let outgoing = Outgoing { to, headers, body, redirects: true, rules, session };
             self.endpoint.invite(now, call.account, outgoing).map_err(sip_error)
         });
         let key = match placed {

@@ -8,7 +8,7 @@ use crate::event::CallEvent;
 use crate::identity::CallerIdentity;
 use crate::media::MediaPlane;
 use crate::policy::{JoinPolicy, LateOfferPolicy};
-use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
+use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Transport};
 use tiny_sdp::Direction;
@@ -251,7 +251,7 @@ impl<P: MediaPlane> Core<P> {
         request: SipMessage,
     ) {
         let status = match request.method() {
-            Some(Method::Message) => match self.message(key, request) {
+            Some(Method::Message) => match self.message(now, key, call, request) {
                 Ok(()) => return,
                 Err(status) => status,
             },
@@ -277,15 +277,6 @@ impl<P: MediaPlane> Core<P> {
         let headers = retry_later(status);
         let result = self.endpoint.respond(now, key, status, None, headers, None);
         self.tolerate("respond", result);
-    }
-
-    fn message(&mut self, key: ServerKey, request: SipMessage) -> Result<(), u16> {
-        let shared = self.shared.upgrade().filter(|_| self.shutdown.is_none()).ok_or(480u16)?;
-        let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
-        let place = self.events.try_reserve().map_err(|_| 503u16)?;
-        let answered = false;
-        place.send(Event::Message(IncomingMessage { shared, key, from, request, answered }));
-        Ok(())
     }
 
     /// INFO within a call: keys, or an empty probe. Anything else has no meaning here (RFC 6086).

@@ -13,6 +13,7 @@ mod events;
 mod identity;
 mod incoming;
 mod lamps;
+mod messages;
 mod negotiation;
 mod policy;
 mod redirect;
@@ -120,6 +121,7 @@ pub(crate) struct Core<P> {
     verifications: identity::Verifications,
     wakes: wake::Wakes,
     offline: Option<roaming::Offline>,
+    typing: messages::Typing,
 }
 
 struct Shutdown {
@@ -163,6 +165,7 @@ impl<P: MediaPlane> Core<P> {
             verifications: identity::Verifications::default(),
             wakes: wake::Wakes::default(),
             offline: None,
+            typing: messages::Typing::default(),
         }
     }
 
@@ -179,6 +182,7 @@ impl<P: MediaPlane> Core<P> {
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         self.patience_over(now);
         self.offline_too_long(now);
+        self.typing_over(now);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Sip(input) => self.endpoint.handle(now, input),
@@ -213,6 +217,7 @@ impl<P: MediaPlane> Core<P> {
                     let verified = self.verifications.deadline();
                     let stop = stop.into_iter().chain(self.offline_until()).min();
                     let others = patience.into_iter().chain(verified).chain(self.wakes.deadline());
+                    let others = others.chain(self.typing.deadline());
                     return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
                 }
             }
@@ -280,6 +285,12 @@ impl<P: MediaPlane> Core<P> {
                 let result = self.endpoint.respond(now, key, status, None, headers, None);
                 self.tolerate("respond", result);
             }
+            Command::SessionId { call, reply } => {
+                let known = self.calls.get(&call).is_some_and(|entry| entry.end.is_none());
+                let id = known.then(|| self.endpoint.session_id(call));
+                let _ = reply.send(id.ok_or(Error::Ended("the call")));
+            }
+            Command::Composing { from } => self.composing(now, from),
             Command::RespondRequest { key, answer } => self.answer_request(now, key, answer),
             Command::CallRules { call, rules, reply } => {
                 let set = self.endpoint.set_header_rules(call, rules);
@@ -308,8 +319,21 @@ impl<P: MediaPlane> Core<P> {
         request: crate::command::SendRequest,
         reply: Reply<SipMessage>,
     ) {
-        let body = request.body.map(session::body);
+        if request.method == crate::Method::Message {
+            self.typing_sent(&request.from);
+        }
         let (method, mut headers) = (request.method, request.headers);
+        if let Sender::Account { account, .. } = &request.from
+            && let Some(entry) = self.accounts.get(account)
+        {
+            entry.spec.caller.add_to(&mut headers);
+        }
+        let withheld = crate::caller::is_withheld(&headers);
+        let content = match request.envelope {
+            Some(envelope) => Some(self.sealed(&request.from, withheld, envelope)),
+            None => request.body,
+        };
+        let body = content.map(session::body);
         let sent = match request.from {
             Sender::Account { account, to } => {
                 let to = match self.accounts.get(&account).map(|entry| dialable(entry, to)) {
@@ -320,9 +344,6 @@ impl<P: MediaPlane> Core<P> {
                         return;
                     }
                 };
-                if let Some(entry) = self.accounts.get(&account) {
-                    entry.spec.caller.add_to(&mut headers);
-                }
                 self.endpoint.request(now, account, method, &to, headers, body)
             }
             Sender::Call(call) => self.endpoint.request_in_call(now, call, method, headers, body),

@@ -41,6 +41,8 @@ struct Errand {
     audio: Option<AudioSpec>,
     /// What the call that it came by does about encryption.
     srtp: Srtp,
+    /// The name of its session.
+    session: Option<u128>,
     started: bool,
 }
 
@@ -205,7 +207,8 @@ impl<P: MediaPlane> Core<P> {
         }
         let to = without_method(uri.without_headers());
         let (audio, srtp) = (entry.again.clone(), entry.negotiator.policy());
-        Ok(Errand { account, to, headers, audio, srtp, started: false })
+        let session = self.endpoint.session_id(key).map(|id| id.local);
+        Ok(Errand { account, to, headers, audio, srtp, session, started: false })
     }
 
     /// The application's word on a transfer that it was asked about.
@@ -244,7 +247,7 @@ impl<P: MediaPlane> Core<P> {
         errand.started = true;
         let (account, to, headers) = (errand.account, errand.to.clone(), errand.headers.clone());
         let mut call = PlaceCall::new(account, to, headers, audio);
-        call.srtp = Some(errand.srtp);
+        (call.srtp, call.session) = (Some(errand.srtp), errand.session);
         self.locate(now, call, Placed::Errand(key));
     }
 

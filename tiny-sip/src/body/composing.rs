@@ -72,6 +72,9 @@ impl Default for Timing {
 }
 
 const LEAST_REFRESH: Duration = Duration::from_secs(60);
+/// A reader that has counted to the interval to the second would fall idle just before the next
+/// "active" is there.
+const ON_ITS_WAY: Duration = Duration::from_secs(15);
 
 /// The side that writes.
 #[derive(Debug, Clone)]
@@ -124,7 +127,8 @@ impl Composer {
     }
 
     fn status(&self, active: bool) -> IsComposing {
-        let seconds = u32::try_from(self.timing.refresh.as_secs()).unwrap_or(u32::MAX);
+        let announced = self.timing.refresh + ON_ITS_WAY;
+        let seconds = u32::try_from(announced.as_secs()).unwrap_or(u32::MAX);
         IsComposing {
             active,
             content_type: Some("text/plain".to_owned()),

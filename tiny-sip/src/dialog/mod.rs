@@ -36,6 +36,8 @@ pub(crate) struct Dialog {
     pub(crate) back: bool,
     /// Set up over secure WebSocket.
     pub(crate) wss: bool,
+    /// The peer's half of Session-ID (RFC 7989).
+    pub(crate) peer_session: crate::usage::session_id::Uuid,
     text: Box<str>,
     ends: [u32; 4],
 }
@@ -98,6 +100,7 @@ impl Dialog {
             name: None,
             back: false,
             wss: false,
+            peer_session: [0; 16],
             text,
             ends,
         }

@@ -180,6 +180,8 @@ pub struct Outgoing {
     /// Header fields on messages of this call: see
     /// [`set_header_rules`](super::Endpoint::set_header_rules).
     pub rules: Vec<HeaderRule>,
+    /// Our half of Session-ID, of a call that continues another (RFC 7989 §6); `None` draws one.
+    pub session: Option<u128>,
 }
 
 /// Where a request can be sent.

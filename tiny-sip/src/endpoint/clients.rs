@@ -291,6 +291,9 @@ impl Endpoint {
                 .copy(message, HeaderName::To)
                 .header(HeaderName::CallId, &*request.call_id)
                 .cseq(request.cseq, &Method::Ack);
+            if let Some(session) = self.refusal_session(request, message) {
+                w = w.header(HeaderName::SessionId, format_args!("{session}"));
+            }
             for (name, value) in self.rule_refusal_ack(request) {
                 w = w.header_named(&name, value);
             }
@@ -352,6 +355,9 @@ impl Endpoint {
         let (owner, account) = (client.owner, client.account);
         let status = message.status().map_or(0, |status| status.code());
         self.show_response(owner, account, message);
+        if status < 400 {
+            self.learn_response_session(owner, message);
+        }
         let Some(client) = self.clients.get_mut(key) else { return };
         if status >= 300 {
             // The final response: what the request was made of is free for another attempt.

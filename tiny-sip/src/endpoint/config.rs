@@ -70,6 +70,9 @@ pub struct Config {
     /// Whether every message that comes is shown by [`Event::Received`](super::Event::Received).
     /// Default: false.
     pub show_received: bool,
+    /// Whether calls are named by Session-ID (RFC 7989), end to end. It costs some 80 octets in each
+    /// of their messages. Default: true.
+    pub session_id: bool,
     /// Header fields on all messages that are sent, where account and call say nothing else.
     /// One that cannot be used ([`HeaderRule::check`]) is left out. Default: none.
     pub header_rules: Vec<HeaderRule>,
@@ -234,6 +237,7 @@ impl Default for Config {
             answer_options: true,
             ask_requests: false,
             show_received: false,
+            session_id: true,
             header_rules: Vec::new(),
             max_header_rules: 32,
             max_transactions: 200_000,

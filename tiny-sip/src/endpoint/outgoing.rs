@@ -5,7 +5,7 @@ use super::clients::{ClientKey, Owner};
 use super::secagree::SecurityMechanism;
 use super::{AccountKey, Body, Cause, Endpoint, Error, Event, Headers, Target, Transmit};
 use crate::dialog::{self, DialogKey};
-use crate::header::{HeaderName, Privacy};
+use crate::header::{HeaderName, Privacy, SessionId};
 use crate::method::Method;
 use crate::uri::Uri;
 use crate::writer::{WriteError, Writer};
@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) headers: Headers,
     /// What header rules add.
     pub(crate) ruled: Headers,
+    /// Session-ID.
+    pub(crate) session: Option<SessionId>,
     pub(crate) body: Option<Body>,
     /// Branch of the latest attempt; a CANCEL has its INVITE's (§9.1).
     pub(crate) branch: Option<Token>,
@@ -101,6 +103,7 @@ impl Endpoint {
     pub(crate) fn start(&mut self, now: Instant, mut request: Box<Request>) -> Leg {
         self.withhold(&mut request);
         self.rule_request(&mut request);
+        self.name_session(&mut request);
         if let Some(target) = request.dialog.and_then(|key| self.dialogs.get(key)?.hop) {
             request.targets.push(target);
             return self.attempt(now, request);
@@ -405,6 +408,9 @@ impl Endpoint {
         {
             w = w.header(HeaderName::UserAgent, agent);
         }
+        if let Some(session) = request.session.filter(|_| !owners(HeaderName::SessionId)) {
+            w = w.header(HeaderName::SessionId, format_args!("{session}"));
+        }
         for (name, value) in common.iter().chain(&request.headers).chain(&request.ruled) {
             w = w.header_named(name, value);
         }
@@ -626,6 +632,7 @@ impl Request {
             contact: Contact::None,
             headers: Vec::new(),
             ruled: Vec::new(),
+            session: None,
             body: None,
             branch: None,
             targets: SmallVec::new(),

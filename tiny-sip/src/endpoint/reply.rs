@@ -168,6 +168,11 @@ impl Endpoint {
         {
             w = w.header(HeaderName::Server, agent);
         }
+        let session = self.response_session(request, tag);
+        let own = |(name, _): &(String, String)| HeaderName::parse(name) == HeaderName::SessionId;
+        if let Some(session) = session.filter(|_| !headers.iter().any(own)) {
+            w = w.header(HeaderName::SessionId, format_args!("{session}"));
+        }
         for (name, value) in headers.iter().chain(&ruled) {
             w = w.header_named(name, value);
         }

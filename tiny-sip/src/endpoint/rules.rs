@@ -68,7 +68,8 @@ impl HeaderRule {
 }
 
 /// Header fields that say what a message does: a rule would say it of messages that do not.
-const MACHINES: [H; 24] = [
+const MACHINES: [H; 25] = [
+    H::SessionId,
     H::Contact,
     H::Require,
     H::ProxyRequire,

@@ -209,8 +209,9 @@ impl Endpoint {
                 Action::SendTrying => {
                     let (flow, source) = (server.flow, server.source);
                     let Some(request) = server.request.clone() else { continue };
+                    let tag = server.tag.clone();
                     let w = self.response(&request, source.remote, StatusCode::TRYING, "", "");
-                    if let Ok(bytes) = self.finish(w, &request, "", &Headers::new(), None) {
+                    if let Ok(bytes) = self.finish(w, &request, &tag, &Headers::new(), None) {
                         if let Some(server) = self.servers.get_mut(key) {
                             server.response = bytes.clone();
                         }
@@ -249,7 +250,12 @@ impl Endpoint {
         server.response = bytes;
         let success = status.is_success();
         if status.is_final() {
-            server.request = None;
+            let request = server.request.take();
+            let tag = server.tag.clone();
+            if let Some(request) = request.filter(|_| status.code() < 400) {
+                self.learn_session(&request, &tag);
+            }
+            let Some(server) = self.servers.get_mut(key) else { return };
             let purpose = std::mem::replace(&mut server.purpose, Purpose::Core);
             let source = server.source;
             self.ringing_over(purpose, source);

@@ -37,6 +37,8 @@ pub(crate) struct Call {
     /// The peer has announced UPDATE.
     pub(crate) allows_update: bool,
     pub(crate) timer: Option<TimerKey>,
+    /// Our half of Session-ID (RFC 7989).
+    pub(crate) session: super::session_id::Uuid,
 }
 
 /// Who a call is with, and what names its dialog.
@@ -51,6 +53,8 @@ pub struct CallDescription {
     pub local_tag: String,
     /// The peer's tag; empty where it has none.
     pub remote_tag: String,
+    /// Our URI, as the peer knows it: not ours where it is withheld.
+    pub local: String,
     /// The peer's URI.
     pub remote: String,
     /// The peer's display name.
@@ -108,6 +112,7 @@ impl Call {
             extras: None,
             allows_update: false,
             timer: None,
+            session: [0; 16],
         }
     }
 
@@ -156,6 +161,9 @@ impl Endpoint {
             call_id: parts.call_id.to_owned(),
             local_tag: tag(parts.local).unwrap_or_default(),
             remote_tag: tag(parts.remote).unwrap_or_default(),
+            local: NameAddr::parse(parts.local)
+                .map(|local| local.uri.as_str().to_owned())
+                .unwrap_or_default(),
             remote: remote.map(|remote| remote.uri.as_str().to_owned()).unwrap_or_default(),
             display: display.map(|name| name.into_owned()).filter(|name| !name.is_empty()),
         })
@@ -231,18 +239,25 @@ impl Endpoint {
         reason: &str,
         message: Option<Message>,
     ) {
+        let Some(call) = self.calls.get(key) else { return };
+        // §15.1.2: pending requests are answered 487.
+        let invite = match call.phase {
+            Phase::Ringing(invite) => Some(invite),
+            _ => None,
+        };
+        let other = call.modification.as_ref().and_then(|m| m.incoming).map(|(other, _)| other);
+        for pending in invite.into_iter().chain(other) {
+            self.respond_core(now, pending, 487, &[]);
+        }
         let Some(call) = self.calls.remove(key) else { return };
         if let Some(timer) = call.timer {
             self.timers.cancel(timer);
         }
-        match call.phase {
-            Phase::Calling { leg, .. } => self.drop_leg(leg),
-            // §15.1.2: pending requests are answered 487.
-            Phase::Ringing(invite) => self.respond_core(now, invite, 487, &[]),
-            _ => {}
+        if let Phase::Calling { leg, .. } = call.phase {
+            self.drop_leg(leg);
         }
         if let Some(modification) = call.modification {
-            self.end_modification(now, *modification);
+            self.end_modification(*modification);
         }
         if let Some(extras) = call.extras {
             self.drop_extras(*extras);
@@ -411,6 +426,7 @@ impl Endpoint {
         }
         let ending = state.ending.take();
         self.stop_call_timer(call);
+        self.learn_session(ack, "");
         if answer.reinvite {
             self.event(Event::ReinviteConfirmed { call, ack: body });
         } else {

@@ -45,6 +45,7 @@ impl Endpoint {
         let account = self.account_for(&request);
         let call = self.calls.insert(Call::new(account, false, Phase::Ringing(key)));
         let dialog = self.dialog_of_request(Usage::Call(call), &request, tag, fallback);
+        self.answer_session(call, related);
         let name = self.caller_name(account, flow);
         self.note_way(dialog, flow.transport, name);
         self.note_flow(dialog, flow);
@@ -93,6 +94,7 @@ impl Endpoint {
             },
         );
         dialog.remote_cseq = request.cseq().ok().map(|cseq| cseq.number);
+        dialog.peer_session = super::session_id::peer_of(request).unwrap_or_default();
         let key = self.dialogs.insert(dialog);
         self.dialog_index.insert(print, key);
         key

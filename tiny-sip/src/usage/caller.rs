@@ -41,6 +41,7 @@ impl Endpoint {
         };
         request.contact = Contact::Ours;
         request.headers = outgoing.headers;
+        request.session = self.begin_session(call, outgoing.session, &request.headers);
         let ruled = self.set_header_rules(call, outgoing.rules);
         if let Err(error) = ruled {
             self.calls.remove(call);
@@ -165,6 +166,7 @@ impl Endpoint {
         };
         let mut dialog = Dialog::new(print, usage, &parts);
         dialog.local_cseq = message.cseq().map_or(1, |cseq| cseq.number);
+        dialog.peer_session = super::session_id::peer_of(message).unwrap_or_default();
         let way = self.clients.get(invite).map(|c| (c.account, c.flow, c.name.clone()));
         let key = self.dialogs.insert(dialog);
         self.dialog_index.insert(print, key);
@@ -306,6 +308,7 @@ impl Endpoint {
             call_id: request.call_id.clone(),
             cseq: request.cseq,
             branch: request.branch,
+            session: request.session,
             headers: headers.unwrap_or_default(),
             ..Request::empty(Owner::Cancel(call))
         });

@@ -18,6 +18,7 @@ pub(crate) mod register;
 mod reinvite;
 mod reliable;
 pub(crate) mod replaces;
+pub(crate) mod session_id;
 mod session_timer;
 pub(crate) mod subscriber;
 mod update;
