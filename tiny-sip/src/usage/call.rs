@@ -257,7 +257,7 @@ impl Endpoint {
             self.drop_leg(leg);
         }
         if let Some(modification) = call.modification {
-            self.end_modification(*modification);
+            self.end_modification(now, *modification);
         }
         if let Some(extras) = call.extras {
             self.drop_extras(*extras);

@@ -158,8 +158,10 @@ impl Endpoint {
             call_id: request.call_id.clone(),
             cseq: request.cseq,
             branch: request.branch,
+            session: request.session,
             ..Request::empty(Owner::Cancel(call))
         });
+        self.rule_request(&mut cancel);
         let target = crate::endpoint::Target::of(&flow);
         cancel.targets.push(target);
         let branch = request.branch?;

@@ -596,13 +596,16 @@ impl Endpoint {
     }
 
     /// The call ends: what is left of its re-INVITEs.
-    pub(crate) fn end_modification(&mut self, modification: Modification) {
+    pub(crate) fn end_modification(&mut self, now: Instant, modification: Modification) {
         match modification.own {
             Own::Running(leg) => self.drop_leg(leg),
             Own::Waiting(timer) => {
                 self.timers.cancel(timer);
             }
             Own::Unacknowledged { .. } | Own::Idle => {}
+        }
+        if let Some((invite, _)) = modification.incoming {
+            self.respond_core(now, invite, 487, &[]);
         }
     }
 }
