@@ -122,7 +122,10 @@ impl Endpoint {
         state.phase = Phase::Calling { leg: Leg::None, cancelled: false };
         let (forks, modification) = (std::mem::take(&mut state.forks), state.modification.take());
         if let Some(modification) = modification {
-            self.end_modification(now, *modification);
+            if let Some((update, _)) = modification.incoming {
+                self.respond_core(now, update, 487, &[]);
+            }
+            self.end_modification(*modification);
         }
         self.early_over(call);
         for fork in forks {
@@ -158,8 +161,10 @@ impl Endpoint {
             call_id: request.call_id.clone(),
             cseq: request.cseq,
             branch: request.branch,
+            session: request.session,
             ..Request::empty(Owner::Cancel(call))
         });
+        self.rule_request(&mut cancel);
         let target = crate::endpoint::Target::of(&flow);
         cancel.targets.push(target);
         let branch = request.branch?;
