@@ -58,6 +58,7 @@ pub struct CallBuilder {
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
     late_offer: bool,
+    preconditions: Option<crate::Preconditions>,
 }
 
 impl CallBuilder {
@@ -75,6 +76,7 @@ impl CallBuilder {
             srtp: None,
             rules: Vec::new(),
             late_offer: false,
+            preconditions: None,
             check,
         }
     }
@@ -116,21 +118,28 @@ impl CallBuilder {
         self
     }
 
+    /// The callee is not alerted before there are network resources for the call (RFC 3312).
+    pub fn preconditions(mut self, preconditions: crate::Preconditions) -> Self {
+        self.preconditions = Some(preconditions);
+        self
+    }
+
     /// What the engine is told, once the sound is open.
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
-        PlaceCall { account, to, headers, audio, srtp, rules, late_offer }
+        let preconditions = self.preconditions;
+        PlaceCall { account, to, headers, audio, srtp, rules, late_offer, preconditions }
     }
 
     async fn place(self) -> Result<Call, Error> {
         let mut builder = self;
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
-        let shared = builder.account.shared().clone();
+        // The account must not go before its call is placed.
+        let account = builder.account.clone();
+        let shared = account.shared().clone();
         let audio = open(&shared, builder.audio.take().unwrap_or_default()).await?;
-        // The last handle of an account forgets it: not before the call has found it.
-        let _account = builder.account.clone();
         let call = Box::new(builder.command(audio));
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }
@@ -309,6 +318,24 @@ impl Call {
     /// figures are in [`CallEnd::stats`]).
     pub async fn stats(&self) -> Result<CallStats, Error> {
         self.ask(|call, reply| Command::Stats { call, reply }).await
+    }
+
+    /// The resources that [`CallEvent::ResourcesWanted`] or
+    /// [`Event::ResourcesWanted`](crate::Event::ResourcesWanted) asked for are there; the peer is told
+    /// (RFC 3312 §7), and the call rings when nothing else is missing.
+    ///
+    /// # Errors
+    /// [`Error::State`] for a call without preconditions; [`Error::Ended`] when it is over.
+    pub async fn preconditions_met(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Preconditions { call, met: true, reply }).await
+    }
+
+    /// They cannot be had: the caller gets 580 (RFC 3312 §8), or the call of ours is given up.
+    ///
+    /// # Errors
+    /// As [`preconditions_met`](Self::preconditions_met).
+    pub async fn preconditions_failed(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::Preconditions { call, met: false, reply }).await
     }
 
     /// Prepares a request of any method within the call, e.g. INFO.

@@ -65,6 +65,11 @@ pub(crate) enum Command {
         audio: Box<OpenAudio>,
         reply: Reply<()>,
     },
+    Preconditions {
+        call: CallKey,
+        met: bool,
+        reply: Reply<()>,
+    },
     AnswerEarly {
         call: CallKey,
         headers: Headers,
@@ -198,12 +203,22 @@ pub(crate) struct PlaceCall {
     pub(crate) rules: Vec<HeaderRule>,
     /// The INVITE has no offer.
     pub(crate) late_offer: bool,
+    pub(crate) preconditions: Option<crate::Preconditions>,
 }
 
 impl PlaceCall {
     /// A call that says nothing special.
     pub(crate) fn new(account: AccountKey, to: String, headers: Headers, audio: OpenAudio) -> Self {
-        Self { account, to, headers, audio, srtp: None, rules: Vec::new(), late_offer: false }
+        Self {
+            account,
+            to,
+            headers,
+            audio,
+            srtp: None,
+            rules: Vec::new(),
+            late_offer: false,
+            preconditions: None,
+        }
     }
 }
 

@@ -35,6 +35,14 @@ pub enum Event {
         /// Where it was sent, of a 302.
         forwarded_to: Option<String>,
     },
+    /// Somebody calls who wants network resources reserved before anybody is alerted (RFC 3312), and
+    /// the account's policy is to ask: say [`Call::preconditions_met`](crate::Call::preconditions_met) or
+    /// [`preconditions_failed`](crate::Call::preconditions_failed). [`Event::IncomingCall`] follows when
+    /// the caller's are there, too.
+    ResourcesWanted {
+        /// The call. Dropping it declines.
+        call: Call,
+    },
     /// Somebody sent a MESSAGE. Dropping it accepts with 200.
     Message(IncomingMessage),
     /// A request that the agent would answer by itself, with
@@ -128,6 +136,9 @@ pub enum CallEvent {
         /// Its codec.
         codec: CodecInfo,
     },
+    /// The callee has described itself, and our network resources are still to be reserved (RFC 3312):
+    /// say [`Call::preconditions_met`](crate::Call::preconditions_met) when they are.
+    ResourcesWanted,
     /// The call is up.
     Answered {
         /// The codec of the call's sound.

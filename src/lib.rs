@@ -45,6 +45,7 @@ mod identity;
 mod media;
 mod network;
 mod policy;
+mod precondition;
 mod reason;
 mod refusal;
 mod request;
@@ -83,6 +84,7 @@ pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
     RedirectPolicy, TransferPolicy,
 };
+pub use precondition::{PreconditionPolicy, Preconditions};
 pub use reason::Reason;
 pub use refusal::{Alternative, Alternatives, Warning};
 pub use request::IncomingRequest;
@@ -92,6 +94,7 @@ pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source
 pub use tiny_net::tls;
 pub use tiny_rtp::srtp::Profile as SrtpProfile;
 pub use tiny_sak::{Flow, Secret, Transport};
+pub use tiny_sdp::Strength as PreconditionStrength;
 pub use tiny_sip::Policy as ExtensionPolicy;
 pub use tiny_sip::aka::{AkaChallenge, AkaOutcome, AkaResult, Usim};
 pub use tiny_sip::body;

@@ -1,5 +1,6 @@
 //! What an account does by itself with calls, transfers and redirections.
 
+use crate::precondition::PreconditionPolicy;
 use std::time::Duration;
 
 /// The policies of an account: [`AccountBuilder::policy`](crate::AccountBuilder::policy),
@@ -30,6 +31,8 @@ pub struct Policy {
     pub changes: ChangePolicy,
     /// Calls that come in without an offer. Default: accept, with our offer in the answer.
     pub late_offers: LateOfferPolicy,
+    /// Calls that come in with preconditions (RFC 3312). Default: refuse with 420.
+    pub preconditions: PreconditionPolicy,
     /// Every call goes there (302).
     pub forward_always: Option<String>,
     /// A call goes there while another one is up (302).
@@ -55,6 +58,7 @@ impl Default for Policy {
             early_media: EarlyMediaPolicy::Latest,
             changes: ChangePolicy::Reinvite,
             late_offers: LateOfferPolicy::Accept,
+            preconditions: PreconditionPolicy::Refuse,
             forward_always: None,
             forward_busy: None,
             forward_no_answer: None,

@@ -6,6 +6,7 @@ mod early;
 mod events;
 mod headers;
 mod policies;
+mod preconditions;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;

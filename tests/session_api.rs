@@ -382,6 +382,52 @@ async fn raw_pcm_goes_in_at_one_rate_and_comes_out_at_another() {
     soon(taken.hangup()).await;
 }
 
+/// The tone that an ear hears next, in Hz.
+async fn tone(ear: &mut tiny_media::PcmReader) -> f64 {
+    let mut block = vec![0; 8000];
+    let mut heard = Vec::new();
+    let listen = async {
+        loop {
+            sleep(Duration::from_millis(20)).await;
+            let n = ear.read(&mut block);
+            heard.extend_from_slice(&block[..n]);
+            let found = tiny_media::tone::strongest_tone(&heard, 8000);
+            match found.filter(|tone| heard.len() >= 2400 && tone.purity > 0.9) {
+                Some(tone) => return tone.frequency,
+                None if heard.len() > 4000 => heard.clear(),
+                None => {}
+            }
+        }
+    };
+    soon(listen).await
+}
+
+#[tokio::test]
+async fn a_callee_is_heard_while_it_rings_and_with_other_sound_when_it_answers() {
+    let (left, right) = (agent().await, agent().await);
+    let ((alice, _), (_bob, uri)) = (direct(&left, "a").await, direct(&right, "b").await);
+    for late in [false, true] {
+        let (audio, _mouth, mut ear) = Audio::pcm(8000, 1);
+        let call = alice.call(&uri).audio(audio);
+        let call = if late { call.late_offer() } else { call }.await.unwrap();
+        let bell = incoming(&right).await;
+        bell.ring_with_media(Audio::new("tone:440", "null")).await.unwrap();
+        let early = event_of(&call, |e| matches!(e, CallEvent::EarlyMedia { .. })).await;
+        let CallEvent::EarlyMedia { codec } = early else { unreachable!() };
+        assert_eq!(codec.name.to_ascii_lowercase(), "pcmu");
+        assert!((tone(&mut ear).await - 440.0).abs() < 10.0);
+        assert!(matches!(call.state(), CallState::Dialing { ringing: true }));
+        // Somebody picks up: the same stream, another voice.
+        let taken = bell.answer(Audio::new("tone:1000", "null")).await.unwrap();
+        soon(call.answered()).await.unwrap();
+        let other = async { while (tone(&mut ear).await - 1000.0).abs() > 10.0 {} };
+        soon(other).await;
+        let stats = taken.stats().await.unwrap();
+        assert!(stats.tx_packets > 10, "{stats:?}");
+        soon(call.hangup()).await;
+    }
+}
+
 /// Runs a future without any runtime: the thread sleeps until it is woken.
 fn by_hand<F: Future>(future: F) -> F::Output {
     use std::task::{Context, Poll, Wake, Waker};

@@ -4,7 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tiny_sdp::{AttributeList, DataChannel, Description, Fragment, Limits, attribute, fmtp};
+use tiny_sdp::{
+    AttributeList, DataChannel, Description, Fragment, Limits, QosTable, attribute, fmtp,
+    precondition,
+};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default();
@@ -22,6 +25,10 @@ fuzz_target!(|data: &[u8]| {
         media.cryptos().for_each(drop);
         media.ssrcs().for_each(drop);
         media.extmaps().for_each(drop);
+        let mut table = QosTable::default();
+        let _ = table.learn(&media, data.len() % 2 == 0);
+        let _ = (table.is_met(), table.take_confirm_due(), table.attributes(true));
+        let _ = precondition::refusal(&description, 0, &table.failures());
         media.rtcp_feedbacks().for_each(drop);
         for channel in media.values("dcmap").filter_map(|v| DataChannel::parse(v).ok()) {
             assert_eq!(DataChannel::parse(&channel.to_string()), Ok(channel));

@@ -499,6 +499,31 @@ fn a_branch_that_answers_later_is_told_of_the_hold() {
 }
 
 #[test]
+fn a_change_in_a_branch_that_lost_does_not_end_the_call() {
+    let (mut village, [alice, mut bob, mut carol]) = forking(EarlyMediaPolicy::Latest, Srtp::Off);
+    let call = village.call(&alice, "sip:fork@example.com");
+    village.run(100);
+    let (to_bob, to_carol) = (bob.incoming(), carol.incoming());
+    village.ring_with_media(&bob, &to_bob, 183).unwrap();
+    village.run(100);
+    let host = village.world.host(bob.node);
+    village.world.network.black_hole(host);
+    let mut hold = Box::pin(call.hold());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(hold.as_mut().poll(&mut context).is_pending());
+    village.run(100);
+    assert!(village.ladder().iter().any(|step| step.starts_with("UPDATE alice>")));
+    village.answer(&carol, &to_carol);
+    village.drive(call.answered()).unwrap();
+    assert_eq!(carol.media()[0].direction, Direction::SendRecv);
+    // The UPDATE to Bob gets no answer (64*T1); then the hold is offered to Carol.
+    village.drive(hold).unwrap();
+    assert_eq!(carol.media()[0].direction, Direction::RecvOnly);
+    assert!(matches!(call.state(), CallState::Established { held: true, .. }));
+    village.drive(call.hangup());
+}
+
+#[test]
 fn an_established_call_is_held_by_update_if_the_account_says_so() {
     let update = policy(|p| p.changes = ChangePolicy::Update);
     let (mut village, alice, mut bob) = two((Config::default(), update), plain());

@@ -525,8 +525,13 @@ impl Village {
 
     /// Places a call as its builder says, with silence for sound.
     pub(super) fn place(&mut self, phone: &Phone, builder: CallBuilder) -> Call {
+        self.try_place(phone, builder).unwrap()
+    }
+
+    /// The same where it may be refused at home.
+    pub(super) fn try_place(&mut self, phone: &Phone, builder: CallBuilder) -> Result<Call, Error> {
         let call = Box::new(builder.command(quiet()));
-        self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
+        self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply }))
     }
 
     /// Rings with sound.

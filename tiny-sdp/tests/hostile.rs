@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tiny_sdp::{
     AttributeList, BundlePolicy, Config, Description, Direction, Fragment, IceCredentials, Limits,
     LocalCodec, LocalData, LocalDtls, LocalExtension, LocalIce, LocalMedia, LocalRtp, LocalSession,
-    MediaKind, NegotiatedSession, Negotiator, Protocol, Transceivers, attribute, fmtp,
+    MediaKind, NegotiatedSession, Negotiator, Protocol, QosTable, Transceivers, attribute, fmtp,
+    precondition,
 };
 
 fn samples() -> Vec<Vec<u8>> {
@@ -132,6 +133,21 @@ fn chew(data: &[u8]) {
         media.cryptos().for_each(drop);
         media.ssrcs().for_each(drop);
         media.extmaps().for_each(drop);
+        let mut table = QosTable::default();
+        if table.learn(&media, true) == Ok(true) {
+            // What we say of it is understood as we meant it.
+            let mut ours = String::from(
+                "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n",
+            );
+            for line in table.attributes(true) {
+                ours += &format!("a={}:{}\r\n", line.name.as_str(), line.value.unwrap().as_str());
+            }
+            let ours = Description::parse(ours.as_bytes(), &Limits::default()).unwrap();
+            assert_eq!(QosTable::default().learn(&ours.media(0).unwrap(), false), Ok(true));
+        }
+        let failures = table.failures();
+        let refusal = precondition::refusal(&description, 0, &failures);
+        assert!(refusal.starts_with("v=0\r\n"));
         media.rtcp_feedbacks().for_each(drop);
         media.rtpmaps().for_each(drop);
         media.typed::<attribute::Fmtp>().for_each(drop);

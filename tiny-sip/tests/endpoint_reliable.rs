@@ -258,6 +258,30 @@ fn repeated_and_out_of_order_responses_get_no_prack_and_each_fork_has_its_own() 
 }
 
 #[test]
+fn an_offer_in_a_prack_that_is_refused_is_followed_by_a_prack_without() {
+    let mut net = alone(Policy::Supported);
+    let call = net.invite(0, &format!("sip:bob@{PEER}"));
+    let invite = net.caught();
+    net.endpoint(0).offer_in_prack(call).unwrap();
+    net.inject(PEER, "10.0.0.1:5060", &reliable("a", &invite, 10, true));
+    let Event::Progress { may_offer: true, .. } = net.event(0) else { panic!() };
+    net.inbox.clear();
+    let (now, offer) = (net.now, Some(Body::sdp("v=0\r\ns=second\r\n")));
+    net.endpoint(0).prack(now, call, "a", offer).unwrap();
+    let prack = net.caught();
+    assert!(prack.starts_with("PRACK") && prack.ends_with("s=second\r\n"), "{prack}");
+    net.inbox.clear();
+    net.inject(PEER, "10.0.0.1:5060", &answer(&prack, "488 Not Acceptable Here", "a", ""));
+    let Event::PrackAnswered { response: Some(response), .. } = net.event(0) else { panic!() };
+    assert_eq!(response.status().unwrap().code(), 488);
+    let again = net.caught();
+    assert!(again.starts_with("PRACK") && header(&again, "Content-Length") == "0", "{again}");
+    assert_eq!(header(&again, "RAck"), header(&prack, "RAck"));
+    let now = net.now;
+    net.endpoint(0).hangup(now, call, vec![]).unwrap();
+}
+
+#[test]
 fn the_policies_off_and_required_say_420_and_421() {
     let mut net = Net::new(8);
     let (mut off, mut required) = (Config::default(), Config::default());

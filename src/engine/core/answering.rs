@@ -43,8 +43,12 @@ impl<P: MediaPlane> Core<P> {
             return Err(Error::state("the call is answered already"));
         }
         if entry.ports.is_some() {
+            let flows = entry.started;
             self.ring(now, key, status, headers)?;
             self.change_sound(key, audio);
+            if !flows {
+                self.early_media_runs(key);
+            }
             return Ok(());
         }
         if entry.offer.is_none() && !self.endpoint.rings_reliably(key) {
@@ -65,7 +69,11 @@ impl<P: MediaPlane> Core<P> {
 
     /// Takes ports and writes our description: the answer to the caller's offer, or an offer. It is
     /// kept for the responses that carry it.
-    fn describe_call(&mut self, now: Instant, key: CallKey) -> Result<MediaPorts, Error> {
+    pub(super) fn describe_call(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+    ) -> Result<MediaPorts, Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let local = self.config.media_address.or(entry.local).ok_or(Error::Ended("the call"))?;
         let (offer, mut negotiator) = (entry.offer.clone(), entry.negotiator.clone());
@@ -155,6 +163,7 @@ impl<P: MediaPlane> Core<P> {
             true => self.up(now, key, None),
             false => self.early_media_runs(key),
         }
+        self.resume_suspended(now, key);
         self.next_change(now, key);
     }
 

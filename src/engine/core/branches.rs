@@ -58,6 +58,12 @@ impl Branches {
         Some(all.swap_remove(at))
     }
 
+    /// Does something to each; their tags.
+    pub(super) fn each(&mut self, what: impl Fn(&mut Branch)) -> Vec<String> {
+        self.all.iter_mut().for_each(&what);
+        self.all.iter().map(|b| b.tag.clone()).collect()
+    }
+
     /// The branch that a change before the answer goes to: the one that is heard, else the first whose
     /// description is settled.
     pub(super) fn changeable(&self) -> Option<&str> {
@@ -87,7 +93,10 @@ impl<P: MediaPlane> Core<P> {
                 false => self.early_answer(key, &tag, &sdp, reliable),
             };
             match taken {
-                Ok(()) => self.hear(key, &tag),
+                Ok(()) => {
+                    self.check_branch(key, &tag);
+                    self.hear(key, &tag);
+                }
                 // An offer in a response cannot be refused (RFC 6337 §2.2): the call is given up.
                 Err(e) if needs_answer => return self.fail(now, key, &e.to_string()),
                 Err(e) => tracing::info!("early answer ignored: {e}"),
@@ -174,7 +183,7 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// A branch has media: it is heard if the policy says so.
-    fn hear(&mut self, key: CallKey, tag: &str) {
+    pub(super) fn hear(&mut self, key: CallKey, tag: &str) {
         let account = self.endpoint.account_of(key);
         let policy = account.and_then(|account| self.policy_of(account));
         let policy = policy.map_or(EarlyMediaPolicy::default(), |policy| policy.early_media);
@@ -188,7 +197,10 @@ impl<P: MediaPlane> Core<P> {
             EarlyMediaPolicy::First => !other,
             EarlyMediaPolicy::Latest => true,
         };
-        if !wanted || !active(tag) {
+        // "While session establishment is suspended, user agents SHOULD not send any data" (RFC 3312
+        // §6).
+        let waits = entry.branches.get(tag).is_some_and(|b| b.negotiator.waits());
+        if !wanted || !active(tag) || waits {
             return;
         }
         let first = heard.is_none() || other;
@@ -207,14 +219,6 @@ impl<P: MediaPlane> Core<P> {
         let (negotiator, session) = (branch.negotiator.clone(), branch.session.clone());
         (entry.negotiator, entry.session) = (negotiator, session);
         self.run_media(key);
-    }
-
-    /// What was agreed in an early dialog has changed.
-    pub(super) fn branch_changed(&mut self, key: CallKey, tag: &str) {
-        let heard = self.calls.get(&key).and_then(|e| e.branches.heard.as_deref());
-        if heard == Some(tag) {
-            self.put_in_force(key, tag);
-        }
     }
 
     /// The callee of one branch has answered: its session is the call's.

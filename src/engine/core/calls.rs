@@ -120,12 +120,16 @@ impl<P: MediaPlane> Core<P> {
         {
             self.sign(now, signer, &account.spec.aor, &call.to, &mut call.headers)?;
         }
+        self.demand(&mut call)?;
         let ports = self.plane.open(local)?;
         let policy = call.srtp.unwrap_or_else(|| self.policy(Some(call.account)));
         let transport = self.accounts.get(&call.account).and_then(|a| a.spec.transport);
         let by_tls = matches!(transport, Some(Transport::Tls | Transport::Wss));
         self.note_keys(policy, by_tls || call.to.starts_with("sips:"));
         let mut negotiator = self.negotiator(policy);
+        if let Some(wanted) = &call.preconditions {
+            negotiator.expect(wanted.table, wanted.reserved, false);
+        }
         let offer = match call.late_offer {
             true => Ok(None),
             false => self.offer(&mut negotiator, &ports, Direction::SendRecv).map(Some),
@@ -191,6 +195,7 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         entry.answered_at = Some(now);
         (entry.offered, entry.early) = (None, None);
+        entry.negotiator.settle();
         entry.branches = Branches::default();
         entry.publish();
         entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
@@ -256,7 +261,8 @@ impl<P: MediaPlane> Core<P> {
             let early = entry.session.is_some() && !entry.accepted;
             return (early && self.endpoint.can_update(key, None)).then_some(Way::Update);
         }
-        let tag = entry.branches.changeable().map(str::to_owned);
+        let named = entry.changes.front().and_then(|change| change.to.clone());
+        let tag = named.or_else(|| entry.branches.changeable().map(str::to_owned));
         match tag.filter(|tag| self.endpoint.can_update(key, Some(tag))) {
             Some(tag) => Some(Way::Early(tag)),
             None => {
@@ -273,13 +279,16 @@ impl<P: MediaPlane> Core<P> {
         key: CallKey,
         by: &Way,
         way: Direction,
-        headers: Headers,
+        mut headers: Headers,
     ) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let branch = by.branch();
         let early = branch.as_ref().and_then(|tag| entry.branches.get(tag));
         let mut negotiator = early.map_or(&entry.negotiator, |b| &b.negotiator).clone();
+        if negotiator.requires_preconditions() {
+            headers.push(super::preconditions::require());
+        }
         let body = Some(self.offer(&mut negotiator, &ports, way)?);
         let sent = match by {
             Way::Reinvite => self.endpoint.reinvite(now, key, headers, body),
@@ -310,7 +319,7 @@ impl<P: MediaPlane> Core<P> {
                     let result = session.map(|session| {
                         (branch.session, branch.held) = (Some(session), change.on);
                     });
-                    self.branch_changed(key, &tag);
+                    self.hear(key, &tag);
                     result
                 }
                 None => {

@@ -27,9 +27,16 @@ pub(super) struct HoldChange {
     pub(super) on: bool,
     pub(super) headers: crate::command::Headers,
     pub(super) reply: Option<Reply<()>>,
+    /// The early dialog that it is for; `None` for the one that there is.
+    pub(super) to: Option<String>,
 }
 
 impl HoldChange {
+    /// The description as it is, once more.
+    pub(super) fn again(on: bool, to: Option<String>) -> Self {
+        Self { on, headers: Vec::new(), reply: None, to }
+    }
+
     /// What the offer says.
     pub(super) fn direction(&self) -> Direction {
         if self.on { Direction::SendOnly } else { Direction::SendRecv }
@@ -78,6 +85,10 @@ pub(super) struct CallEntry {
     pub(super) early: Option<tiny_sip::Body>,
     /// We have answered.
     pub(super) accepted: bool,
+    /// Nobody is told of it before its preconditions are met.
+    pub(super) suspended: Option<Box<crate::IncomingCall>>,
+    /// The application was asked for resources.
+    pub(super) resources_asked: bool,
     pub(super) held: bool,
     pub(super) held_by_peer: bool,
     pub(super) codec: Option<CodecInfo>,
@@ -128,6 +139,8 @@ impl CallEntry {
             answer_in_prack: false,
             early: None,
             accepted: false,
+            suspended: None,
+            resources_asked: false,
             held: false,
             held_by_peer: false,
             codec: None,
@@ -151,8 +164,7 @@ impl CallEntry {
 
     /// Tells the peer once more how it is held.
     pub(super) fn catch_up(&mut self) {
-        let change = HoldChange { on: self.held, headers: Vec::new(), reply: None };
-        self.changes.push_front(change);
+        self.changes.push_front(HoldChange::again(self.held, None));
     }
 
     /// Whether the peer and we agreed on encryption.

@@ -11,7 +11,7 @@ use crate::policy::{JoinPolicy, LateOfferPolicy};
 use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, IncomingMessage, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Transport};
-use tiny_sdp::Direction;
+use tiny_sdp::{Direction, QosTable};
 use tiny_sip::{CallKey, Method, Related, ServerKey};
 
 /// A sentence as a reason phrase: one line, and none of the peer's octets beyond ASCII.
@@ -51,10 +51,11 @@ impl<P: MediaPlane> Core<P> {
             return self.refuse(now, account, key, request, refusal);
         }
         let ringing = account.map(|account| (account, request.clone()));
-        if let Err(refused) = self.try_incoming(key, request, flow, identity) {
+        if let Err(refused) = self.try_incoming(now, key, request, flow, identity) {
             self.calls.remove(&key);
-            let Refused { status, reason, headers } = refused;
-            let result = self.endpoint.reject(now, key, status, reason.as_deref(), headers);
+            let Refused { status, reason, headers, body } = refused;
+            let reason = reason.as_deref();
+            let result = self.endpoint.reject_with(now, key, status, reason, headers, body);
             self.tolerate("reject", result);
         } else if related.is_none()
             && let Some((account, request)) = ringing
@@ -65,6 +66,7 @@ impl<P: MediaPlane> Core<P> {
 
     fn try_incoming(
         &mut self,
+        now: Instant,
         key: CallKey,
         request: SipMessage,
         flow: Flow,
@@ -84,15 +86,20 @@ impl<P: MediaPlane> Core<P> {
         };
         let policy = old.map_or_else(|| self.policy(account), |old| old.negotiator.policy());
         self.note_keys(policy, matches!(flow.transport, Transport::Tls | Transport::Wss));
-        let negotiator = self.negotiator(policy);
+        let mut negotiator = self.negotiator(policy);
+        let reserved = self.precondition_policy(account, &request)?;
+        if let Some(reserved) = reserved {
+            negotiator.expect(QosTable::default(), reserved, true);
+        }
+        let mut trial = negotiator.clone();
         let agent = Some(flow.local.ip());
         if let Some(offer) = &offer {
             // Better now than when somebody has picked up: 488 when nothing fits, 400 when the offer
             // makes no sense.
-            let mut trial = self.trial_session(flow.local.ip());
-            if let Err(e) = negotiator.clone().answer(offer, &mut trial, &mut self.rng) {
+            let mut local = self.trial_session(flow.local.ip());
+            if let Err(e) = trial.answer(offer, &mut local, &mut self.rng) {
                 tracing::info!("call declined: {e}");
-                return Err(Refused::offer(agent, &e));
+                return Err(Refused::offer(agent, &e).with_body(offer, &self.sdp));
             }
         } else if account
             .and_then(|account| self.policy_of(account))
@@ -120,15 +127,10 @@ impl<P: MediaPlane> Core<P> {
         let about = crate::call::About { related, wanted };
         let account = account.map(AccountId);
         let incoming = IncomingCall { call, account, request, identity, about };
-        let incoming = match account {
-            Some(AccountId(key)) => match self.wakes.give(key, incoming) {
-                Some(incoming) => incoming,
-                None => return Ok(()),
-            },
-            None => incoming,
-        };
-        let event = Event::IncomingCall(incoming);
-        self.events.try_send(event).map_err(|_| Refused::new(503))
+        if trial.waits() {
+            return self.suspend(now, key, incoming, reserved == Some(false));
+        }
+        self.announce(incoming)
     }
 
     /// The ACK of a call that we answered, or of a re-INVITE.
@@ -164,7 +166,7 @@ impl<P: MediaPlane> Core<P> {
             entry.tell(CallEvent::Request { request: request.clone() });
         }
         let result = self.try_reinvited(now, key, &request);
-        if let Err(Refused { status, reason, headers }) = result {
+        if let Err(Refused { status, reason, headers, .. }) = result {
             let reason = reason.as_deref();
             let result = self.endpoint.reject_reinvite(now, key, status, reason, headers);
             self.tolerate("reject re-INVITE", result);
@@ -181,6 +183,7 @@ impl<P: MediaPlane> Core<P> {
             self.follow_family(key, &offer);
         }
         let gone = || Refused::new(481);
+        self.may_require(key, request)?;
         let early = self.branch_of(key, request);
         let entry = self.calls.get_mut(&key).filter(|e| e.end.is_none()).ok_or_else(gone)?;
         let ports = entry.ports.ok_or_else(gone)?;
@@ -215,7 +218,8 @@ impl<P: MediaPlane> Core<P> {
             if let Some(branch) = entry.branches.get_mut(&tag) {
                 (branch.negotiator, branch.session) = (negotiator, session);
             }
-            self.branch_changed(key, &tag);
+            self.check_branch(key, &tag);
+            self.hear(key, &tag);
             return Ok(());
         }
         entry.negotiator = negotiator;
@@ -224,6 +228,7 @@ impl<P: MediaPlane> Core<P> {
                 entry.session = Some(session);
                 self.note_peer_hold(key);
                 self.run_media(key);
+                self.resume_suspended(now, key);
             }
             None => entry.answer_in_ack = true,
         }

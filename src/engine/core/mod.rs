@@ -15,6 +15,7 @@ mod incoming;
 mod lamps;
 mod negotiation;
 mod policy;
+mod preconditions;
 mod redirect;
 mod refresh;
 mod requests;
@@ -137,7 +138,9 @@ impl<P: MediaPlane> Core<P> {
         events: mpsc::Sender<Event>,
         shared: Weak<Shared>,
     ) -> Self {
-        let endpoint = Endpoint::new(config.sip.clone(), rng.fork());
+        let mut sip = config.sip.clone();
+        sip.owner_extensions.push("precondition".to_owned());
+        let endpoint = Endpoint::new(sip, rng.fork());
         Self {
             sdp: Arc::new(config.sdp.clone()),
             config,
@@ -259,6 +262,9 @@ impl<P: MediaPlane> Core<P> {
             Command::Answer { call, headers, audio, reply } => {
                 let _ = reply.send(self.answer(now, call, headers, Some(audio)));
             }
+            Command::Preconditions { call, met, reply } => {
+                let _ = reply.send(self.preconditions(now, call, met));
+            }
             Command::AnswerEarly { call, headers, reply } => {
                 let _ = reply.send(self.answer(now, call, headers, None));
             }
@@ -268,7 +274,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::Hangup { call, headers } => self.hangup(now, call, headers),
             Command::Hold { call, on, headers, reply } => {
-                self.hold(now, call, HoldChange { on, headers, reply: Some(reply) });
+                self.hold(now, call, HoldChange { on, headers, reply: Some(reply), to: None });
             }
             Command::Mute { call, on } => self.mute(call, on),
             Command::Dtmf { call, digits, mode, reply } => {

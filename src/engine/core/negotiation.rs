@@ -11,7 +11,7 @@ use tiny_rtp::srtp::{MasterKey, Profile};
 use tiny_sak::Rng;
 use tiny_sdp::{
     Answer, AttributeList, Description, LocalAttribute, LocalSession, MediaDescription, MediaKind,
-    NegotiatedMedia, NegotiatedSession, Negotiator, Protocol, RemoteAddress,
+    NegotiatedMedia, NegotiatedSession, Negotiator, Protocol, QosTable, RemoteAddress,
 };
 
 /// What of an offered stream can be taken: its protocol, and the keys of both sides.
@@ -42,6 +42,17 @@ pub(super) struct Negotiation {
     offered: Vec<CryptoAttribute>,
     agreed: Option<Agreed>,
     rekey: bool,
+    qos: Option<Qos>,
+}
+
+/// The preconditions of a call, where it may have them.
+#[derive(Clone)]
+struct Qos {
+    table: QosTable,
+    /// Our resources are there.
+    reserved: bool,
+    /// We wait for the caller's word: it is asked for.
+    callee: bool,
 }
 
 impl Negotiation {
@@ -51,7 +62,16 @@ impl Negotiation {
         policy: Srtp,
         suites: Vec<Profile>,
     ) -> Self {
-        Self { sdp, limits, policy, suites, offered: Vec::new(), agreed: None, rekey: false }
+        Self {
+            sdp,
+            limits,
+            policy,
+            suites,
+            offered: Vec::new(),
+            agreed: None,
+            rekey: false,
+            qos: None,
+        }
     }
 
     /// How the call treats encryption.
@@ -72,6 +92,64 @@ impl Negotiation {
                 Security::Sdes(Box::new(SdesKeys { agreement, moved: *moved }))
             }
             _ => Security::Plain,
+        }
+    }
+
+    /// The call may have preconditions: these of ours, and those that the peer adds.
+    pub(super) fn expect(&mut self, table: QosTable, reserved: bool, callee: bool) {
+        self.qos = Some(Qos { table, reserved, callee });
+    }
+
+    /// The call begins anew, with the demands that it had.
+    pub(super) fn demand_like(&mut self, before: &Self) {
+        self.qos = before.qos.clone();
+    }
+
+    pub(super) fn knows_preconditions(&self) -> bool {
+        self.qos.is_some()
+    }
+
+    pub(super) fn has_preconditions(&self) -> bool {
+        self.qos.as_ref().is_some_and(|qos| !qos.table.is_empty())
+    }
+
+    /// Whether the next offer demands that the peer knows preconditions.
+    pub(super) fn requires_preconditions(&self) -> bool {
+        self.qos.as_ref().is_some_and(|qos| qos.table.is_mandatory())
+    }
+
+    /// Whether a mandatory precondition is not met.
+    pub(super) fn waits(&self) -> bool {
+        self.qos.as_ref().is_some_and(|qos| !qos.table.is_met())
+    }
+
+    /// Whether it is for us to reserve.
+    pub(super) fn wants_resources(&self) -> bool {
+        self.waits() && self.qos.as_ref().is_some_and(|qos| !qos.reserved)
+    }
+
+    /// Our resources are there.
+    pub(super) fn reserved(&mut self) {
+        if let Some(qos) = &mut self.qos {
+            qos.reserved = true;
+            qos.table.reserved(true);
+        }
+    }
+
+    /// Whether the peer is to be told so.
+    pub(super) fn take_confirm_due(&mut self) -> bool {
+        self.qos.as_mut().is_some_and(|qos| qos.table.take_confirm_due())
+    }
+
+    /// What is not met, as a 580 says it.
+    pub(super) fn failures(&self) -> Vec<String> {
+        self.qos.as_ref().map(|qos| qos.table.failures()).unwrap_or_default()
+    }
+
+    /// The call is up: later descriptions demand nothing by themselves.
+    pub(super) fn settle(&mut self) {
+        if let Some(qos) = &mut self.qos {
+            qos.table = QosTable::default();
         }
     }
 
@@ -116,6 +194,9 @@ impl Negotiation {
             }
         };
         write(local, protocol, &lines);
+        if let Some(qos) = &self.qos {
+            demand(local, qos);
+        }
         let offer = self.sdp.offer(local).map_err(sdp_error)?;
         self.offered = lines;
         Ok(offer)
@@ -153,6 +234,13 @@ impl Negotiation {
             write(local, plan.protocol.clone(), lines);
         }
         // Nothing is changed by an answer that turns out unfit.
+        let mut qos = self.qos.clone();
+        if let Some(qos) = &mut qos
+            && let Some(media) = plan.as_ref().and_then(|plan| description.media(plan.index))
+        {
+            qos.learn(&media)?;
+            demand(local, qos);
+        }
         let mut sdp = self.sdp.clone();
         let answer = sdp.answer_to(&description, local)?;
         if let Some(audio) = answer.session.audio() {
@@ -161,7 +249,7 @@ impl Negotiation {
                 None => return Err(refused("no stream has both a codec and keys in common")),
             }
         }
-        self.sdp = sdp;
+        (self.sdp, self.qos) = (sdp, qos);
         Ok(answer)
     }
 
@@ -256,6 +344,12 @@ impl Negotiation {
         let session = sdp.accept_parsed_answer(&description).map_err(sdp_error)?;
         if let Some(audio) = session.audio() {
             let media = description.media(audio.index);
+            if let (Some(qos), Some(media)) = (&mut self.qos, &media)
+                && !qos.learn(media).map_err(sdp_error)?
+            {
+                // The peer knows nothing of them: nobody waits (§11).
+                qos.table = QosTable::default();
+            }
             let keys = match media {
                 Some(media) => self.keys_from(&media, audio)?,
                 None => None,
@@ -301,6 +395,21 @@ impl Negotiation {
     pub(super) fn rollback(&mut self) {
         self.offered.clear();
         self.sdp.rollback();
+    }
+}
+
+impl Qos {
+    /// Takes the peer's word on the stream.
+    fn learn(&mut self, media: &MediaDescription<'_>) -> Result<bool, tiny_sdp::Error> {
+        let learnt = self.table.learn(media, self.reserved);
+        learnt.map_err(|unknown| tiny_sdp::Error::Precondition(unknown.kind))
+    }
+}
+
+/// Writes the preconditions of the first stream.
+fn demand(local: &mut LocalSession, qos: &Qos) {
+    if let Some(media) = local.media.first_mut() {
+        media.attributes.extend(qos.table.attributes(qos.callee));
     }
 }
 

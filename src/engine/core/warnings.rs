@@ -4,8 +4,8 @@
 use super::incoming::{phrase, retry_later};
 use crate::command::Headers;
 use std::net::IpAddr;
-use tiny_sdp::{Error, Rejection};
-use tiny_sip::HeaderName;
+use tiny_sdp::{Description, Error, Rejection, precondition};
+use tiny_sip::{Body, HeaderName};
 
 /// A refusal of a call or of a change of it.
 #[derive(Debug)]
@@ -13,17 +13,18 @@ pub(super) struct Refused {
     pub(super) status: u16,
     pub(super) reason: Option<String>,
     pub(super) headers: Headers,
+    pub(super) body: Option<Body>,
 }
 
 impl Refused {
     pub(super) fn new(status: u16) -> Self {
-        Self { status, reason: None, headers: retry_later(status) }
+        Self { status, reason: None, headers: retry_later(status), body: None }
     }
 
     /// 488 with a Warning of our own making.
     pub(super) fn not_acceptable(agent: Option<IpAddr>, code: u16, text: &str) -> Self {
         let headers = vec![warning(agent, code, text)];
-        Self { status: 488, reason: None, headers }
+        Self { headers, ..Self::new(488) }
     }
 
     /// What an offer gets that cannot be answered: 400 when it makes no sense, 488 when nothing fits.
@@ -32,13 +33,27 @@ impl Refused {
             Error::Parse(_) => (400, Some("Bad Session Description".to_owned())),
             Error::Security(_) => (488, Some(phrase(e))),
             Error::OfferPending => (491, None),
+            Error::Precondition(_) => (580, None),
             _ => (488, None),
         };
         let headers = match status {
             491 => Headers::new(),
             _ => vec![warning(agent, code(e), &e.to_string())],
         };
-        Self { status, reason, headers }
+        Self { status, reason, headers, body: None }
+    }
+
+    /// A 580 has a description that says what is not known (RFC 3312 §9).
+    pub(super) fn with_body(mut self, offer: &[u8], sdp: &tiny_sdp::Config) -> Self {
+        if self.status == 580
+            && let Ok(offer) = Description::parse(offer, &sdp.limits)
+        {
+            let unknown = precondition::unknown(&offer);
+            let at = unknown.as_ref().map_or(0, |(at, _)| *at);
+            let lines: Vec<String> = unknown.into_iter().map(|(_, line)| line).collect();
+            self.body = Some(Body::sdp(precondition::refusal(&offer, at, &lines)));
+        }
+        self
     }
 }
 

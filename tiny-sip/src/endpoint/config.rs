@@ -44,6 +44,9 @@ pub struct Config {
     /// [`reliable`](Self::reliable) and [`session_timer`](Self::session_timer); others get 420.
     /// Default: replaces, norefersub.
     pub supported: Vec<String>,
+    /// Option tags taken in Require as well but not announced: the owner looks for them in what it is
+    /// given and answers 420 itself where they do not suit. Default: none.
+    pub owner_extensions: Vec<String>,
     /// Reliable provisional responses (RFC 3262, `100rel`). With `Supported` a response of ours is
     /// reliable when the caller requires it, or supports it and the response has a body; with
     /// `Wanted` whenever the caller supports it. Default: `Supported`.
@@ -227,6 +230,7 @@ impl Default for Config {
                 .map(str::to_owned)
                 .to_vec(),
             supported: ["replaces", "norefersub"].map(str::to_owned).to_vec(),
+            owner_extensions: Vec::new(),
             reliable: Policy::Supported,
             session_timer: Policy::Supported,
             session_expires: 1800,

@@ -261,7 +261,8 @@ impl Endpoint {
     ) -> bool {
         let known = |tag: &&str| {
             let own = self.supported.split(", ");
-            own.chain(more.iter().copied()).any(|s| s.eq_ignore_ascii_case(tag))
+            let owner = self.config.owner_extensions.iter().map(String::as_str);
+            own.chain(owner).chain(more.iter().copied()).any(|s| s.eq_ignore_ascii_case(tag))
         };
         let unknown: Vec<&str> = request.list(H::Require).filter(|tag| !known(tag)).collect();
         if unknown.is_empty() {

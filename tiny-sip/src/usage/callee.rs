@@ -238,13 +238,29 @@ impl Endpoint {
         reason: Option<&str>,
         headers: Headers,
     ) -> Result<(), Error> {
-        check(&headers, None)?;
+        self.reject_with(now, call, status, reason, headers, None)
+    }
+
+    /// The same with a body: what is offered instead (380), or what cannot be had (580).
+    ///
+    /// # Errors
+    /// As [`reject`](Self::reject).
+    pub fn reject_with(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        status: u16,
+        reason: Option<&str>,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> Result<(), Error> {
+        check(&headers, body.as_ref())?;
         let invite = self.ringing(call)?;
         let code = StatusCode::new(status)
             .filter(|code| code.code() >= 300)
             .ok_or(Error::Status(status))?;
         let reason = reason.unwrap_or(code.default_reason());
-        let bytes = self.call_response(call, invite, code, reason, &headers, None)?;
+        let bytes = self.call_response(call, invite, code, reason, &headers, body.as_ref())?;
         self.respond_bytes(now, invite, code, bytes);
         self.end_call(now, call, EndedBy::Local, Some(status), reason, None);
         Ok(())
