@@ -110,6 +110,11 @@ impl Negotiation {
         self.qos = Some(Qos { table, reserved, callee });
     }
 
+    /// The call begins anew, with the demands that it had.
+    pub(super) fn demand_like(&mut self, before: &Self) {
+        self.qos = before.qos.clone();
+    }
+
     pub(super) fn knows_preconditions(&self) -> bool {
         self.qos.is_some()
     }

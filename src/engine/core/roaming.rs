@@ -71,7 +71,7 @@ impl<P: MediaPlane> Core<P> {
     pub(super) fn move_call(&mut self, now: Instant, key: CallKey) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         if entry.changing.is_none() {
-            let change = HoldChange { on: entry.held, headers: Vec::new(), reply: None };
+            let change = HoldChange::again(entry.held, None);
             entry.changes.push_back(change);
         }
         self.next_change(now, key);
@@ -152,7 +152,9 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let policy = entry.negotiator.policy();
+        let before = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
         let mut negotiator = self.negotiator(policy);
+        negotiator.demand_like(&before);
         let body = match self.endpoint.offers_at_restart(key) {
             true => Some(self.offer(&mut negotiator, &ports, Direction::SendRecv)?),
             false => None,
