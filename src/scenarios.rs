@@ -5,6 +5,7 @@ mod caller;
 mod early;
 mod events;
 mod headers;
+mod outbound;
 mod policies;
 mod rfc3665;
 mod rfc5359;
