@@ -258,7 +258,8 @@ fn calls_go_both_ways_through_kamailio_with_each_codec() {
     crate::peers::softphone_binary();
     with_each_codec(|n, theirs, ours| {
         let (user, peer) = (format!("101{n}"), format!("102{n}"));
-        let params = format!("auth_user={peer};auth_pass=secret{peer};outbound=\"{proxy}\";regint=60;");
+        let params =
+            format!("auth_user={peer};auth_pass=secret{peer};outbound=\"{proxy}\";regint=60;");
         let name = format!("proxied-{ours}");
         let mut baresip = Baresip::start(&name, 600, theirs, &format!("{peer}@sip.test"), &params);
         baresip.registered();

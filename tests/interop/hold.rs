@@ -17,7 +17,7 @@ fn call(name: &str, more: &[&str]) -> (Baresip, Softphone, PathBuf) {
     let (wav_arg, to) = (wav.display().to_string(), format!("sip:bare@127.0.0.1:{}", baresip.port));
     let ours = ["--listen", "127.0.0.1:0", "--no-register", "--codecs", "pcmu"];
     let sound = ["--input", "tone:440", "--output", &wav_arg];
-    let mut phone = Softphone::start("caller", &[&ours, &sound, more, &["call", &to]].concat());
+    let mut phone = Softphone::start("caller", &[&ours[..], &sound[..], more, &["call", &to]].concat());
     phone.expect("answered");
     (baresip, phone, wav)
 }
