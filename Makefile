@@ -31,7 +31,7 @@ sans-io:
 	@scripts/sans-io.sh
 interop:
 	@scripts/setup.sh build interop
-	$(CARGO) test --release --all-features --test interop -- --nocapture
+	$(CARGO) test --release --all-features --test interop -- --nocapture --test-threads 4
 
 bench: ## side by side with peers
 	$(CARGO) bench --bench sip_parse

@@ -8,6 +8,8 @@ packages_for() {
     build) echo "gcc:gcc pkg-config:pkg-config libasound2-dev:/usr/include/alsa/asoundlib.h" ;;
     interop) echo "kamailio:kamailio kamailio-tls-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/tls.so
         kamailio-websocket-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/websocket.so
+        kamailio-outbound-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/outbound.so
+        kamailio-presence-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/presence.so
         sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark
         libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl" ;;
     tools) echo "" ;;

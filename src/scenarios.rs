@@ -7,6 +7,7 @@ mod early;
 mod events;
 mod headers;
 mod messages;
+mod outbound;
 mod policies;
 mod preconditions;
 mod referral;

@@ -72,6 +72,15 @@ const EXPECTED: &[(&str, &[u16])] = &[
     ("test", &[]), // A start line that is neither request nor response.
 ];
 
+/// What a status must say besides (RFC 3261 §21.4): a header field, and what it lists.
+const CARRIES: &[(u16, &str, &[&str])] = &[
+    (405, "Allow", &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS"]),
+    (501, "Allow", &["INVITE"]),
+    (415, "Accept", &["application/sdp"]),
+    (420, "Unsupported", &["nothingSupportsThis", "nothingSupportsThisEither"]),
+    (406, "Warning", &["399"]),
+];
+
 /// The attacker's address: its own, so that the ports that the Vias name are free.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 44, 75, 1);
 
@@ -151,8 +160,13 @@ fn status_of(data: &[u8]) -> Option<u16> {
     line.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
 }
 
-/// The first final response with that Call-ID at a socket; others are to earlier messages.
+/// The status of the first final response with that Call-ID.
 fn final_of(socket: &UdpSocket, call: &str, most: Duration) -> Option<u16> {
+    answer_of(socket, call, most).map(|(status, _)| status)
+}
+
+/// The first final response with that Call-ID at a socket; others are to earlier messages.
+fn answer_of(socket: &UdpSocket, call: &str, most: Duration) -> Option<(u16, Vec<u8>)> {
     let (end, mut data) = (Instant::now() + most, [0; 65_536]);
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -161,7 +175,7 @@ fn final_of(socket: &UdpSocket, call: &str, most: Duration) -> Option<u16> {
             Ok(n) => match status_of(&data[..n]) {
                 Some(100..200) => {}
                 _ if header(&data[..n], &["call-id", "i"]).is_some_and(|c| c != call) => {}
-                Some(status) => return Some(status),
+                Some(status) => return Some((status, data[..n].to_vec())),
                 None => panic!("not a response: {:?}", String::from_utf8_lossy(&data[..n])),
             },
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -291,10 +305,18 @@ fn torture_by_udp_is_answered_as_rfc_4475_says_while_a_call_goes_on() {
         let silent = allowed.is_empty() || allowed.contains(&NOTHING);
         let patience = if silent { 200 } else { 3000 };
         let call = header(&message, &["call-id", "i"]).unwrap_or_default();
-        let status = final_of(&socket, &call, Duration::from_millis(patience));
+        let answer = answer_of(&socket, &call, Duration::from_millis(patience));
+        let status = answer.as_ref().map(|(status, _)| *status);
         let fine = status.map_or(silent, |s| allowed.contains(&s));
         if !fine {
             wrong.push(format!("{name}: {status:?} instead of {allowed:?}"));
+        }
+        let Some((status, answer)) = answer else { continue };
+        for (_, field, listed) in CARRIES.iter().filter(|(of, ..)| *of == status) {
+            let value = header(&answer, &[field.to_ascii_lowercase().as_str()]).unwrap_or_default();
+            if !listed.iter().all(|wanted| value.contains(wanted)) {
+                wrong.push(format!("{name}: {status} with {field}: {value:?}, not {listed:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -39,6 +39,20 @@ pub struct ServerConfig {
     /// Whether calls to users are redirected to their contacts (302, RFC 3261 §8.3) and not
     /// forwarded. Default no.
     pub redirect: bool,
+    /// The registrar that this one is an edge proxy of (RFC 5626 §5): whoever registers through it is
+    /// reached over the connection that it registered by. Then it has no users of its own, and
+    /// [`domain`](Self::domain) is a name of its own. Default none.
+    pub edge_of: Option<SocketAddr>,
+    /// Told to whoever registers as the way that its requests take (Service-Route, RFC 3608): URIs,
+    /// first hop first. Default none.
+    pub service_route: Vec<String>,
+    /// Whether registrations are kept by instance and flow (RFC 5626 §6). Default yes.
+    pub outbound: bool,
+    /// How often a flow that registered is to be kept alive at least (Flow-Timer, RFC 5626 §4.4), in
+    /// seconds. Default: nothing is said.
+    pub flow_timer: Option<u32>,
+    /// Whether GRUUs are given to whoever asks for them (RFC 5627). Default yes.
+    pub gruu: bool,
     /// The users that `sip:fork@…` rings; `None` rings all who are registered, but the caller.
     pub fork_to: Option<Vec<String>>,
     /// The shortest registration, in seconds; a shorter one gets 423. Default 20.
@@ -72,6 +86,11 @@ impl ServerConfig {
             record_route: true,
             neighbours: Vec::new(),
             redirect: false,
+            edge_of: None,
+            service_route: Vec::new(),
+            outbound: true,
+            flow_timer: None,
+            gruu: true,
             fork_to: None,
             min_expires: 20,
             max_expires: 3600,
@@ -123,6 +142,18 @@ impl ServerConfig {
     /// Redirects calls and forwards none.
     pub fn redirect(mut self) -> Self {
         self.redirect = true;
+        self
+    }
+
+    /// Makes it an edge proxy of the registrar there.
+    pub fn edge_of(mut self, registrar: SocketAddr) -> Self {
+        self.edge_of = Some(registrar);
+        self
+    }
+
+    /// Gives a Service-Route to whoever registers.
+    pub fn service_route(mut self, uri: &str) -> Self {
+        self.service_route.push(uri.to_owned());
         self
     }
 

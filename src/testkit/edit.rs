@@ -86,6 +86,8 @@ pub(super) struct Forward<'a> {
     pub(super) came_from: SocketAddr,
     pub(super) record_routes: &'a [String],
     pub(super) routes: &'a [String],
+    /// What an edge proxy puts on top of the Path.
+    pub(super) path: Option<&'a str>,
     /// The realm whose credentials end here (RFC 3261 §22.3).
     pub(super) realm: &'a str,
 }
@@ -103,6 +105,9 @@ pub(super) fn forwarded(request: &Message, change: &Forward<'_>) -> Option<Bytes
     }
     for route in change.routes {
         writer = writer.header(HeaderName::Route, route.as_str());
+    }
+    if let Some(path) = change.path {
+        writer = writer.header(HeaderName::Path, path);
     }
     let hops = request.max_forwards().and_then(Result::ok).map_or(70, |n| n.saturating_sub(1));
     writer = writer.header(HeaderName::MaxForwards, hops);

@@ -16,6 +16,15 @@ pub(super) struct Binding {
     /// The path that the registration came by: the way back to a contact behind a NAT or a
     /// connection.
     pub(super) flow: Flow,
+    /// The device (`+sip.instance`), if it has told.
+    pub(super) instance: Option<String>,
+    /// Which of its flows, where RFC 5626 is kept to: then the device and this name the binding, and
+    /// not the contact.
+    pub(super) reg_id: Option<u32>,
+    /// The proxies between (RFC 3327), as Route values.
+    pub(super) path: Vec<String>,
+    /// The user part of its temporary GRUU (RFC 5627).
+    pub(super) temporary: Option<String>,
 }
 
 impl Binding {
@@ -25,7 +34,16 @@ impl Binding {
         left.as_secs() + u64::from(left.subsec_nanos() > 0)
     }
 
-    fn is(&self, contact: &str) -> bool {
+    /// Whether a registration is of this binding (RFC 3261 §10.3, RFC 5626 §6).
+    pub(super) fn is_of(&self, other: &Binding) -> bool {
+        match (self.reg_id, other.reg_id) {
+            (Some(a), Some(b)) => a == b && self.instance == other.instance,
+            (None, None) => self.is(&other.contact),
+            _ => false,
+        }
+    }
+
+    pub(super) fn is(&self, contact: &str) -> bool {
         match (Uri::parse(&self.contact), Uri::parse(contact)) {
             (Ok(a), Ok(b)) => a.is_equivalent(&b),
             _ => self.contact == contact,
@@ -54,9 +72,18 @@ impl Location {
         self.users.iter().filter(move |(_, b)| live(b)).map(|(user, _)| user.as_str())
     }
 
-    /// The binding of a user with an equal contact (RFC 3261 §19.1.4).
-    pub(super) fn find(&self, user: &str, contact: &str) -> Option<&Binding> {
-        self.users.get(user)?.iter().find(|b| b.is(contact))
+    /// The binding of a user that a registration is of.
+    pub(super) fn find(&self, user: &str, new: &Binding) -> Option<&Binding> {
+        self.users.get(user)?.iter().find(|b| b.is_of(new))
+    }
+
+    /// The user and the device that a temporary GRUU was given to (RFC 5627 §5.4), while it is
+    /// registered.
+    pub(super) fn by_temporary(&self, now: Instant, token: &str) -> Option<(&str, &str)> {
+        self.users.iter().find_map(|(user, all)| {
+            let given = |b: &&Binding| b.expires > now && b.temporary.as_deref() == Some(token);
+            Some((user.as_str(), all.iter().find(given)?.instance.as_deref()?))
+        })
     }
 
     /// The live binding of anyone with this contact: where a request within a dialog goes.
@@ -66,13 +93,13 @@ impl Location {
 
     pub(super) fn insert(&mut self, now: Instant, user: &str, binding: Binding) {
         let all = self.users.entry(user.to_owned()).or_default();
-        all.retain(|b| b.expires > now && !b.is(&binding.contact));
+        all.retain(|b| b.expires > now && !b.is_of(&binding));
         all.push(binding);
     }
 
-    pub(super) fn remove(&mut self, user: &str, contact: &str) {
+    pub(super) fn remove(&mut self, user: &str, gone: &Binding) {
         if let Some(all) = self.users.get_mut(user) {
-            all.retain(|b| !b.is(contact));
+            all.retain(|b| !b.is_of(gone));
             if all.is_empty() {
                 self.users.remove(user);
             }

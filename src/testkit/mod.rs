@@ -11,6 +11,10 @@
 //! | `fork` | everyone registered rings, but the caller; or [`ServerConfig::fork_to`] |
 //! | none | OPTIONS to the proxy itself: 200 |
 //!
+//! It keeps Path (RFC 3327), flows (RFC 5626 §6, §7) and GRUUs (RFC 5627), can give a Service-Route
+//! (RFC 3608), and can be the edge proxy in front of another one of its kind
+//! ([`ServerConfig::edge_of`]).
+//!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! use tiny_ua::testkit::Registrar;
@@ -22,6 +26,7 @@
 
 mod auth;
 mod config;
+mod edge;
 mod edit;
 mod location;
 mod proxy;

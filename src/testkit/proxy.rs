@@ -13,6 +13,10 @@ use tiny_sip::{Limits, Message, Method};
 pub(super) struct Target {
     pub(super) uri: String,
     pub(super) flow: Flow,
+    /// The proxies that it goes by.
+    pub(super) routes: Vec<String>,
+    /// Other ways to the same device, one of which is taken when this one fails (RFC 5626 §7).
+    pub(super) spare: Vec<Target>,
 }
 
 impl Target {
@@ -29,21 +33,23 @@ impl Target {
 
 impl Server {
     /// Sends a request on to every target at once.
-    pub(super) fn fork(&mut self, now: Instant, id: u64, targets: Vec<Target>, routes: &[String]) {
+    pub(super) fn fork(&mut self, now: Instant, id: u64, targets: Vec<Target>) {
         let Some(t) = self.transactions.get(&id) else { return };
         let (request, came_by) = (t.request.clone(), t.flow);
         let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
         let forms_dialog = matches!(t.method, Method::Invite | Method::Subscribe | Method::Refer);
         let invite = t.method == Method::Invite;
-        if invite {
+        let register = t.method == Method::Register && self.is_edge();
+        let path = register.then(|| self.path_entry(&request, came_by)).flatten();
+        if invite && t.branches.is_empty() {
             self.respond(now, id, 100, "", &[]);
         }
         for target in targets.into_iter().map(|t| t.seen_from(came_by)) {
             let branch = id::branch(&mut self.rng).to_string();
-            let record_routes = if self.config.record_route && forms_dialog && !in_dialog {
-                record_routes(came_by, target.flow)
-            } else {
-                Vec::new()
+            let record_routes = match self.config.record_route && forms_dialog && !in_dialog {
+                true if self.is_edge() => self.edge_routes(came_by, target.flow),
+                true => record_routes(came_by, target.flow),
+                false => Vec::new(),
             };
             let change = Forward {
                 uri: &target.uri,
@@ -51,7 +57,8 @@ impl Server {
                 branch: &branch,
                 came_from: came_by.remote,
                 record_routes: &record_routes,
-                routes,
+                routes: &target.routes,
+                path: path.as_deref(),
                 realm: &self.config.domain,
             };
             let bytes = edit::forwarded(&request, &change);
@@ -68,6 +75,7 @@ impl Server {
                 state: BranchState::Trying,
                 cancel: Cancel::No,
                 rings_until: now + self.config.ring_timeout,
+                spare: target.spare,
             });
             if !target.flow.transport.is_reliable() {
                 self.timers.insert(now + T1, Timer::Request(id, i, T1));
@@ -124,7 +132,26 @@ impl Server {
     pub(super) fn give_up(&mut self, now: Instant, id: u64, i: usize, status: u16) {
         let Some(b) = self.branch(id, i).filter(|b| !b.is_done()) else { return };
         b.state = BranchState::GivenUp(status);
-        self.settle(now, id);
+        if !self.take_spare(now, id, i) {
+            self.settle(now, id);
+        }
+    }
+
+    /// Goes by another flow of the same device when one has failed (RFC 5626 §7: 408 and 430 only).
+    pub(super) fn take_spare(&mut self, now: Instant, id: u64, i: usize) -> bool {
+        let open = self.transactions.get(&id).is_some_and(|t| t.final_status.is_none());
+        let Some(b) = self.branch(id, i).filter(|b| open && b.cancel == Cancel::No) else {
+            return false;
+        };
+        if b.spare.is_empty() {
+            return false;
+        }
+        let mut spare = std::mem::take(&mut b.spare);
+        let mut next = spare.remove(0);
+        next.spare = spare;
+        b.state = BranchState::GivenUp(480);
+        self.fork(now, id, vec![next]);
+        true
     }
 
     /// The network could not deliver what was sent on this flow (RFC 3261 §16.9).
@@ -186,7 +213,7 @@ impl Server {
 
 /// Our place in the route set: one entry, or two when the dialog changes its transport or address
 /// here (RFC 5658 §3).
-fn record_routes(came_by: Flow, goes_by: Flow) -> Vec<String> {
+pub(super) fn record_routes(came_by: Flow, goes_by: Flow) -> Vec<String> {
     let entry = |flow: Flow| match flow.transport {
         Transport::Udp => format!("<sip:{};lr>", flow.local),
         other => format!("<sip:{};transport={};lr>", flow.local, other.uri_name()),

@@ -74,6 +74,9 @@ impl Server {
         if status >= 600 {
             self.cancel(now, id);
         }
+        if matches!(status, 408 | 430) && self.take_spare(now, id, i) {
+            return;
+        }
         self.settle(now, id);
     }
 
@@ -97,6 +100,10 @@ impl Server {
                 // §16.7 step 6: 503 would take this proxy out of service for the caller.
                 if status == 503 {
                     return self.respond(now, id, 500, "", &[]);
+                }
+                // RFC 5626 §11.5: 430 is between edge proxy and registrar.
+                if status == 430 && !self.is_edge() {
+                    return self.respond(now, id, 480, "", &[]);
                 }
                 let mut extra = Vec::new();
                 if matches!(status, 401 | 407) {

@@ -2,6 +2,7 @@
 //! to §16.5).
 
 use super::auth::Identity;
+use super::edge::Named;
 use super::edit::{self, Forward};
 use super::location::Binding;
 use super::proxy::Target;
@@ -58,6 +59,10 @@ impl Server {
             return self.respond(now, id, 400, "Bad Route", &[]);
         };
         let ends_here = path.routes.is_empty() && self.is_ours(&uri, flow);
+        if self.is_edge() && !(ends_here && method == Method::Options && uri.user().is_none()) {
+            let named = self.named_flow(&request, flow);
+            return self.through_the_edge(now, id, path, named);
+        }
         if method == Method::Register && ends_here {
             return self.register(now, id);
         }
@@ -67,7 +72,7 @@ impl Server {
         }
         if !ends_here {
             return match self.target(now, path) {
-                Some((target, routes)) => self.fork(now, id, vec![target], &routes),
+                Some(target) => self.fork(now, id, vec![target]),
                 None => self.respond(now, id, 404, "Not here, and no names are looked up", &[]),
             };
         }
@@ -78,7 +83,93 @@ impl Server {
                 _ => self.respond(now, id, 405, "", &headers),
             };
         };
+        if let Some(gr) = uri.param("gr").map(str::to_owned) {
+            return match self.at_gruu(now, &user, &gr) {
+                Some(targets) => self.fork_to(now, id, targets),
+                None => self.respond(now, id, 404, "No such GRUU", &[]),
+            };
+        }
         self.call_user(now, id, &user, &request);
+    }
+
+    /// RFC 5626 §5.3: over the flow that it names, else inwards or by its routes.
+    fn through_the_edge(&mut self, now: Instant, id: u64, path: Path, named: Named) {
+        let Some(t) = self.transactions.get(&id) else { return };
+        let from_client = Some(t.flow.remote) != self.config.edge_of;
+        match self.edge_target(now, path, named, from_client) {
+            Ok(target) => self.fork(now, id, vec![target]),
+            Err(status) => self.respond(now, id, status, "", &[]),
+        }
+    }
+
+    fn edge_target(
+        &self,
+        now: Instant,
+        path: Path,
+        named: Named,
+        from_client: bool,
+    ) -> Result<Target, u16> {
+        match named {
+            Named::Refused(status) => Err(status),
+            Named::Incoming(flow) => {
+                let (uri, routes, spare) = (path.uri, path.routes, Vec::new());
+                Ok(Target { uri, flow, routes, spare })
+            }
+            _ if path.routes.is_empty() && from_client => {
+                let (uri, routes, spare) = (path.uri, Vec::new(), Vec::new());
+                self.inwards().map(|flow| Target { uri, flow, routes, spare }).ok_or(500)
+            }
+            _ => self.target(now, path).ok_or(404),
+        }
+    }
+
+    /// The contacts of the device that a GRUU means (RFC 5627 §6.1); `None` when it means nothing.
+    fn at_gruu(&self, now: Instant, user: &str, gr: &str) -> Option<Vec<Target>> {
+        let (user, instance) = match gr {
+            "" => self.location.by_temporary(now, user)?,
+            device if self.config.password(user).is_some() => (user, device),
+            _ => return None,
+        };
+        let device = instance.trim_matches(['<', '>']);
+        let of_device = |b: &&Binding| {
+            b.instance.as_deref().is_some_and(|i| i.trim_matches(['<', '>']) == device)
+        };
+        let bindings = self.location.of(now, user).into_iter().filter(of_device);
+        Some(self.one_for_each_device(bindings))
+    }
+
+    /// RFC 5626 §7: one contact of each device at a time; the others stand by.
+    fn one_for_each_device<'a>(&self, bindings: impl Iterator<Item = &'a Binding>) -> Vec<Target> {
+        let mut targets: Vec<(Option<&str>, Target)> = Vec::new();
+        for binding in bindings {
+            let Some(target) = self.target_of(binding) else { continue };
+            let device = binding.instance.as_deref();
+            let same = targets.iter_mut().find(|(other, _)| device.is_some() && *other == device);
+            match same {
+                Some((_, first)) => first.spare.push(target),
+                None => targets.push((device, target)),
+            }
+        }
+        targets.into_iter().map(|(_, target)| target).collect()
+    }
+
+    /// The way to a contact: by the proxies of its Path, or over the flow that it registered by.
+    fn target_of(&self, binding: &Binding) -> Option<Target> {
+        let contact = Uri::parse(&binding.contact).ok()?;
+        let flow = match binding.path.first() {
+            Some(path) => self.flow_to(&Uri::parse(&uri_of(path)).ok()?)?,
+            None if contact.transport().is_none_or(|t| t == binding.flow.transport) => binding.flow,
+            None => self.flow_to(&contact)?,
+        };
+        let (uri, routes) = (binding.contact.clone(), binding.path.clone());
+        Some(Target { uri, flow, routes, spare: Vec::new() })
+    }
+
+    fn fork_to(&mut self, now: Instant, id: u64, targets: Vec<Target>) {
+        if targets.is_empty() {
+            return self.respond(now, id, 480, "Not registered", &[]);
+        }
+        self.fork(now, id, targets);
     }
 
     fn call_user(&mut self, now: Instant, id: u64, user: &str, request: &Message) {
@@ -104,18 +195,9 @@ impl Server {
             let status = if contacts.is_empty() { 480 } else { 302 };
             return self.respond(now, id, status, "", &contacts);
         }
-        let mut targets = Vec::new();
-        for binding in users.iter().flat_map(|user| self.location.of(now, user)) {
-            let Ok(contact) = Uri::parse(&binding.contact) else { continue };
-            let same = contact.transport().is_none_or(|t| t == binding.flow.transport);
-            let flow = if same { Some(binding.flow) } else { self.flow_to(&contact) };
-            let uri = binding.contact.clone();
-            targets.extend(flow.map(|flow| Target { uri, flow }));
-        }
-        if targets.is_empty() {
-            return self.respond(now, id, 480, "Not registered", &[]);
-        }
-        self.fork(now, id, targets, &[]);
+        let bindings = users.iter().flat_map(|user| self.location.of(now, user));
+        let targets = self.one_for_each_device(bindings);
+        self.fork_to(now, id, targets);
     }
 
     /// ACK of a 2xx, which no transaction holds: straight on (§16.11).
@@ -125,10 +207,18 @@ impl Server {
         }
         let path = self.path(request, flow);
         let Ok(uri) = Uri::parse(&path.uri) else { return };
-        if path.routes.is_empty() && self.is_ours(&uri, flow) {
-            return;
-        }
-        let Some((target, routes)) = self.target(now, path) else { return };
+        let target = if self.is_edge() {
+            let from_client = Some(flow.remote) != self.config.edge_of;
+            let named = self.named_flow(request, flow);
+            self.edge_target(now, path, named, from_client).ok()
+        } else if path.routes.is_empty() && self.is_ours(&uri, flow) {
+            let (user, gr) = (edit::user_of(&uri).unwrap_or_default(), uri.param("gr"));
+            let all = gr.and_then(|gr| self.at_gruu(now, &user, gr));
+            all.and_then(|all| all.into_iter().next())
+        } else {
+            self.target(now, path)
+        };
+        let Some(target) = target else { return };
         let target = target.seen_from(flow);
         let branch = id::branch(&mut self.rng);
         let change = Forward {
@@ -137,7 +227,8 @@ impl Server {
             branch: &branch,
             came_from: flow.remote,
             record_routes: &[],
-            routes: &routes,
+            routes: &target.routes,
+            path: None,
             realm: &self.config.domain,
         };
         if let Some(bytes) = edit::forwarded(request, &change) {
@@ -193,10 +284,11 @@ impl Server {
 
     /// The next hop of a request that does not end here, and the routes that go with it (§16.6
     /// steps 6 and 7).
-    fn target(&self, now: Instant, path: Path) -> Option<(Target, Vec<String>)> {
+    fn target(&self, now: Instant, path: Path) -> Option<Target> {
+        let spare = Vec::new();
         if let Some(Path { uri, routes }) = path.for_strict_router() {
             let flow = self.flow_to(&Uri::parse(&uri).ok()?)?;
-            return Some((Target { uri, flow }, routes));
+            return Some(Target { uri, flow, routes, spare });
         }
         let Path { uri, routes } = path;
         let flow = match routes.first() {
@@ -209,7 +301,7 @@ impl Server {
                 known.or_else(|| self.flow_to(&next))?
             }
         };
-        Some((Target { uri, flow }, routes))
+        Some(Target { uri, flow, routes, spare })
     }
 
     /// The path to a URI with an IP address.
@@ -235,7 +327,7 @@ impl Server {
     }
 
     /// Whether a URI means this server: its domain, or an address that it listens on.
-    fn is_ours(&self, uri: &Uri<'_>, flow: Flow) -> bool {
+    pub(super) fn is_ours(&self, uri: &Uri<'_>, flow: Flow) -> bool {
         let domain = self.config.domain.as_str();
         if uri.host().eq_ignore_ascii_case(domain) && domain.parse::<IpAddr>().is_err() {
             return true;

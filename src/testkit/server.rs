@@ -51,6 +51,8 @@ pub struct Server {
     pub(super) next_id: u64,
     pub(super) timers: TimerQueue<Timer>,
     pub(super) events: VecDeque<ServerEvent>,
+    /// Of the flow tokens of an edge proxy.
+    pub(super) seal_key: u64,
     locals: Vec<(Transport, SocketAddr)>,
     framers: HashMap<(Transport, SocketAddr), StreamFramer>,
     out: VecDeque<Transmit>,
@@ -58,9 +60,10 @@ pub struct Server {
 
 impl Server {
     /// A server that listens nowhere yet.
-    pub fn new(config: ServerConfig, rng: Rng) -> Self {
+    pub fn new(config: ServerConfig, mut rng: Rng) -> Self {
         Self {
             config,
+            seal_key: rng.u64(),
             rng,
             nonces: Nonces::default(),
             location: Location::default(),
@@ -132,6 +135,11 @@ impl Server {
             local.set_ip(remote.ip());
         }
         Some(local)
+    }
+
+    /// Whether somebody has opened this connection to us, and it stands.
+    pub(super) fn is_open(&self, flow: Flow) -> bool {
+        self.framers.contains_key(&(flow.transport, flow.remote))
     }
 
     pub(super) fn is_own_address(&self, addr: SocketAddr) -> bool {

@@ -1,4 +1,5 @@
 mod calls;
+mod flows;
 mod hostile;
 mod registrations;
 mod sockets;

@@ -40,6 +40,8 @@ pub(super) struct Branch {
     pub(super) cancel: Cancel,
     /// When timer C ends the branch; each 1xx moves it on.
     pub(super) rings_until: Instant,
+    /// Other flows of the same device (RFC 5626 §7).
+    pub(super) spare: Vec<super::proxy::Target>,
 }
 
 #[derive(Debug)]

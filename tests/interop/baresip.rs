@@ -10,6 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Does it for all codecs at once: it is mostly waiting.
+fn with_each_codec(call: impl Fn(usize, &str, &str) + Sync) {
+    std::thread::scope(|scope| {
+        for (n, (theirs, ours)) in CODECS.into_iter().enumerate() {
+            let call = &call;
+            scope.spawn(move || call(n, theirs, ours));
+        }
+    });
+}
+
 /// baresip's name of a codec, and ours.
 const CODECS: [(&str, &str); 4] = [
     ("PCMU/8000/1", "pcmu"),
@@ -141,7 +151,7 @@ impl Baresip {
     }
 
     /// Its recording: `enc` is what it sent, `dec` what it heard.
-    fn recording(&self, kind: &str) -> PathBuf {
+    pub(crate) fn recording(&self, kind: &str) -> PathBuf {
         let files = std::fs::read_dir(self.dir.join("rec")).expect("rec");
         let suffix = format!("-{kind}.wav");
         files
@@ -181,7 +191,8 @@ fn we_call_it_directly_with_each_codec() {
     if !installed("baresip") {
         return;
     }
-    for (theirs, ours) in CODECS {
+    crate::peers::softphone_binary();
+    with_each_codec(|_, theirs, ours| {
         let name = format!("called-{ours}");
         let mut baresip = Baresip::start(&name, 600, theirs, "bare@127.0.0.1", "regint=0;");
         let wav = scratch(&format!("we-call-{ours}")).join("heard.wav");
@@ -199,7 +210,7 @@ fn we_call_it_directly_with_each_codec() {
         assert_eq!(phone.finish(), 0);
         baresip.expect("CALL_CLOSED");
         compare(&baresip, &wav, 440.0, 600.0);
-    }
+    });
 }
 
 #[test]
@@ -208,7 +219,8 @@ fn it_calls_us_directly_with_each_codec() {
     if !installed("baresip") {
         return;
     }
-    for (theirs, ours) in CODECS {
+    crate::peers::softphone_binary();
+    with_each_codec(|_, theirs, ours| {
         let wav = scratch(&format!("it-calls-{ours}")).join("heard.wav");
         let wav_arg = wav.display().to_string();
         let listen = format!("127.0.0.1:{}", free_port());
@@ -233,7 +245,7 @@ fn it_calls_us_directly_with_each_codec() {
         phone.interrupt();
         assert_eq!(phone.finish(), 130);
         compare(&baresip, &wav, 440.0, 600.0);
-    }
+    });
 }
 
 #[test]
@@ -244,18 +256,22 @@ fn calls_go_both_ways_through_kamailio_with_each_codec() {
     }
     let kamailio = Kamailio::start("baresip");
     let proxy = format!("sip:127.0.0.1:{}", kamailio.port);
-    for (theirs, ours) in CODECS {
-        let params = format!("auth_user=1005;auth_pass=secret1005;outbound=\"{proxy}\";regint=60;");
+    crate::peers::softphone_binary();
+    with_each_codec(|n, theirs, ours| {
+        let (user, peer) = (format!("101{n}"), format!("102{n}"));
+        let params =
+            format!("auth_user={peer};auth_pass=secret{peer};outbound=\"{proxy}\";regint=60;");
         let name = format!("proxied-{ours}");
-        let mut baresip = Baresip::start(&name, 600, theirs, "1005@sip.test", &params);
+        let mut baresip = Baresip::start(&name, 600, theirs, &format!("{peer}@sip.test"), &params);
         baresip.registered();
 
         let dir = scratch(&format!("proxied-{ours}-wav"));
         let (out, back) = (dir.join("out.wav"), dir.join("back.wav"));
         let (out_arg, back_arg) = (out.display().to_string(), back.display().to_string());
-        let us = account(kamailio.port, "1001", "udp");
+        let to = format!("sip:{peer}@sip.test");
+        let us = account(kamailio.port, &user, "udp");
         let media = ["--codecs", ours, "--input", "tone:440", "--output"];
-        let rest = [&media[..], &[&out_arg, "--for", "5", "call", "sip:1005@sip.test"]].concat();
+        let rest = [&media[..], &[&out_arg, "--for", "5", "call", &to]].concat();
         let mut caller = phone("caller", &us, &rest);
         caller.expect("answered");
         assert_eq!(caller.finish(), 0);
@@ -265,7 +281,7 @@ fn calls_go_both_ways_through_kamailio_with_each_codec() {
         let rest = [&media[..], &[&back_arg, "answer"]].concat();
         let mut callee = phone("callee", &us, &rest);
         callee.expect("registered");
-        baresip.tell("dial", "sip:1001@sip.test");
+        baresip.tell("dial", &format!("sip:{user}@sip.test"));
         baresip.expect("CALL_ESTABLISHED");
         callee.expect("answered");
         std::thread::sleep(Duration::from_secs(4));
@@ -274,7 +290,7 @@ fn calls_go_both_ways_through_kamailio_with_each_codec() {
         callee.interrupt();
         assert_eq!(callee.finish(), 130);
         assert_tone(&back, 600.0, tone(&out).dbfs);
-    }
+    });
 }
 
 /// Direct calls both ways in which it treats encryption as `theirs` says and we as `ours`; what our

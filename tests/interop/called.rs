@@ -2,10 +2,10 @@
 //! glare, forks, redirections, challenges.
 
 use crate::peers::{installed, shared};
-use crate::scenario::{Sipp, agent, event, place, run};
+use crate::scenario::{Ear, Sipp, agent, event, place, run};
 use std::time::{Duration, Instant};
 use tiny_sip::Policy;
-use tiny_ua::{CallEvent, CallState, Error, Party, TransferOutcome};
+use tiny_ua::{Audio, CallEvent, CallState, Error, Party, Srtp, TransferOutcome};
 
 fn answered(event: &CallEvent) -> bool {
     matches!(event, CallEvent::Answered { .. })
@@ -254,4 +254,37 @@ fn it_goes_where_we_transfer_it_and_tells_how_it_went() {
         sipp.succeeded();
         ua.shutdown().await;
     });
+}
+
+/// We offer nothing; SIPp does, and hears us where it said.
+fn offers_late(scenario: &str) {
+    run(async {
+        let ear = Ear::open().await;
+        let port = ear.port().to_string();
+        let sipp = Sipp::called_with(scenario, &["-key", "first", &port]);
+        let (ua, alice) = agent(|config| config.srtp = Srtp::Off).await;
+        let call = alice.call(sipp.uri()).audio(Audio::silent()).late_offer();
+        let call = call.await.expect("a call");
+        sipp.wait_for("answer", call.answered()).await.expect("answered");
+        ear.hears(&sipp).await;
+        call.hangup().await;
+        sipp.succeeded();
+        ua.shutdown().await;
+    });
+}
+
+#[test]
+fn its_offer_in_the_200_is_answered_in_the_ack() {
+    let _one = shared();
+    if installed("sipp") {
+        offers_late("called-late-offer-ack");
+    }
+}
+
+#[test]
+fn its_offer_in_a_reliable_183_is_answered_in_the_prack() {
+    let _one = shared();
+    if installed("sipp") {
+        offers_late("called-late-offer-prack");
+    }
 }

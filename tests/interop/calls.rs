@@ -219,3 +219,26 @@ fn a_call_that_it_cancels_ends_with_its_reason() {
         ua.shutdown().await;
     });
 }
+
+#[test]
+fn our_early_media_is_described_reliably_and_goes_on_after_the_answer() {
+    let _one = shared();
+    if !installed("sipp") {
+        return;
+    }
+    run(async {
+        let (ua, _us) = agent(|config| config.srtp = Srtp::Off).await;
+        let ear = Ear::open().await;
+        let port = ear.port().to_string();
+        let sipp = Sipp::calls_with("calls-early-media", &ua, &["-key", "first", &port]);
+        let ringing = incoming(&ua, &sipp).await;
+        ringing.progress(183, Audio::silent(), Vec::new()).await.expect("early media");
+        ear.hears(&sipp).await;
+        let call = ringing.answer_early().await.expect("answered");
+        event(&sipp, &call, |e| matches!(e, CallEvent::Answered { .. })).await;
+        ear.hears(&sipp).await;
+        call.hangup().await;
+        sipp.succeeded();
+        ua.shutdown().await;
+    });
+}

@@ -1,6 +1,6 @@
 //! Kamailio as registrar and proxy.
 
-use crate::peers::{Process, Softphone, free_port, installed, scratch, shared};
+use crate::peers::{Process, Softphone, directory, free_port, installed, scratch, shared};
 use crate::sound::assert_tone;
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 const QUIET: [&str; 4] = ["--input", "silence", "--output", "null"];
 
 pub(crate) struct Kamailio {
-    _process: Process,
+    process: Option<Process>,
+    name: String,
     pub(crate) port: u16,
 }
 
@@ -27,6 +28,19 @@ impl Kamailio {
             std::fs::write(dir.join(file), content).expect("configuration");
         }
         std::fs::write(dir.join("kamailio.cfg"), config).expect("configuration");
+        let mut kamailio = Self { process: None, name: name.to_owned(), port };
+        kamailio.restart();
+        kamailio
+    }
+
+    /// Ends it, with all its connections.
+    pub(crate) fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it at the port that it had.
+    pub(crate) fn restart(&mut self) {
+        let dir = directory(&format!("kamailio-{}", self.name));
         let log = std::fs::File::create(dir.join("kamailio.log")).expect("log");
         let mut command = Command::new("kamailio");
         let path = std::env::var("PATH").unwrap_or_default();
@@ -38,9 +52,8 @@ impl Kamailio {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        let process = Process::start(&mut command);
-        wait_for_sip(port);
-        Self { _process: process, port }
+        self.process = Some(Process::start(&mut command));
+        wait_for_sip(self.port);
     }
 }
 

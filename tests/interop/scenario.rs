@@ -24,7 +24,12 @@ pub(crate) struct Sipp {
 impl Sipp {
     /// It waits for a call of ours.
     pub(crate) fn called(scenario: &str) -> Self {
-        let sipp = Self::start(scenario, &[]);
+        Self::called_with(scenario, &[])
+    }
+
+    /// The same with further options of its command line.
+    pub(crate) fn called_with(scenario: &str, more: &[&str]) -> Self {
+        let sipp = Self::start(scenario, more);
         wait_for_udp(sipp.port);
         sipp
     }

@@ -32,10 +32,15 @@ pub(crate) fn read(path: &Path) -> (u32, Vec<i16>) {
 
 /// The strongest tone in the middle second of a recording.
 pub(crate) fn tone(path: &Path) -> Tone {
+    tone_at(path, 0.5)
+}
+
+/// The strongest tone in a second of a recording: 0 for the first one, 1 for the last.
+pub(crate) fn tone_at(path: &Path, part: f64) -> Tone {
     let (rate, samples) = read(path);
     let second = rate as usize;
     assert!(samples.len() > second, "{}: only {} samples", path.display(), samples.len());
-    let from = (samples.len() - second) / 2;
+    let from = ((samples.len() - second) as f64 * part) as usize;
     let part = &samples[from..from + second];
     let power = part.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / part.len() as f64;
     let coarse = (200..2000).step_by(2).map(f64::from);

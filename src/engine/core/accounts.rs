@@ -279,7 +279,7 @@ pub(super) fn dialable(account: &AccountEntry, to: String) -> Result<String, Err
     let domain = Uri::parse(&account.spec.aor).ok().filter(Uri::is_sip);
     match domain.filter(|_| account.registered || account.spec.registrar.is_some()) {
         Some(aor) => Ok(format!("sip:{number}@{};user=phone", aor.host_port())),
-        None if !account.spec.route.is_empty() => Ok(to),
+        None if !account.spec.route.is_empty() || !account.spec.flows.is_empty() => Ok(to),
         None => {
             let what =
                 format!("'{to}' has no host; a number needs a registrar or an outbound proxy");

@@ -65,7 +65,8 @@ impl<P: MediaPlane> Core<P> {
             self.place(now, call, address, who);
             return;
         }
-        let hop = account.spec.route.first().unwrap_or(&call.to);
+        let mut proxies = account.spec.route.iter().chain(&account.spec.flows);
+        let hop = proxies.next().unwrap_or(&call.to);
         let (uri, transport) = (hop.clone(), account.spec.transport);
         let host = match Uri::parse(hop) {
             Ok(uri) => uri.host().trim_matches(['[', ']']).to_owned(),
