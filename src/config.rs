@@ -128,6 +128,13 @@ pub struct Config {
     /// Offers of peers are taken in their order, with any suite that encrypts. Default:
     /// AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80.
     pub srtp_suites: Vec<SrtpProfile>,
+    /// The certificate of DTLS-SRTP, for agents that want the same one again; see
+    /// [`Identity`](crate::dtls::Identity). `None` makes one for as long as the agent lives.
+    #[cfg(feature = "dtls")]
+    pub dtls_identity: Option<crate::dtls::Identity>,
+    /// The SRTP profiles, timers and limits of DTLS.
+    #[cfg(feature = "dtls")]
+    pub dtls: crate::dtls::Config,
     /// Receives a copy of every packet.
     pub trace: Option<Arc<dyn Trace>>,
 }
@@ -160,6 +167,10 @@ impl Default for Config {
             jitter: tiny_media::JitterConfig::default(),
             srtp: Srtp::default(),
             srtp_suites: vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AesCm128HmacSha1_80],
+            #[cfg(feature = "dtls")]
+            dtls_identity: None,
+            #[cfg(feature = "dtls")]
+            dtls: crate::dtls::Config::default(),
             trace: None,
         }
     }

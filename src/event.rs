@@ -135,6 +135,17 @@ pub enum CallEvent {
         /// The 200 response (of a call that we placed).
         response: Option<SipMessage>,
     },
+    /// The handshake of DTLS is done: the peer holds the certificate that its session description
+    /// announced, and from now on sound passes (RFC 5763). Another follows when the peer changes.
+    Secured {
+        /// `dtls:` and the SRTP suite, as [`CodecInfo::srtp`] says it from now on.
+        srtp: String,
+        /// The cipher suite of the handshake, by its registered name.
+        cipher: String,
+        /// The fingerprint that the certificate matched: `sha-256 AB:CD:…`. Two users who compare
+        /// theirs by voice need not trust the signalling.
+        fingerprint: String,
+    },
     /// The peer put the call on hold, or we did.
     Held {
         /// Who did.

@@ -13,12 +13,13 @@ pub enum Srtp {
     /// Never: keys are not offered, and calls that demand encryption are refused with 488.
     Off,
     /// Offer keys beside plain RTP and use them if the peer does (RFC 8643); take what a peer
-    /// demands; talk in the clear with a peer that has no encryption.
+    /// demands, DTLS too; talk in the clear with a peer that has no encryption.
     #[default]
     Optional,
     /// Demand keys in the session description (RFC 4568); never without.
     Sdes,
-    /// Demand keys from a DTLS handshake (RFC 5764); never without.
+    /// Demand keys from a DTLS handshake (RFC 5764) with the peer whose certificate the session
+    /// description names; never without. The certificate is [`Config::dtls_identity`](crate::Config).
     Dtls,
 }
 

@@ -53,7 +53,6 @@ fn a_wrong_command_line_is_one_line_and_status_2() {
         (&["--fro", "3", "demo"][..], "--fro"),
         (&["--ice", "call", "sip:bob@127.0.0.1"], "--ice: not in this build"),
         (&["--video", "answer"], "--video: not in this build"),
-        (&["--srtp", "dtls", "answer"], "--srtp: dtls: not in this build"),
         (&["--ca", "/nonexistent.pem", "answer"], "--ca: /nonexistent.pem"),
         (&["--cert", "Cargo.toml", "answer"], "--cert: needs --key"),
         (

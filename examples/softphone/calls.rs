@@ -178,6 +178,10 @@ impl Following<'_> {
                     codec: codec.map(|c| c.name),
                 });
             }
+            CallEvent::Secured { srtp, cipher, fingerprint } => {
+                self.note(|notes, _| notes.facts.push(("Encryption".into(), srtp.clone())));
+                self.say(&Event::Secured { call, srtp, cipher, fingerprint });
+            }
             CallEvent::Held { by } => {
                 self.held_since = Some(self.phone.reporter.seconds());
                 self.say(&Event::Held { call, by: by.as_str() });

@@ -60,10 +60,18 @@ pub(crate) enum Event {
         codec: Option<String>,
         sample_rate: Option<u32>,
         channels: Option<u16>,
-        /// `off`, or how and with which suite: `sdes:AEAD_AES_128_GCM`.
+        /// `off`, or how and with which suite: `sdes:AEAD_AES_128_GCM`; `dtls` alone until
+        /// `secured` says the suite.
         srtp: String,
         ice: bool,
         remote: Option<String>,
+    },
+    /// The handshake of DTLS is done.
+    Secured {
+        call: u64,
+        srtp: String,
+        cipher: String,
+        fingerprint: String,
     },
     Media {
         call: u64,
@@ -280,6 +288,7 @@ fn sentence(event: &Event) -> Option<String> {
             let remote = remote.as_deref().map(|r| format!(", media to {r}")).unwrap_or_default();
             format!("[{call}] answered: {codec}{rate}{remote}")
         }
+        Event::Secured { call, srtp, .. } => format!("[{call}] encrypted: {srtp}"),
         Event::Media { .. } => return None,
         Event::Held { call, by } => format!("[{call}] on hold (by {by} side)"),
         Event::Resumed { call, by } => format!("[{call}] resumed (by {by} side)"),

@@ -172,6 +172,7 @@ impl Settings {
             None | Some("optional") => Srtp::Optional,
             Some("off") => Srtp::Off,
             Some("sdes") => Srtp::Sdes,
+            Some("dtls") if cfg!(feature = "dtls") => Srtp::Dtls,
             Some(mode @ "dtls") => {
                 return Err(Problem::new("--srtp", format!("{mode}: not in this build")));
             }

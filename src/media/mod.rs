@@ -1,16 +1,22 @@
 //! The media plane, as signalling sees it. Media runs apart from the engine: it is told what to do
 //! and reports what happened.
 
+#[cfg(feature = "dtls")]
+mod dtls;
+#[cfg(not(feature = "dtls"))]
+#[path = "dtls_off.rs"]
+mod dtls;
 mod shield;
 pub(crate) mod worker;
 
+pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};
 pub(crate) use shield::{SdesKeys, Security, Shield};
 
 use crate::audio::OpenAudio;
 use crate::command::Reply;
 use crate::{CallStats, Error};
 use std::net::{IpAddr, SocketAddr};
-use tiny_media::{StreamConfig, StreamEvent};
+use tiny_media::{Component, StreamConfig, StreamEvent};
 
 /// Names one stream of the media plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +81,8 @@ pub(crate) enum MediaReport {
     Event(StreamEvent),
     /// Our key nears the end of its lifetime.
     RekeyDue,
+    /// DTLS has brought keys.
+    Secured(Secured),
     /// The keys cannot be used: no packet passes.
     NoKeys(String),
     Closed(Option<CallStats>),

@@ -2,6 +2,7 @@
 //! (RFC 3711), under the keys that signalling agreed on. A stream that has keys never sends or takes a
 //! packet without them. No socket, no clock, no allocation per packet.
 
+use super::{DtlsKeys, Keyed};
 use crate::CallStats;
 use tiny_rtp::srtp::sdes::Agreement;
 use tiny_rtp::srtp::{Continuity, KeyError, MasterKey, Policy, Protector, Unprotector};
@@ -15,6 +16,8 @@ pub(crate) enum Security {
     Plain,
     /// Keys from the session descriptions (RFC 4568).
     Sdes(Box<SdesKeys>),
+    /// Keys from a handshake that media does itself (RFC 5764).
+    Dtls(Box<DtlsKeys>),
 }
 
 /// The keys of both directions.
@@ -34,6 +37,8 @@ impl Security {
                 let suite = keys.agreement.profile().suite_name().unwrap_or("none");
                 Some(format!("sdes:{suite}"))
             }
+            // The handshake will tell which suite.
+            Self::Dtls(_) => Some("dtls".to_owned()),
         }
     }
 }
@@ -50,6 +55,28 @@ pub(crate) struct Shield {
 enum Mode {
     Open,
     Sdes(Box<Contexts>),
+    Dtls(Box<Ports>),
+}
+
+/// What DTLS has brought so far: nothing passes a port without keys.
+#[derive(Default)]
+struct Ports {
+    // Of RTP, and of RTCP where it has its own.
+    keyed: [Option<Box<Keyed>>; 2],
+    mux: bool,
+    early_in: u64,
+    early_out: u64,
+}
+
+impl Ports {
+    fn waiting(keys: &DtlsKeys) -> Box<Self> {
+        Box::new(Self { mux: keys.mux, ..Self::default() })
+    }
+
+    fn at(&mut self, component: Component) -> Option<&mut Keyed> {
+        let own = component == Component::Rtcp && !self.mux;
+        self.keyed[usize::from(own)].as_deref_mut()
+    }
 }
 
 struct Contexts {
@@ -63,6 +90,7 @@ impl Shield {
         let mode = match security {
             Security::Plain => Mode::Open,
             Security::Sdes(keys) => Mode::Sdes(Box::new(Contexts::new(keys.agreement)?)),
+            Security::Dtls(keys) => Mode::Dtls(Ports::waiting(&keys)),
         };
         Ok(Self { mode, rekey_told: false, rekey_due: false, strangers: 0 })
     }
@@ -76,9 +104,12 @@ impl Shield {
                 contexts.change(*keys)?;
                 self.rekey_told = false;
             }
-            (mode @ Mode::Open, Security::Sdes(keys)) => {
+            (mode @ (Mode::Open | Mode::Dtls(_)), Security::Sdes(keys)) => {
                 *mode = Mode::Sdes(Box::new(Contexts::new(keys.agreement)?));
             }
+            // The keys there are serve until the handshake brings others.
+            (Mode::Dtls(ports), Security::Dtls(keys)) => ports.mux = keys.mux,
+            (mode, Security::Dtls(keys)) => *mode = Mode::Dtls(Ports::waiting(&keys)),
         }
         Ok(())
     }
@@ -87,8 +118,17 @@ impl Shield {
     #[inline]
     #[must_use]
     pub(crate) fn seal(&mut self, component: Component, packet: &mut Vec<u8>) -> bool {
-        let Mode::Sdes(contexts) = &mut self.mode else { return true };
-        let send = &mut contexts.send;
+        let send = match &mut self.mode {
+            Mode::Open => return true,
+            Mode::Sdes(contexts) => &mut contexts.send,
+            Mode::Dtls(ports) => match ports.at(component) {
+                Some(keyed) => &mut keyed.send,
+                None => {
+                    ports.early_out += 1;
+                    return false;
+                }
+            },
+        };
         // With rtcp-mux, RTCP leaves by the port of RTP.
         let rtcp = component == Component::Rtcp || PacketKind::of(packet) == PacketKind::Rtcp;
         let done = if rtcp { send.protect_rtcp(packet) } else { send.protect_rtp(packet) };
@@ -100,9 +140,18 @@ impl Shield {
 
     /// Opens a packet that was received, in its place, and gives its length. `None`: drop it.
     #[inline]
-    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Option<usize> {
-        let Mode::Sdes(contexts) = &mut self.mode else { return Some(packet.len()) };
-        let receive = &mut contexts.receive;
+    pub(crate) fn open(&mut self, component: Component, packet: &mut [u8]) -> Option<usize> {
+        let receive = match &mut self.mode {
+            Mode::Open => return Some(packet.len()),
+            Mode::Sdes(contexts) => &mut contexts.receive,
+            Mode::Dtls(ports) => match ports.at(component) {
+                Some(keyed) => &mut keyed.receive,
+                None => {
+                    ports.early_in += 1;
+                    return None;
+                }
+            },
+        };
         match PacketKind::of(packet) {
             PacketKind::Rtp => receive.unprotect_rtp(packet).ok(),
             PacketKind::Rtcp => receive.unprotect_rtcp(packet).ok(),
@@ -116,8 +165,19 @@ impl Shield {
     /// A source has left (RFC 4568 §6.5). One that is only silent is not forgotten: after a hold its
     /// rollover counter is what it was.
     pub(crate) fn forget(&mut self, ssrc: u32) {
-        if let Mode::Sdes(contexts) = &mut self.mode {
-            contexts.receive.forget(ssrc);
+        match &mut self.mode {
+            Mode::Open => {}
+            Mode::Sdes(contexts) => contexts.receive.forget(ssrc),
+            Mode::Dtls(ports) => {
+                ports.keyed.iter_mut().flatten().for_each(|k| k.receive.forget(ssrc));
+            }
+        }
+    }
+
+    /// A handshake has brought the keys of a port.
+    pub(crate) fn install(&mut self, component: Component, keyed: Box<Keyed>) {
+        if let Mode::Dtls(ports) = &mut self.mode {
+            ports.keyed[usize::from(component == Component::Rtcp)] = Some(keyed);
         }
     }
 
@@ -128,13 +188,24 @@ impl Shield {
 
     /// Fills in what was refused.
     pub(crate) fn count(&self, stats: &mut CallStats) {
-        let Mode::Sdes(contexts) = &self.mode else { return };
-        let counts = contexts.receive.counts();
-        stats.srtp_auth_failed = counts.auth_failed;
-        stats.srtp_replayed = counts.replayed + counts.too_old;
-        stats.srtp_rejected =
-            counts.refused() - stats.srtp_auth_failed - stats.srtp_replayed + self.strangers;
-        stats.srtp_unsent = contexts.send.counts().refused();
+        let mut add = |send: &Protector, receive: &Unprotector| {
+            let counts = receive.counts();
+            let (failed, again) = (counts.auth_failed, counts.replayed + counts.too_old);
+            stats.srtp_auth_failed += failed;
+            stats.srtp_replayed += again;
+            stats.srtp_rejected += counts.refused() - failed - again;
+            stats.srtp_unsent += send.counts().refused();
+        };
+        match &self.mode {
+            Mode::Open => return,
+            Mode::Sdes(contexts) => add(&contexts.send, &contexts.receive),
+            Mode::Dtls(ports) => {
+                ports.keyed.iter().flatten().for_each(|k| add(&k.send, &k.receive));
+                stats.srtp_rejected += ports.early_in;
+                stats.srtp_unsent += ports.early_out;
+            }
+        }
+        stats.srtp_rejected += self.strangers;
     }
 }
 

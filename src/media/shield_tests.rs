@@ -45,7 +45,7 @@ fn sealed(shield: &mut Shield, sequence: u16) -> Vec<u8> {
 
 fn opens(shield: &mut Shield, packet: &[u8]) -> Option<Vec<u8>> {
     let mut packet = packet.to_vec();
-    let len = shield.open(&mut packet)?;
+    let len = shield.open(Component::Rtp, &mut packet)?;
     packet.truncate(len);
     Some(packet)
 }

@@ -2,7 +2,8 @@
 //! runtime, each stream a task on it that waits for its sockets, its deadline or a command.
 
 use super::{
-    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, Security, Shield,
+    DtlsEvent, Handshakes, MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport,
+    Security, Shield,
 };
 use crate::audio::OpenAudio;
 use crate::config::Config;
@@ -17,7 +18,7 @@ use tiny_media::{
 };
 use tiny_net::BindError;
 use tiny_net::rtp::{RtpPair, RtpPorts, RtpSocket};
-use tiny_rtp::{NtpClock, NtpTime};
+use tiny_rtp::{NtpClock, NtpTime, PacketKind};
 use tiny_sak::{Flow, Output, Rng, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -197,13 +198,42 @@ struct Sockets {
     rtcp: RtpSocket,
 }
 
+impl Sockets {
+    fn of(&self, component: Component) -> &RtpSocket {
+        match component {
+            Component::Rtp => &self.rtp,
+            Component::Rtcp => &self.rtcp,
+        }
+    }
+}
+
 /// A stream, and what protects its packets.
 struct Carried {
     stream: AudioStream,
     shield: Shield,
+    dtls: Option<Handshakes>,
+    rng: Rng,
 }
 
 impl Carried {
+    /// What runs handshakes for the security that was agreed on.
+    fn follow(
+        &mut self,
+        security: &Security,
+        peers: [Option<SocketAddr>; 2],
+    ) -> Result<(), String> {
+        let now = Instant::now();
+        let Security::Dtls(keys) = security else {
+            self.dtls = None;
+            return Ok(());
+        };
+        match &mut self.dtls {
+            Some(dtls) if dtls.are_of(keys) => dtls.set_peers(now, peers),
+            dtls => *dtls = Some(Handshakes::new(now, keys, peers, &mut self.rng)?),
+        }
+        Ok(())
+    }
+
     fn stats(&self) -> CallStats {
         let mut stats = self.stream.stats(Instant::now());
         self.shield.count(&mut stats);
@@ -230,17 +260,20 @@ impl StreamTask {
         config: StreamConfig,
         security: Security,
         audio: OpenAudio,
-        rng: Rng,
+        mut rng: Rng,
     ) {
         let now = Instant::now();
+        let (peers, seeds) = ([config.remote_rtp, config.remote_rtcp], rng.fork());
         let ready = pair.attach().map_err(no_sockets).and_then(|(rtp, rtcp)| {
             let mut stream = AudioStream::new(now, config, rng)?;
             stream.set_source(now, Some(audio.source))?;
             stream.set_sink(now, Some(audio.sink))?;
             stream.set_recorder(now, audio.recorder)?;
-            let shield = Shield::new(security)
-                .map_err(|e| MediaError::Device { id: "srtp".into(), reason: e.to_string() })?;
-            Ok((Sockets { rtp, rtcp }, Carried { stream, shield }))
+            let broken = |reason| MediaError::Device { id: "srtp".into(), reason };
+            let shield = Shield::new(security.clone()).map_err(|e| broken(e.to_string()))?;
+            let mut carried = Carried { stream, shield, dtls: None, rng: seeds };
+            carried.follow(&security, peers).map_err(broken)?;
+            Ok((Sockets { rtp, rtcp }, carried))
         });
         let stats = match ready {
             Ok((sockets, mut carried)) => Some(self.carry(sockets, &mut carried).await),
@@ -262,12 +295,18 @@ impl StreamTask {
             sleep.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + far).into());
             tokio::select! {
                 _ = sockets.rtp.readable() => {
-                    self.receive(&sockets.rtp, Component::Rtp, carried, &mut buffer);
+                    self.receive(&sockets, Component::Rtp, carried, &mut buffer);
                 }
                 _ = sockets.rtcp.readable() => {
-                    self.receive(&sockets.rtcp, Component::Rtcp, carried, &mut buffer);
+                    self.receive(&sockets, Component::Rtcp, carried, &mut buffer);
                 }
-                () = &mut sleep => carried.stream.handle(Instant::now(), StreamInput::Timeout),
+                () = &mut sleep => {
+                    let now = Instant::now();
+                    if let Some(dtls) = &mut carried.dtls {
+                        dtls.handle_timeout(now);
+                    }
+                    carried.stream.handle(now, StreamInput::Timeout);
+                }
                 told = self.inbox.recv() => match told {
                     Some(ToStream::Command(command)) => self.obey(carried, command),
                     Some(ToStream::Rebind(pair)) => match pair.attach() {
@@ -276,6 +315,11 @@ impl StreamTask {
                     },
                     Some(ToStream::Close) | None => {
                         carried.stream.end(Instant::now());
+                        // What the stream has to say still needs the keys.
+                        self.drain(&sockets, carried);
+                        if let Some(dtls) = &mut carried.dtls {
+                            dtls.close();
+                        }
                         self.drain(&sockets, carried);
                         return carried.stats();
                     }
@@ -287,18 +331,26 @@ impl StreamTask {
     /// Reads all that has arrived at a socket.
     fn receive(
         &self,
-        socket: &RtpSocket,
+        sockets: &Sockets,
         component: Component,
         carried: &mut Carried,
         buffer: &mut [u8],
     ) {
         let now = Instant::now();
+        let socket = sockets.of(component);
         for _ in 0..MAX_BURST {
             match socket.try_recv_from(buffer) {
                 Ok((length, from)) => {
                     let data = &mut buffer[..length];
                     self.traced(false, component, socket.local_addr(), from, data);
-                    if let Some(length) = carried.shield.open(data) {
+                    if let Some(dtls) = &mut carried.dtls
+                        && PacketKind::of(data) == PacketKind::Dtls
+                    {
+                        dtls.handle(now, component, from, data);
+                        self.shake_hands(sockets, carried);
+                        continue;
+                    }
+                    if let Some(length) = carried.shield.open(component, data) {
                         let data = &data[..length];
                         carried.stream.handle(now, StreamInput::Packet { component, from, data });
                     }
@@ -312,8 +364,9 @@ impl StreamTask {
 
     /// Sends and reports all that the stream has; returns its next deadline.
     fn drain(&self, sockets: &Sockets, carried: &mut Carried) -> Option<Instant> {
+        let handshake = self.shake_hands(sockets, carried);
         let now = Instant::now();
-        let Carried { stream, shield } = carried;
+        let Carried { stream, shield, .. } = carried;
         loop {
             match stream.poll(now) {
                 Output::Transmit(mut packet) => {
@@ -321,10 +374,7 @@ impl StreamTask {
                         stream.recycle(packet.data);
                         continue;
                     }
-                    let socket = match packet.component {
-                        Component::Rtp => &sockets.rtp,
-                        Component::Rtcp => &sockets.rtcp,
-                    };
+                    let socket = sockets.of(packet.component);
                     let local = socket.local_addr();
                     self.traced(true, packet.component, local, packet.to, &packet.data);
                     // A full buffer loses the packet: media does not wait.
@@ -341,28 +391,53 @@ impl StreamTask {
                     if shield.take_rekey_due() {
                         self.report(MediaReport::RekeyDue);
                     }
-                    return deadline;
+                    return deadline.into_iter().chain(handshake).min();
                 }
+            }
+        }
+    }
+
+    /// Sends what the handshakes have, and takes up the keys that they bring; returns their deadline.
+    fn shake_hands(&self, sockets: &Sockets, carried: &mut Carried) -> Option<Instant> {
+        let Carried { dtls, shield, .. } = carried;
+        let dtls = dtls.as_mut()?;
+        loop {
+            match dtls.poll(Instant::now()) {
+                Output::Transmit((component, to, data)) => {
+                    let socket = sockets.of(component);
+                    self.traced(true, component, socket.local_addr(), to, &data);
+                    let _ = socket.try_send_to(&data, to);
+                }
+                Output::Event(DtlsEvent::Keys(component, keyed)) => {
+                    if component == Component::Rtp {
+                        self.report(MediaReport::Secured(keyed.secured.clone()));
+                    }
+                    shield.install(component, keyed);
+                }
+                Output::Event(DtlsEvent::Failed(why)) => self.report(MediaReport::NoKeys(why)),
+                Output::Timeout(deadline) => return deadline,
             }
         }
     }
 
     fn obey(&self, carried: &mut Carried, command: MediaCommand) {
         let now = Instant::now();
-        let stream = &mut carried.stream;
         match command {
             MediaCommand::Reconfigure(mut config, security) => {
                 config.ntp = Some(self.ntp);
-                if let Err(e) = carried.shield.apply(security) {
-                    self.report(MediaReport::NoKeys(e.to_string()));
+                let followed = carried.follow(&security, [config.remote_rtp, config.remote_rtcp]);
+                let applied = carried.shield.apply(security).map_err(|e| e.to_string());
+                if let Err(e) = followed.and(applied) {
+                    self.report(MediaReport::NoKeys(e));
                     return;
                 }
-                if let Err(e) = stream.reconfigure(now, *config) {
+                if let Err(e) = carried.stream.reconfigure(now, *config) {
                     tracing::error!("media: {e}");
                 }
             }
             MediaCommand::Audio(audio) => {
                 let OpenAudio { source, sink, recorder, .. } = *audio;
+                let stream = &mut carried.stream;
                 let changed = stream
                     .set_source(now, Some(source))
                     .and_then(|_| stream.set_sink(now, Some(sink)))
@@ -371,10 +446,10 @@ impl StreamTask {
                     tracing::error!("media: {e}");
                 }
             }
-            MediaCommand::Mute(on) => stream.set_muted(on),
+            MediaCommand::Mute(on) => carried.stream.set_muted(on),
             MediaCommand::Dtmf { digits, inband, reply } => {
                 let via = if inband { DtmfVia::Inband } else { DtmfVia::Rfc4733 };
-                let sent = stream.send_dtmf(now, &digits, via, DTMF_MS, DTMF_GAP_MS);
+                let sent = carried.stream.send_dtmf(now, &digits, via, DTMF_MS, DTMF_GAP_MS);
                 let _ = reply.send(sent.map_err(Error::from));
             }
             MediaCommand::Stats(reply) => {

@@ -55,6 +55,7 @@ impl Baresip {
             "module sndfile.so",
             "module ausine.so",
             "module srtp.so",
+            "module dtls_srtp.so",
             "module aubridge.so",
             "module_tmp uuid.so",
             "module_tmp account.so",
@@ -293,6 +294,9 @@ fn encrypted(name: &str, theirs: &str, ours: &str, [called, calling]: [&str; 2])
     let mut phone = Softphone::start("caller", &args);
     let answered = phone.expect("answered");
     assert_eq!(answered["srtp"], called, "{name}: {answered}");
+    if called == "dtls" {
+        secured(&mut phone);
+    }
     assert_eq!(phone.finish(), 0);
     baresip.expect("CALL_CLOSED");
     compare(&baresip, &out, 440.0, 600.0);
@@ -308,12 +312,31 @@ fn encrypted(name: &str, theirs: &str, ours: &str, [called, calling]: [&str; 2])
     baresip.expect("CALL_ESTABLISHED");
     let answered = phone.expect("answered");
     assert_eq!(answered["srtp"], calling, "{name}: {answered}");
+    if calling == "dtls" {
+        secured(&mut phone);
+    }
     std::thread::sleep(Duration::from_secs(4));
     baresip.tell("hangup", "");
     phone.expect("ended");
     phone.interrupt();
     assert_eq!(phone.finish(), 130);
     compare(&baresip, &back, 440.0, 600.0);
+}
+
+fn secured(phone: &mut Softphone) {
+    let secured = phone.expect("secured");
+    assert!(secured["srtp"].as_str().unwrap().starts_with("dtls:A"), "{secured}");
+    assert!(secured["fingerprint"].as_str().unwrap().starts_with("sha-256 "), "{secured}");
+    assert!(secured["cipher"].as_str().unwrap().starts_with("TLS_ECDHE_"), "{secured}");
+}
+
+#[test]
+fn calls_get_their_keys_from_dtls_both_ways() {
+    let _one = serial();
+    if !installed("baresip") {
+        return;
+    }
+    encrypted("dtls", "mediaenc=dtls_srtp;", "dtls", ["dtls"; 2]);
 }
 
 #[test]

@@ -8,6 +8,11 @@ mod accounts;
 mod answering;
 mod branches;
 mod calls;
+#[cfg(feature = "dtls")]
+mod dtls;
+#[cfg(not(feature = "dtls"))]
+#[path = "dtls_off.rs"]
+mod dtls;
 mod entry;
 mod events;
 mod identity;
@@ -110,6 +115,8 @@ pub(crate) struct Core<P> {
     /// Calls that ring and will go elsewhere.
     patience: TimerQueue<CallKey>,
     next_job: u64,
+    /// Our certificate, once a call needed it.
+    certified: Option<dtls::Certified>,
     /// The warning about keys in plain signalling was given.
     keys_noted: bool,
     noted: events::Events,
@@ -154,6 +161,7 @@ impl<P: MediaPlane> Core<P> {
             moves: transfer::Moves::default(),
             patience: TimerQueue::new(),
             next_job: 0,
+            certified: None,
             keys_noted: false,
             noted: events::Events::default(),
             asks: VecDeque::new(),
@@ -432,6 +440,7 @@ impl<P: MediaPlane> Core<P> {
         match notice.report {
             MediaReport::Event(event) => self.media_event(notice.id, event),
             MediaReport::RekeyDue => self.rekey(now, notice.id),
+            MediaReport::Secured(secured) => self.media_secured(notice.id, secured),
             MediaReport::NoKeys(why) => self.media_failed(now, notice.id, &why),
             MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),
         }

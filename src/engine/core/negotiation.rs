@@ -3,7 +3,8 @@
 //!
 //! Once encryption is agreed, no later description takes it back.
 
-use crate::media::{SdesKeys, Security};
+use super::dtls::DtlsSide;
+use crate::media::{DtlsAgreement, SdesKeys, Security};
 use crate::{Error, Srtp};
 use std::sync::Arc;
 use tiny_rtp::srtp::sdes::{self, Agreement, CryptoAttribute};
@@ -26,6 +27,8 @@ struct Plan {
 struct Agreed {
     protocol: Protocol,
     keys: Option<Agreement>,
+    /// Keys come from a handshake of media; with the port of RTCP shared or not.
+    dtls: Option<(DtlsAgreement, bool)>,
     peer: Option<RemoteAddress>,
     moved: bool,
 }
@@ -42,6 +45,7 @@ pub(super) struct Negotiation {
     offered: Vec<CryptoAttribute>,
     agreed: Option<Agreed>,
     rekey: bool,
+    dtls: Option<Box<DtlsSide>>,
 }
 
 impl Negotiation {
@@ -50,8 +54,10 @@ impl Negotiation {
         limits: Arc<tiny_sdp::Config>,
         policy: Srtp,
         suites: Vec<Profile>,
+        dtls: Option<Box<DtlsSide>>,
     ) -> Self {
-        Self { sdp, limits, policy, suites, offered: Vec::new(), agreed: None, rekey: false }
+        let (offered, agreed, rekey) = (Vec::new(), None, false);
+        Self { sdp, limits, policy, suites, offered, agreed, rekey, dtls }
     }
 
     /// How the call treats encryption.
@@ -71,12 +77,40 @@ impl Negotiation {
                 let agreement = agreement.clone();
                 Security::Sdes(Box::new(SdesKeys { agreement, moved: *moved }))
             }
+            Some(Agreed { dtls: Some((agreement, mux)), .. }) => match &self.dtls {
+                Some(side) => Security::Dtls(Box::new(side.keys(agreement, *mux))),
+                None => Security::Plain,
+            },
             _ => Security::Plain,
         }
     }
 
     fn in_force(&self) -> Option<&Agreement> {
         self.agreed.as_ref().and_then(|a| a.keys.as_ref())
+    }
+
+    fn dtls_in_force(&self) -> Option<&DtlsAgreement> {
+        self.agreed.as_ref().and_then(|a| a.dtls.as_ref()).map(|(agreement, _)| agreement)
+    }
+
+    /// Puts our side of DTLS into the stream that is protected.
+    fn write_dtls(&mut self, local: &mut LocalSession, rng: &mut Rng) {
+        if let (Some(media), Some(side)) = (local.media.first_mut(), &mut self.dtls)
+            && media.protocol.is_dtls()
+        {
+            media.dtls = Some(Box::new(side.local(rng)));
+        }
+    }
+
+    /// The association that follows from a description, if there is one.
+    fn dtls_from(&self, audio: &NegotiatedMedia) -> Result<Option<(DtlsAgreement, bool)>, String> {
+        match &self.dtls {
+            Some(side) if audio.protocol.is_dtls() => {
+                let agreement = side.agree(audio, self.dtls_in_force())?;
+                Ok(Some((agreement, audio.rtcp_mux)))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn sdes(&self, profiles: Vec<Profile>) -> sdes::Config {
@@ -111,11 +145,13 @@ impl Negotiation {
                 match self.policy {
                     Srtp::Off | Srtp::Optional => Protocol::RtpAvp,
                     Srtp::Sdes => Protocol::RtpSavp,
+                    Srtp::Dtls if self.dtls.is_some() => Protocol::UdpTlsRtpSavp,
                     Srtp::Dtls => return Err(no_dtls()),
                 }
             }
         };
         write(local, protocol, &lines);
+        self.write_dtls(local, rng);
         let offer = self.sdp.offer(local).map_err(sdp_error)?;
         self.offered = lines;
         Ok(offer)
@@ -151,13 +187,17 @@ impl Negotiation {
         if let Some(plan) = &plan {
             let lines = plan.keys.as_ref().map(|k| &k.local);
             write(local, plan.protocol.clone(), lines);
+            self.write_dtls(local, rng);
         }
         // Nothing is changed by an answer that turns out unfit.
         let mut sdp = self.sdp.clone();
         let answer = sdp.answer_to(&description, local)?;
         if let Some(audio) = answer.session.audio() {
             match plan.filter(|p| p.index == audio.index) {
-                Some(plan) => self.agree(plan.protocol, plan.keys, audio),
+                Some(plan) => {
+                    let dtls = self.dtls_from(audio).map_err(|e| refused(&e))?;
+                    self.agree(plan.protocol, plan.keys, dtls, audio);
+                }
                 None => return Err(refused("no stream has both a codec and keys in common")),
             }
         }
@@ -177,7 +217,7 @@ impl Negotiation {
             }
             seen.push(protocol.clone());
             match self.keys_for(&media, &protocol, rng) {
-                Ok(None) => {
+                Ok(None) if !protocol.is_dtls() => {
                     plain.get_or_insert(Plan { index, protocol, keys: None });
                 }
                 Ok(keys) => return Ok(Some(Plan { index, protocol, keys })),
@@ -202,11 +242,14 @@ impl Negotiation {
             Protocol::RtpAvp | Protocol::RtpAvpf => false,
             Protocol::RtpSavp | Protocol::RtpSavpf => true,
             Protocol::UdpTlsRtpSavp | Protocol::UdpTlsRtpSavpf => {
-                return Err("DTLS-SRTP is not in this build".into());
+                return self.takes_dtls(media).map(|()| None);
             }
             // Never planned with.
             Protocol::Other(_) => return Err("transport protocol not supported".into()),
         };
+        if self.dtls_in_force().is_some() {
+            return Err("encryption by DTLS cannot be taken back".into());
+        }
         let forced = self.in_force().is_some() || matches!(self.policy, Srtp::Sdes | Srtp::Dtls);
         match self.policy {
             Srtp::Off if demanded => return Err("encryption is switched off here".into()),
@@ -231,6 +274,20 @@ impl Negotiation {
                 Ok(None)
             }
             Err(e) => Err(e.to_string()),
+        }
+    }
+
+    /// Whether an offered stream of DTLS-SRTP can be ours; the sentence why not.
+    fn takes_dtls(&self, media: &MediaDescription<'_>) -> Result<(), String> {
+        let first = media.fingerprints().into_iter().next();
+        match self.policy {
+            Srtp::Off => Err("encryption is switched off here".into()),
+            Srtp::Sdes => Err("keys in the session description are demanded here".into()),
+            _ if self.dtls.is_none() => Err("DTLS-SRTP is not in this build".into()),
+            _ if self.in_force().is_some() => Err("the kind of encryption cannot change".into()),
+            // RFC 5763 §5: without one nobody knows who is there.
+            _ if first.is_none() => Err("no certificate fingerprint".into()),
+            _ => Ok(()),
         }
     }
 
@@ -260,7 +317,9 @@ impl Negotiation {
                 Some(media) => self.keys_from(&media, audio)?,
                 None => None,
             };
-            self.agree(audio.protocol.clone(), keys, audio);
+            let dtls = self.dtls_from(audio);
+            let dtls = dtls.map_err(|e| Error::state(format!("encryption: {e}")))?;
+            self.agree(audio.protocol.clone(), keys, dtls, audio);
         }
         self.offered.clear();
         self.sdp = sdp;
@@ -288,13 +347,19 @@ impl Negotiation {
             .map_err(|e| Error::state(format!("encryption: {e}")))
     }
 
-    fn agree(&mut self, protocol: Protocol, keys: Option<Agreement>, audio: &NegotiatedMedia) {
+    fn agree(
+        &mut self,
+        protocol: Protocol,
+        keys: Option<Agreement>,
+        dtls: Option<(DtlsAgreement, bool)>,
+        audio: &NegotiatedMedia,
+    ) {
         // On hold the peer may have no address: that is no move.
         let before = self.agreed.as_ref().and_then(|a| a.peer.clone());
         let peer = audio.remote_rtp.clone().or_else(|| before.clone());
         let moved = before.is_some() && before != peer;
         self.rekey = false;
-        self.agreed = Some(Agreed { protocol, keys, peer, moved });
+        self.agreed = Some(Agreed { protocol, keys, dtls, peer, moved });
     }
 
     /// Forgets an offer that was refused.

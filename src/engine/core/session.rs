@@ -2,11 +2,12 @@
 //! follows from it.
 
 use super::Core;
+use super::dtls::{Certified, DtlsSide};
 use super::entry::CallEntry;
 use super::negotiation::{Negotiation, sdp_error};
 use crate::command::Content;
-use crate::event::CodecInfo;
-use crate::media::{MediaCommand, MediaPlane, MediaPorts};
+use crate::event::{CallEvent, CodecInfo};
+use crate::media::{MediaCommand, MediaId, MediaPlane, MediaPorts, Secured};
 use crate::{Error, SipMessage, Srtp};
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -77,7 +78,35 @@ impl<P: MediaPlane> Core<P> {
     /// A session of our own: `o=` id and version drawn at random.
     pub(super) fn negotiator(&mut self, policy: Srtp) -> Negotiation {
         let sdp = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34);
-        Negotiation::new(sdp, self.sdp.clone(), policy, self.config.srtp_suites.clone())
+        let dtls = self.dtls_side(policy);
+        Negotiation::new(sdp, self.sdp.clone(), policy, self.config.srtp_suites.clone(), dtls)
+    }
+
+    /// Our side of DTLS, for the policies that may need it. The certificate is made for the first.
+    fn dtls_side(&mut self, policy: Srtp) -> Option<Box<DtlsSide>> {
+        if !matches!(policy, Srtp::Optional | Srtp::Dtls) {
+            return None;
+        }
+        if self.certified.is_none() {
+            match Certified::new(&self.config) {
+                Ok(certified) => self.certified = Some(certified),
+                Err(e) => tracing::debug!("no certificate: {e}"),
+            }
+        }
+        self.certified.clone().map(|certified| Box::new(DtlsSide::new(certified)))
+    }
+
+    /// A handshake is done: users are told what with.
+    pub(super) fn media_secured(&mut self, id: MediaId, secured: Secured) {
+        let Some(entry) = self.media.get(&id).and_then(|key| self.calls.get_mut(key)) else {
+            return;
+        };
+        let Secured { srtp, cipher, fingerprint } = secured;
+        if let Some(codec) = &mut entry.codec {
+            codec.srtp = Some(srtp.clone());
+        }
+        entry.publish();
+        entry.tell(CallEvent::Secured { srtp, cipher, fingerprint });
     }
 
     /// RFC 4568 §8.3: only what encrypts the signalling protects the keys in it. Said once.
@@ -197,6 +226,13 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(ports) = entry.ports else { return };
         let security = entry.negotiator.security();
+        // The suite that a handshake brought is still the one.
+        let before = entry.codec.as_ref().and_then(|codec| codec.srtp.clone());
+        let by_dtls = info.srtp.as_deref() == Some("dtls");
+        let info = match before.filter(|srtp| by_dtls && srtp.starts_with("dtls:")) {
+            Some(srtp) => CodecInfo { srtp: Some(srtp), ..info },
+            None => info,
+        };
         if entry.codec.as_ref() != Some(&info) {
             entry.codec = Some(info);
             entry.publish();
