@@ -279,7 +279,7 @@ impl Negotiation {
 
     /// Whether an offered stream of DTLS-SRTP can be ours; the sentence why not.
     fn takes_dtls(&self, media: &MediaDescription<'_>) -> Result<(), String> {
-        let first = media.fingerprints().into_iter().next();
+        let first = media.fingerprints().into_iter().find_map(Result::ok);
         match self.policy {
             Srtp::Off => Err("encryption is switched off here".into()),
             Srtp::Sdes => Err("keys in the session description are demanded here".into()),
