@@ -332,7 +332,7 @@ fn secured(phone: &mut Softphone) {
 
 #[test]
 fn calls_get_their_keys_from_dtls_both_ways() {
-    let _one = serial();
+    let _one = shared();
     if !installed("baresip") {
         return;
     }

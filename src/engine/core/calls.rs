@@ -126,6 +126,9 @@ impl<P: MediaPlane> Core<P> {
         let by_tls = matches!(transport, Some(Transport::Tls | Transport::Wss));
         self.note_keys(policy, by_tls || call.to.starts_with("sips:"));
         let mut negotiator = self.negotiator(policy);
+        if crate::caller::is_withheld(&call.headers) {
+            negotiator.show_another_certificate(&self.config);
+        }
         let offer = match call.late_offer {
             true => Ok(None),
             false => self.offer(&mut negotiator, &ports, Direction::SendRecv).map(Some),

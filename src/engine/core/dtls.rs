@@ -20,10 +20,15 @@ pub(super) struct Certified {
 impl Certified {
     /// The identity that was configured, or a new one.
     pub(super) fn new(config: &Config) -> Result<Self, Error> {
-        let identity = match &config.dtls_identity {
-            Some(identity) => identity.clone(),
-            None => Identity::generate().map_err(|e| Error::Limit(format!("DTLS: {e}")))?,
-        };
+        match config.dtls_identity.clone() {
+            Some(identity) => Ok(Self { identity, limits: Arc::new(config.dtls.clone()) }),
+            None => Self::fresh(config),
+        }
+    }
+
+    /// A new identity, whatever was configured.
+    pub(super) fn fresh(config: &Config) -> Result<Self, Error> {
+        let identity = Identity::generate().map_err(|e| Error::Limit(format!("DTLS: {e}")))?;
         Ok(Self { identity, limits: Arc::new(config.dtls.clone()) })
     }
 }

@@ -10,7 +10,11 @@ use tiny_sdp::{LocalDtls, NegotiatedMedia};
 pub(super) enum Certified {}
 
 impl Certified {
-    pub(super) fn new(_: &Config) -> Result<Self, Error> {
+    pub(super) fn new(config: &Config) -> Result<Self, Error> {
+        Self::fresh(config)
+    }
+
+    pub(super) fn fresh(_: &Config) -> Result<Self, Error> {
         Err(Error::config("srtp", "DTLS-SRTP is not in this build: it has no feature `dtls`"))
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! Once encryption is agreed, no later description takes it back.
 
-use super::dtls::DtlsSide;
+// Without the feature, what DTLS would bring cannot exist, and the compiler knows.
+#![cfg_attr(not(feature = "dtls"), allow(unreachable_code, unused_variables))]
+
+use super::dtls::{Certified, DtlsSide};
 use crate::media::{DtlsAgreement, SdesKeys, Security};
 use crate::{Error, Srtp};
 use std::sync::Arc;
@@ -87,6 +90,15 @@ impl Negotiation {
 
     fn in_force(&self) -> Option<&Agreement> {
         self.agreed.as_ref().and_then(|a| a.keys.as_ref())
+    }
+
+    /// RFC 5763 §5: an anonymous call is not known again by its certificate.
+    pub(super) fn show_another_certificate(&mut self, config: &crate::config::Config) {
+        if let Some(side) = &mut self.dtls
+            && let Ok(certified) = Certified::fresh(config)
+        {
+            **side = DtlsSide::new(certified);
+        }
     }
 
     fn dtls_in_force(&self) -> Option<&DtlsAgreement> {

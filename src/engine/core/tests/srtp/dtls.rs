@@ -44,7 +44,7 @@ fn an_offer_leaves_the_role_to_the_peer_and_the_answer_is_active() {
     assert_eq!((a.agreement.role, b.agreement.role), (Role::Passive, Role::Active));
     for (mine, theirs, message) in [(&a, &b, invite), (&b, &a, answer)] {
         let fingerprint = mine.identity.fingerprint();
-        assert_eq!(theirs.agreement.fingerprints, [fingerprint.clone()]);
+        assert_eq!(theirs.agreement.fingerprints, std::slice::from_ref(&fingerprint));
         assert_eq!(value(message, "fingerprint"), Some(&*fingerprint.to_string()));
         assert!(mine.mux && message.contains("a=rtcp-mux"));
     }
@@ -205,4 +205,20 @@ fn the_configured_certificate_is_the_one_that_is_announced() {
     let (_call, wire) = call_through(&mut pair, as_is);
     let announced = value(body(&wire, "INVITE"), "fingerprint").unwrap();
     assert_eq!(announced, identity.fingerprint().to_string());
+}
+
+#[test]
+fn an_anonymous_call_shows_a_certificate_of_its_own() {
+    let mut pair = Pair::with(with(Srtp::Dtls), with(Srtp::Dtls));
+    let mut shown = Vec::new();
+    for headers in [vec![], vec![("Privacy".to_owned(), "id".to_owned())], vec![]] {
+        let to = format!("sip:bob@{}", pair.bob.address);
+        let call = Box::new(PlaceCall::new(pair.alice.account, to, headers, quiet()));
+        let mut placed = pair.alice.command(pair.now, |reply| Command::Call { call, reply });
+        let wire = settle_through(&mut pair, as_is);
+        shown.push(value(body(&wire, "INVITE"), "fingerprint").unwrap().to_owned());
+        std::mem::forget(placed.now().unwrap());
+    }
+    assert_ne!(shown[0], shown[1]);
+    assert_eq!(shown[0], shown[2]);
 }
