@@ -44,7 +44,8 @@ fn receive(peer: &UdpSocket, shield: &mut Shield) -> (u16, u32, SocketAddr) {
     loop {
         let mut data = [0; 2048];
         let (length, from) = peer.recv_from(&mut data).expect("a packet");
-        let length = shield.open(&mut data[..length]).expect("a packet under our key");
+        let length =
+            shield.open(Component::Rtp, &mut data[..length]).expect("a packet under our key");
         // Reports share the port.
         if length < 12 || (200..=204).contains(&data[1]) {
             continue;
@@ -67,7 +68,7 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
         packet.extend(SSRC.to_be_bytes());
         packet.extend([0xd5; 20]);
         assert!(ours.seal(Component::Rtp, &mut packet));
-        assert!(theirs.open(&mut packet).is_some());
+        assert!(theirs.open(Component::Rtp, &mut packet).is_some());
     }
     let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
     peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -91,7 +92,8 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
             stream.set_source(now, Some(Box::new(Quiet))).unwrap();
             stream.set_sink(now, Some(Box::new(Quiet))).unwrap();
             let (rtp, rtcp) = old.attach().unwrap();
-            let mut carried = Carried { stream, shield: ours };
+            let (dtls, rng) = (None, Rng::from_seed(4));
+            let mut carried = Carried { stream, shield: ours, own: None, dtls, rng };
             let mut task = StreamTask { id: MediaId(1), inbox, notices, trace: None, ntp };
             task.carry(Sockets { rtp, rtcp }, &mut carried).await
         })

@@ -489,12 +489,15 @@ fn a_peer_without_ice_is_told_and_chosen_candidates_are_said() {
     ours.media[0].ice.as_mut().unwrap().remote_candidates.push(chosen);
     let mut theirs = session("192.0.2.2", BundlePolicy::Off, vec![audio(6000, "bob")]);
     theirs.ice_lite = true;
+    theirs.ice_pacing = Some(20);
     let (mut a, mut b) = pair();
     let (offer, answer, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));
     assert!(offer.contains("a=remote-candidates:1 192.0.2.2 6000\r\n"));
     let ice = answer.session.media[0].ice.as_ref().unwrap();
     assert_eq!(ice.remote_candidates[0].port, 6000);
-    assert!(agreed.media[0].ice.as_ref().unwrap().remote_lite);
+    let ice = agreed.media[0].ice.as_ref().unwrap();
+    assert!(ice.remote_lite && answer.sdp.contains("a=ice-pacing:20\r\n"));
+    assert_eq!(ice.remote_pacing, Some(20));
     theirs.media[0].ice = None;
     let (mut a, mut b) = pair();
     let (_, answer, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));

@@ -240,7 +240,7 @@ impl<P: MediaPlane> Core<P> {
         let hosted = self.conferences.open.get_mut(&id);
         let Some(member) = hosted.and_then(|hosted| hosted.member(key)) else { return };
         if !std::mem::replace(&mut member.told, true) {
-            let change = HoldChange { on: false, headers: Headers::new(), reply: None };
+            let change = HoldChange::again(false, None);
             entry.changes.push_back(change);
             self.next_change(now, key);
         }
@@ -269,7 +269,7 @@ impl<P: MediaPlane> Core<P> {
             self.plane.mix(mixer, MixCommand::Borrow(ports.id));
         }
         let Some(entry) = self.calls.get_mut(&key).filter(|e| e.established()) else { return };
-        let change = HoldChange { on: entry.held, headers: Headers::new(), reply: None };
+        let change = HoldChange::again(entry.held, None);
         entry.changes.push_back(change);
         self.next_change(now, key);
     }

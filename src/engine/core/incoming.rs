@@ -8,7 +8,7 @@ use crate::event::CallEvent;
 use crate::identity::CallerIdentity;
 use crate::media::MediaPlane;
 use crate::policy::{JoinPolicy, LateOfferPolicy};
-use crate::{AccountId, DtmfMode, Error, Event, IncomingCall, Party, SipMessage};
+use crate::{AccountId, DtmfMode, Error, IncomingCall, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Transport};
 use tiny_sdp::{Direction, QosTable};

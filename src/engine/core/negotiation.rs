@@ -3,6 +3,9 @@
 //!
 //! Once encryption is agreed, no later description takes it back.
 
+// Without the feature, what DTLS would bring cannot exist, and the compiler knows.
+#![cfg_attr(not(feature = "dtls"), allow(unreachable_code, unused_variables))]
+
 use super::dtls::{Certified, DtlsSide};
 use crate::media::{DtlsAgreement, SdesKeys, Security};
 use crate::{Error, Srtp};
