@@ -47,7 +47,6 @@ pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
 use crate::dialog::{Dialog, DialogKey};
-use crate::message::Message;
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
 use crate::usage::notifier::Notifier;
@@ -115,7 +114,7 @@ pub struct Endpoint {
     /// Calls that are about others, until they are answered.
     pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
-    pub(crate) redirected: HashMap<CallKey, Box<(Request, Message)>>,
+    pub(crate) redirected: HashMap<CallKey, Box<crate::usage::redirect::Held>>,
     /// Names of dialogs that ended a while ago.
     pub(crate) ended: VecDeque<Fingerprint>,
     focuses: focus::Focuses,
