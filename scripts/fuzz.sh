@@ -86,8 +86,14 @@ seeds() {
     for file in "$vectors"/sdp/*/*.sdp; do
         name=$(basename "$file")
         seed sdp_description "$name" <"$file"
-        { printf '\0'; cat "$file"; printf '\0\1'; cat "$file"; } | seed sdp_negotiation "$name"
+        { printf '\4'; cat "$file"; printf '\0\1'; cat "$file"; } | seed sdp_negotiation "$name"
+        { printf '\6'; cat "$file"; printf '\0\1'; cat "$file"; } | seed sdp_negotiation "all-$name"
     done
+    # RFC 8840 §4.4: candidates on their way; RFC 8864 §5: channels of a description.
+    printf 'a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\nm=audio 9 RTP/AVP 0\r\na=mid:1\r\na=candidate:1 1 UDP 1 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n' |
+        seed sdp_description fragment
+    printf 'v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=sctp-port:5000\r\na=dcmap:2 subprotocol="msrp";label="a%%22";ordered=false;max-retr=3\r\na=dcsa:2 accept-types:text/plain\r\n' |
+        seed sdp_description channels
     # RTP (version 2, PCMU), a sender report with a CNAME and a BYE, and a key press.
     printf '\x80\x00\x00\x01\x00\x00\x00\xa0\x01\x02\x03\x04abcd' | seed rtp_packet pcmu
     {

@@ -4,6 +4,7 @@ use crate::account::{AccountBuilder, check_instance, check_uri};
 use crate::command::{Command, Commands};
 use crate::config::{Config, Listen};
 use crate::engine::driver;
+use crate::network::{NetworkNews, NetworkReport};
 use crate::{Error, Event, Srtp, Trace};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -199,7 +200,8 @@ impl UserAgent {
         UserAgentBuilder { config: Config::default(), registry: None }
     }
 
-    /// Where it listens, with the ports that were picked.
+    /// Where it listens, with the ports that were picked. After a change of network its
+    /// [`NetworkReport`] has them.
     pub fn addresses(&self) -> &[(Transport, SocketAddr)] {
         &self.inner.addresses
     }
@@ -250,6 +252,43 @@ impl UserAgent {
     pub async fn set_tls(&self, tls: TlsConfig) -> Result<(), Error> {
         let tls = Box::new(tls);
         self.inner.shared.commands.ask(|reply| Command::SetTls { tls, reply }).await
+    }
+
+    /// Tells that the machine is on another network: Wi-Fi for cellular, another address, another NAT.
+    /// Sockets are bound anew, registrations, subscriptions and publications refreshed; calls that
+    /// are up offer their peers the new address and go on with the same SSRC and keys; calls that
+    /// nobody has answered yet are placed anew; calls that ring here go on ringing.
+    ///
+    /// An address that the agent was told to listen at stays while the machine has it, else it is
+    /// replaced by the one that leads to the Internet. Without any, calls wait as after
+    /// [`network_lost`](Self::network_lost).
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the agent has ended.
+    pub async fn network_changed(&self) -> Result<NetworkReport, Error> {
+        self.tell_network(NetworkNews::Changed).await
+    }
+
+    /// The same, where the application knows the new address.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the agent has ended.
+    pub async fn network_moved_to(&self, address: IpAddr) -> Result<NetworkReport, Error> {
+        self.tell_network(NetworkNews::MovedTo(address)).await
+    }
+
+    /// Tells that there is no network. Nothing is sent until
+    /// [`network_changed`](Self::network_changed) tells of the next one; calls wait for it, but not
+    /// longer than [`Config::network_patience`].
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when the agent has ended.
+    pub async fn network_lost(&self) -> Result<NetworkReport, Error> {
+        self.tell_network(NetworkNews::Lost).await
+    }
+
+    async fn tell_network(&self, news: NetworkNews) -> Result<NetworkReport, Error> {
+        self.inner.shared.commands.ask(|reply| Command::Network { news, reply }).await
     }
 
     /// Hangs up all calls, unregisters all accounts, and ends; bounded by

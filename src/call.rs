@@ -155,6 +155,8 @@ impl CallBuilder {
         };
         let audio = builder.audio.take().unwrap_or_else(usual);
         let audio = open(&shared, audio).await?;
+        // The last handle of an account forgets it: not before the call has found it.
+        let _account = builder.account.clone();
         let call = Box::new(builder.command(audio));
         shared.commands.ask(|reply| Command::Call { call, reply }).await
     }

@@ -4,6 +4,7 @@ use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::conference::{ConferenceCommand, ConferenceId};
 use crate::events::EventCommand;
+use crate::network::{NetworkNews, NetworkReport};
 use crate::{Call, CallStats, DtmfMode, Error, IncomingCall, SipMessage, Srtp, Transfer};
 use std::time::Duration;
 use tiny_sip::{
@@ -176,6 +177,10 @@ pub(crate) enum Command {
     Refer {
         request: Box<ReferOutside>,
         reply: Reply<Transfer>,
+    },
+    Network {
+        news: NetworkNews,
+        reply: Reply<NetworkReport>,
     },
     Shutdown {
         reply: oneshot::Sender<()>,

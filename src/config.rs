@@ -117,6 +117,10 @@ pub struct Config {
     /// How long [`UserAgent::shutdown`](crate::UserAgent::shutdown) waits for BYEs and
     /// unregistrations. Default 4 s.
     pub shutdown_timeout: Duration,
+    /// How long calls wait without a network
+    /// ([`UserAgent::network_lost`](crate::UserAgent::network_lost)) before they are ended with that
+    /// for a reason. Default 30 s: beyond 32 s peers have given up what they asked meanwhile.
+    pub network_patience: Duration,
     /// Whether and how callers are verified (RFC 8224, STIR/SHAKEN). Default: not.
     pub identity: Option<IdentityConfig>,
     /// Limits, timers and identity of the SIP core.
@@ -163,6 +167,7 @@ impl Default for Config {
             media_timeout: Duration::from_secs(30),
             media_workers: 1,
             shutdown_timeout: Duration::from_secs(4),
+            network_patience: Duration::from_secs(30),
             identity: None,
             sip: tiny_sip::Config::default(),
             sdp: tiny_sdp::Config::default(),

@@ -45,6 +45,7 @@ mod events;
 mod headers;
 mod identity;
 mod media;
+mod network;
 mod policy;
 mod reason;
 mod refer;
@@ -82,6 +83,7 @@ pub use events::{
     Subscription, SubscriptionUpdate, Watcher,
 };
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
+pub use network::NetworkReport;
 pub use policy::{
     ChangePolicy, DoNotDisturb, EarlyMediaPolicy, JoinPolicy, LateOfferPolicy, Policy,
     RedirectPolicy, ReferralPolicy, TransferPolicy,

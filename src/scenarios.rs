@@ -11,5 +11,6 @@ mod referral;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;
+mod roaming;
 mod storm;
 mod village;

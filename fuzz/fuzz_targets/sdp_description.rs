@@ -1,12 +1,17 @@
-//! Any bytes as a description: parsed, printed, parsed again alike, every typed attribute read.
+//! Any bytes as a description, and as a fragment with candidates: parsed, printed, parsed again
+//! alike, every typed attribute read.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tiny_sdp::{AttributeList, Description, Limits, attribute, fmtp};
+use tiny_sdp::{AttributeList, DataChannel, Description, Fragment, Limits, attribute, fmtp};
 
 fuzz_target!(|data: &[u8]| {
     let limits = Limits::default();
+    if let Ok(fragment) = Fragment::parse(data, &limits) {
+        let printed = fragment.to_string();
+        assert_eq!(Fragment::parse(printed.as_bytes(), &limits), Ok(fragment), "{printed}");
+    }
     let Ok(description) = Description::parse(data, &limits) else { return };
     let printed = description.to_string();
     // Printing may only shorten what was said twice over; it stays readable.
@@ -18,6 +23,9 @@ fuzz_target!(|data: &[u8]| {
         media.ssrcs().for_each(drop);
         media.extmaps().for_each(drop);
         media.rtcp_feedbacks().for_each(drop);
+        for channel in media.values("dcmap").filter_map(|v| DataChannel::parse(v).ok()) {
+            assert_eq!(DataChannel::parse(&channel.to_string()), Ok(channel));
+        }
         media.typed::<attribute::RtpMap>().for_each(drop);
         media.typed::<attribute::Fmtp>().for_each(drop);
         let _ = (media.rtcp(), media.setup(), media.fingerprints(), media.direction());

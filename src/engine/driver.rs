@@ -1,5 +1,7 @@
 //! Runs the engine's core on tokio: sockets, timers, names, the command queue.
 
+mod network;
+
 use super::core::{Core, Input, Request};
 use super::reach::{Outcome, Race, bound_for, words};
 use crate::agent::Shared;
@@ -14,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 use tiny_media::Registry;
-use tiny_net::resolve::{Query, Resolver, Target as Found};
+use tiny_net::resolve::{Dns, Query, Resolver, Target as Found};
 use tiny_net::tls::Roots;
 use tiny_net::{NetEvent, SipTransports};
 use tiny_sak::{Flow, Output, Rng, Transport};
@@ -81,19 +83,39 @@ async fn run(mut parts: Parts, ready: oneshot::Sender<Result<Addresses, Error>>)
     };
     let trace = parts.config.trace.clone();
     let config = parts.config;
-    let resolver = match &config.dns {
-        Some(dns) => Resolver::with_dns(&config.net, Arc::clone(dns), None),
-        None => Resolver::new(&config.net),
-    };
+    let (net_config, dns) = (config.net.clone(), config.dns.clone());
+    let resolver = new_resolver(&net_config, dns.as_ref());
     let mut core = Core::new(config, parts.registry, parts.rng, plane, parts.events, parts.shared);
     addresses.iter().for_each(|(transport, address)| core.bind(*transport, *address));
     let _ = ready.send(Ok(addresses.clone()));
     let jobs = JoinSet::new();
     let registry = core.registry().clone();
     let (inbox, races) = (parts.inbox, Vec::new());
-    let driver =
-        Driver { core, net, inbox, notices, jobs, registry, addresses, resolver, races, trace };
+    let (homeless, offline) = (Vec::new(), false);
+    let driver = Driver {
+        core,
+        net,
+        inbox,
+        notices,
+        jobs,
+        registry,
+        addresses,
+        homeless,
+        resolver,
+        net_config,
+        dns,
+        races,
+        trace,
+        offline,
+    };
     driver.run().await;
+}
+
+fn new_resolver(config: &tiny_net::Config, dns: Option<&Arc<dyn Dns>>) -> Resolver {
+    match dns {
+        Some(dns) => Resolver::with_dns(config, Arc::clone(dns), None),
+        None => Resolver::new(config),
+    }
 }
 
 /// Binds what the configuration asks for. Without a wish: UDP and TCP on one free port, and on the
@@ -144,7 +166,13 @@ struct Driver {
     jobs: JoinSet<Job>,
     registry: Registry,
     addresses: Addresses,
+    /// What was listened on and has no address on this network.
+    homeless: Addresses,
     resolver: Resolver,
+    net_config: tiny_net::Config,
+    dns: Option<Arc<dyn Dns>>,
+    /// There is no network: what is sent is lost.
+    offline: bool,
     races: Vec<Race>,
     trace: Option<Arc<dyn crate::Trace>>,
 }
@@ -175,7 +203,10 @@ impl Driver {
                     let command = command.unwrap_or_else(|| {
                         Command::Shutdown { reply: oneshot::channel().0 }
                     });
-                    self.core.handle(Instant::now(), Input::Command(command));
+                    match command {
+                        Command::Network { news, reply } => self.network_changed(news, reply),
+                        command => self.core.handle(Instant::now(), Input::Command(command)),
+                    }
                 }
                 Some(notice) = self.notices.recv() => {
                     self.core.handle(Instant::now(), Input::Media(notice));
@@ -203,6 +234,7 @@ impl Driver {
         self.core.set_clock(now, unix.map_or(0, |d| d.as_secs() as i64));
         loop {
             match self.core.poll(now) {
+                Output::Transmit(_) if self.offline => {}
                 Output::Transmit(transmit) => {
                     self.traced(true, transmit.flow, &transmit.data);
                     match &transmit.name {
@@ -238,6 +270,9 @@ impl Driver {
 
     fn net_event(&mut self, event: NetEvent) {
         let now = Instant::now();
+        if self.offline {
+            return;
+        }
         let input = match event {
             NetEvent::Datagram { flow, data } => {
                 self.traced(false, flow, &data);

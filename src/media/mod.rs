@@ -37,6 +37,13 @@ pub(crate) trait MediaPlane {
     /// Starts a stream on ports that are open.
     fn start(&mut self, id: MediaId, config: StreamConfig, security: Security, audio: OpenAudio);
 
+    /// Whether this address is ours.
+    fn has_address(&mut self, ip: IpAddr) -> bool;
+
+    /// Takes a pair of ports at another address for a stream, which goes on there as it is: its
+    /// SSRC, its numbers and its keys stay. After an error it is where it was.
+    fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error>;
+
     /// Changes or asks something.
     fn tell(&mut self, id: MediaId, command: MediaCommand);
 

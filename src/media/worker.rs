@@ -62,6 +62,8 @@ pub(super) enum ToStream {
     Disconnect(Option<Sound>),
     /// Its own sound goes to somebody else.
     Lend(Box<dyn FnOnce(Sound) + Send>),
+    /// Send and listen here from now on.
+    Rebind(RtpPair),
     Close,
 }
 
@@ -104,6 +106,13 @@ impl Workers {
         })
     }
 
+    fn pair_at(&mut self, address: IpAddr) -> Result<RtpPair, Error> {
+        self.ports.bind(address, &self.net).map_err(|e| match e {
+            BindError::NoFreePair { .. } => Error::Limit(format!("rtp_ports: {e}")),
+            e => Error::config("rtp ports", e),
+        })
+    }
+
     fn report(&self, id: MediaId, report: MediaReport) {
         let _ = self.notices.send(MediaNotice { id, report });
     }
@@ -126,16 +135,27 @@ impl MediaPlane for Workers {
     }
 
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
-        let pair = self.ports.bind(address, &self.net).map_err(|e| match e {
-            BindError::NoFreePair { .. } => Error::Limit(format!("rtp_ports: {e}")),
-            e => Error::config("rtp ports", e),
-        })?;
-        let rtp = pair.local_addr();
-        let rtcp = SocketAddr::new(rtp.ip(), rtp.port() + 1);
+        let pair = self.pair_at(address)?;
         self.next_id += 1;
         let id = MediaId(self.next_id);
+        let ports = ports_of(id, &pair);
         self.waiting.insert(id, pair);
-        Ok(MediaPorts { id, rtp, rtcp })
+        Ok(ports)
+    }
+
+    fn has_address(&mut self, ip: IpAddr) -> bool {
+        tiny_net::is_own_address(ip)
+    }
+
+    fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error> {
+        let pair = self.pair_at(address)?;
+        let ports = ports_of(id, &pair);
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            *waiting = pair;
+        } else if let Some(stream) = self.running.get(&id) {
+            let _ = stream.send(ToStream::Rebind(pair));
+        }
+        Ok(ports)
     }
 
     fn start(
@@ -189,6 +209,11 @@ fn exchange(stream: &mut AudioStream, new: Option<Sound>) -> Option<Sound> {
     let source = stream.set_source(now, source).ok().flatten();
     let sink = stream.set_sink(now, sink).ok().flatten();
     source.zip(sink).map(|(source, sink)| Sound { source, sink })
+}
+
+fn ports_of(id: MediaId, pair: &RtpPair) -> MediaPorts {
+    let rtp = pair.local_addr();
+    MediaPorts { id, rtp, rtcp: SocketAddr::new(rtp.ip(), rtp.port() + 1) }
 }
 
 /// Ties the monotonic clock to the wall clock, once for all streams of the agent.
@@ -254,7 +279,7 @@ impl StreamTask {
             Ok((Sockets { rtp, rtcp }, Carried { stream, shield, own: None }))
         });
         let stats = match ready {
-            Ok((sockets, mut carried)) => Some(self.carry(&sockets, &mut carried).await),
+            Ok((sockets, mut carried)) => Some(self.carry(sockets, &mut carried).await),
             Err(e) => {
                 tracing::error!("no media: {e}");
                 None
@@ -263,13 +288,13 @@ impl StreamTask {
         self.report(MediaReport::Closed(stats));
     }
 
-    async fn carry(&mut self, sockets: &Sockets, carried: &mut Carried) -> CallStats {
+    async fn carry(&mut self, mut sockets: Sockets, carried: &mut Carried) -> CallStats {
         let far = Duration::from_secs(3600);
         let sleep = tokio::time::sleep(far);
         tokio::pin!(sleep);
         let mut buffer = [0u8; MAX_PACKET];
         loop {
-            let deadline = self.drain(sockets, carried);
+            let deadline = self.drain(&sockets, carried);
             sleep.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + far).into());
             tokio::select! {
                 _ = sockets.rtp.readable() => {
@@ -295,9 +320,13 @@ impl StreamTask {
                             give(own);
                         }
                     }
+                    Some(ToStream::Rebind(pair)) => match pair.attach() {
+                        Ok((rtp, rtcp)) => sockets = Sockets { rtp, rtcp },
+                        Err(e) => tracing::error!("media stays where it was: {e}"),
+                    },
                     Some(ToStream::Close) | None => {
                         carried.stream.end(Instant::now());
-                        self.drain(sockets, carried);
+                        self.drain(&sockets, carried);
                         return carried.stats();
                     }
                 },
@@ -419,3 +448,7 @@ impl StreamTask {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

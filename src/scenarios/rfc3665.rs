@@ -477,6 +477,56 @@ fn s3_6_a_redirect_server_sends_the_caller_to_another_proxy() {
 }
 
 #[test]
+fn s3_7_bob_changes_his_address_in_the_middle_of_a_call() {
+    let mut village = Village::new(1);
+    // Proxy 2 does not stay on the path.
+    let proxy = ServerConfig { record_route: false, ..biloxi() };
+    village.server("ss2", SS2, proxy);
+    let alice = alice(&mut village, Some(SS2));
+    let mut bob = bob(&mut village, Some(SS2));
+    village.drive(bob.account.register()).unwrap();
+    village.ladder();
+    let call = village.call(&alice, TO_BOB);
+    village.run(100);
+    let incoming = bob.incoming();
+    village.drive(incoming.ring()).unwrap();
+    let _answered = village.answer(&bob, &incoming);
+    village.drive(call.answered()).unwrap();
+    village.run(40_000);
+    expect(
+        &mut village,
+        &[
+            "INVITE alice>ss2",
+            "100 INVITE ss2>alice",
+            "INVITE ss2>bob",
+            "180 INVITE bob>ss2",
+            "200 INVITE bob>ss2",
+            "180 INVITE ss2>alice",
+            "200 INVITE ss2>alice",
+            "ACK alice>bob",
+        ],
+    );
+    let (ssrc, before) = (bob.media()[0].ssrc, alice.media()[0].remote_rtp.unwrap());
+    let report = village.relocate(&mut bob, "192.0.2.205");
+    assert_eq!(report.moved, 1);
+    village.run(500);
+    let steps = village.ladder();
+    let steps: Vec<_> = steps.iter().filter(|step| !step.contains("REGISTER")).collect();
+    assert_eq!(steps, ["INVITE bob>alice", "200 INVITE alice>bob", "ACK bob>alice"]);
+    // "Bob changes IP address": media follows, and nothing else of it changes.
+    let after = alice.media()[0].remote_rtp.unwrap();
+    assert_eq!(
+        (before.ip().to_string(), after.ip().to_string()),
+        (BOB.into(), "192.0.2.205".into())
+    );
+    assert_eq!(bob.media()[0].ssrc, ssrc);
+    village.drive(call.hangup());
+    village.run(100);
+    expect(&mut village, &["BYE alice>bob", "200 BYE bob>alice"]);
+    village.assert_idle();
+}
+
+#[test]
 fn s3_8_nobody_answers_and_the_caller_gives_up() {
     let (mut village, alice, mut bob) = trapezoid(atlanta(), biloxi());
     let call = village.call(&alice, TO_BOB);

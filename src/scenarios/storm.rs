@@ -1,5 +1,5 @@
 //! Ten thousand calls whose two sides press every button at once – hold, resume, transfer, hang up –
-//! while sessions are refreshed, under loss, duplication and reordering: in the end both sides agree,
+//! while sessions are refreshed and telephones change their network, under loss, duplication and reordering: in the end both sides agree,
 //! and nothing is left over.
 
 use super::village::{Phone, Village, quiet};
@@ -121,7 +121,7 @@ fn storm(seed: u64, calls: u64) {
     };
     let mut phones = [("alice", "192.0.2.1"), ("bob", "192.0.2.2"), ("carol", "192.0.2.3")]
         .map(|(name, ip)| village.phone(name, ip, &format!("sip:{name}@{ip}"), config(), |a| a));
-    let (mut up, mut moved, mut refreshed) = (0, 0, 0);
+    let (mut up, mut moved, mut refreshed, mut roamed) = (0, 0, 0, 0);
     for batch in 0..calls / BATCH {
         let scripts: Vec<_> = (0..BATCH).map(|_| script(&mut rng)).collect();
         // Each second call goes the other way.
@@ -151,6 +151,16 @@ fn storm(seed: u64, calls: u64) {
         let mut next = 0;
         for now in (0..40_000).step_by(20) {
             village.run(20);
+            // A telephone is elsewhere all of a sudden, in the midst of whatever goes on, and once
+            // in a while both are.
+            if now > 0 && now % 4_000 == 0 {
+                roamed += 1;
+                let (mover, both) = (rng.below(2) as usize, rng.below(50) == 0);
+                for side in [0, 1].into_iter().filter(|side| both || *side == mover) {
+                    let place = format!("198.51.{}.{}", 100 + side, 1 + roamed % 250);
+                    village.relocate(&mut phones[side], &place);
+                }
+            }
             for (n, waiting) in placed.iter_mut().enumerate() {
                 if let Some(Ok(Ok(call))) = waiting.as_mut().map(oneshot::Receiver::try_recv) {
                     calls.insert((n as u64, sides(n as u64).0), call);

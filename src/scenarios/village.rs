@@ -4,7 +4,7 @@ use crate::account::AccountBuilder;
 use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{Command, Commands, PlaceCall};
-use crate::engine::core::{Core, Input, Request};
+use crate::engine::core::{Core, Input, NetworkChange, Request};
 use crate::media::{
     MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, MixCommand, MixerId,
     Security,
@@ -12,7 +12,7 @@ use crate::media::{
 use crate::testkit::{Server, ServerConfig};
 use crate::{
     Account, Audio, Call, CallBuilder, CallEnd, CallState, CallStats, Config, Error, Event,
-    IncomingCall,
+    IncomingCall, NetworkReport,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -25,9 +25,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tiny_media::{AudioFormat, Sink, Source, StreamConfig};
 use tiny_net::NetEvent;
-use tiny_net::sim::{self, Link, Node, NodeId, Transmit, World};
+use tiny_net::sim::{self, Link, NatId, Node, NodeId, Transmit, World};
 use tiny_sak::{Output, Rng, Transport};
-use tiny_sip::{Limits, Message, Target};
+use tiny_sip::{Limits, Message, Network, Target};
 use tokio::sync::mpsc;
 
 /// A source and sink of silence.
@@ -57,25 +57,40 @@ pub(super) fn quiet() -> OpenAudio {
 struct Notes {
     running: HashMap<MediaId, StreamConfig>,
     secured: HashMap<MediaId, Security>,
+    /// Where streams listen.
+    bound: HashMap<MediaId, SocketAddr>,
     closed: Vec<MediaId>,
     next: u64,
 }
 
 /// A media plane that only takes notes.
 struct Plane {
-    ip: IpAddr,
+    ips: Arc<Mutex<Vec<IpAddr>>>,
     notes: Arc<Mutex<Notes>>,
 }
 
 impl MediaPlane for Plane {
-    fn local_address_for(&mut self, _: IpAddr) -> Option<IpAddr> {
-        Some(self.ip)
+    fn local_address_for(&mut self, remote: IpAddr) -> Option<IpAddr> {
+        let ips = self.ips.lock().unwrap();
+        let same = ips.iter().find(|ip| ip.is_ipv4() == remote.is_ipv4());
+        same.or(ips.first()).copied()
     }
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
         let mut notes = self.notes.lock().unwrap();
         notes.next += 1;
-        let at = |n| SocketAddr::new(address, 20_000 + (2 * notes.next as u16 + n) % 40_000);
-        Ok(MediaPorts { id: MediaId(notes.next), rtp: at(0), rtcp: at(1) })
+        let at = |n| SocketAddr::new(address, 20_000 + 2 * (notes.next % 20_000) as u16 + n);
+        let id = MediaId(notes.next);
+        let (rtp, rtcp) = (at(0), at(1));
+        notes.bound.insert(id, rtp);
+        Ok(MediaPorts { id, rtp, rtcp })
+    }
+    fn has_address(&mut self, ip: IpAddr) -> bool {
+        self.ips.lock().unwrap().contains(&ip)
+    }
+    fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error> {
+        let opened = self.open(address)?;
+        self.notes.lock().unwrap().bound.insert(id, opened.rtp);
+        Ok(MediaPorts { id, ..opened })
     }
     fn start(&mut self, id: MediaId, config: StreamConfig, keys: Security, _: OpenAudio) {
         let mut notes = self.notes.lock().unwrap();
@@ -107,12 +122,13 @@ impl MediaPlane for Plane {
 }
 
 type Names = Rc<RefCell<HashMap<String, Vec<SocketAddr>>>>;
-type Ladder = Rc<RefCell<Vec<(SocketAddr, SocketAddr, String)>>>;
+type Ladder = Rc<RefCell<Vec<(SocketAddr, SocketAddr, String, Message)>>>;
 type Wire = Rc<RefCell<Vec<String>>>;
 
 struct Agent {
     core: Core<Plane>,
     at: SocketAddr,
+    media_ips: Arc<Mutex<Vec<IpAddr>>>,
     inbox: mpsc::UnboundedReceiver<Command>,
     notes: Arc<Mutex<Notes>>,
     names: Names,
@@ -122,10 +138,12 @@ struct Agent {
 impl Agent {
     fn find(&self, host: &str, port: Option<u16>) -> Vec<SocketAddr> {
         let literal = host.trim_matches(['[', ']']).parse().ok();
-        match literal {
+        let mut found = match literal {
             Some(ip) => vec![SocketAddr::new(ip, port.unwrap_or(5060))],
             None => self.names.borrow().get(host).cloned().unwrap_or_default(),
-        }
+        };
+        found.retain(|addr| addr.is_ipv4() == self.at.is_ipv4());
+        found
     }
 
     fn ask(&mut self, now: Instant, request: Request) {
@@ -228,8 +246,8 @@ impl Node for House {
                     format!("{} {of}", status.map_or(0, |s| s.code()))
                 }
             };
-            self.ladder.borrow_mut().push((flow.local, flow.remote, what));
             self.wire.borrow_mut().push(String::from_utf8_lossy(&data).into_owned());
+            self.ladder.borrow_mut().push((flow.local, flow.remote, what, message));
         }
         Output::Transmit(Transmit::Send { flow, data })
     }
@@ -282,6 +300,12 @@ impl Phone {
         notes.running.keys().filter_map(|id| notes.secured.get(id).cloned()).collect()
     }
 
+    /// Where each stream that runs listens.
+    pub(super) fn listens(&self) -> Vec<SocketAddr> {
+        let notes = self.notes.lock().unwrap();
+        notes.running.keys().filter_map(|id| notes.bound.get(id).copied()).collect()
+    }
+
     /// Where the peer's media is expected, of each stream that runs.
     pub(super) fn media(&self) -> Vec<StreamConfig> {
         self.notes.lock().unwrap().running.values().cloned().collect()
@@ -318,7 +342,7 @@ impl Village {
 
     /// What a name resolves to, in order of preference.
     pub(super) fn name(&mut self, host: &str, at: &[&str]) {
-        let at = at.iter().map(|a| format!("{a}:5060").parse().unwrap()).collect();
+        let at = at.iter().map(|a| SocketAddr::new(a.parse().unwrap(), 5060)).collect();
         self.names.borrow_mut().insert(host.to_owned(), at);
     }
 
@@ -330,6 +354,76 @@ impl Village {
         server.bind(Transport::Udp, at);
         server.bind(Transport::Tcp, at);
         self.settle_in(name, at, Who::Server(Box::new(server)))
+    }
+
+    /// Takes a telephone to another network, and lets it know.
+    pub(super) fn relocate(&mut self, phone: &mut Phone, ip: &str) -> NetworkReport {
+        self.relocate_behind(phone, ip, None)
+    }
+
+    /// The same, behind a NAT.
+    pub(super) fn relocate_behind(
+        &mut self,
+        phone: &mut Phone,
+        ip: &str,
+        nat: Option<NatId>,
+    ) -> NetworkReport {
+        let ip: IpAddr = ip.parse().unwrap();
+        let (old, host) = (phone.at.ip(), self.world.host(phone.node));
+        if let Some(name) = self.known.get(&old).copied() {
+            self.known.insert(ip, name);
+        }
+        self.world.network.move_host(host, ip, nat);
+        phone.at.set_ip(ip);
+        let local = vec![(Transport::Udp, phone.at), (Transport::Tcp, phone.at)];
+        let network = Network { bound: local.clone(), local, routes: Vec::new() };
+        self.tell_network(phone, network, vec![old])
+    }
+
+    /// Gives a telephone one more address for media.
+    pub(super) fn dual_stack(&mut self, phone: &Phone, ip: &str) {
+        self.world.act(phone.node, |house, _| {
+            let Who::Agent(agent) = &mut house.who else { return };
+            agent.media_ips.lock().unwrap().push(ip.parse().unwrap());
+        });
+    }
+
+    /// Takes its network from a telephone.
+    pub(super) fn cut_off(&mut self, phone: &Phone) -> NetworkReport {
+        self.world.network.leave(self.world.host(phone.node));
+        self.tell_network(phone, Network::default(), Vec::new())
+    }
+
+    fn tell_network(
+        &mut self,
+        phone: &Phone,
+        network: Network,
+        gone: Vec<IpAddr>,
+    ) -> NetworkReport {
+        let (reply, mut told) = tokio::sync::oneshot::channel();
+        let at = phone.at;
+        // What the handles said before comes first.
+        self.world.act(phone.node, |_, _| ());
+        self.world.act(phone.node, |house, now| {
+            let Who::Agent(agent) = &mut house.who else { return };
+            (agent.at, *agent.media_ips.lock().unwrap()) = (at, vec![at.ip()]);
+            let change = NetworkChange { network, told: None, gone, reply };
+            agent.core.handle(now, Input::Network(change));
+        });
+        told.try_recv().unwrap().unwrap()
+    }
+
+    /// Gives a server one more address.
+    pub(super) fn also_at(&mut self, server: NodeId, name: &'static str, ip: &str) {
+        let at = SocketAddr::new(ip.parse().unwrap(), 5060);
+        self.known.insert(at.ip(), name);
+        let host = self.world.host(server);
+        self.world.network.add_address(host, at.ip());
+        self.world.act(server, |house, _| {
+            let Who::Server(server) = &mut house.who else { return };
+            server.bind(Transport::Udp, at);
+            server.bind(Transport::Tcp, at);
+        });
     }
 
     /// Lets a server change what it sends.
@@ -348,7 +442,8 @@ impl Village {
     ) -> Phone {
         let at: SocketAddr = format!("{ip}:5060").parse().unwrap();
         let notes = Arc::new(Mutex::new(Notes::default()));
-        let plane = Plane { ip: at.ip(), notes: notes.clone() };
+        let media_ips = Arc::new(Mutex::new(vec![at.ip()]));
+        let plane = Plane { ips: media_ips.clone(), notes: notes.clone() };
         let registry = tiny_dav::builtin_registry();
         let (commands, inbox) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { commands: Commands(commands), registry: registry.clone() });
@@ -359,7 +454,7 @@ impl Village {
         core.bind(Transport::Udp, at);
         core.bind(Transport::Tcp, at);
         let (names, out) = (self.names.clone(), VecDeque::new());
-        let agent = Agent { core, at, inbox, notes: notes.clone(), names, out };
+        let agent = Agent { core, at, media_ips, inbox, notes: notes.clone(), names, out };
         let node = self.settle_in(name, at, Who::Agent(Box::new(agent)));
         let builder = describe(AccountBuilder::new(shared.clone(), aor.to_owned()));
         let account = self.drive(builder.build()).unwrap();
@@ -405,7 +500,17 @@ impl Village {
             known.unwrap_or_else(|| at.to_string())
         };
         let steps = std::mem::take(&mut *self.ladder.borrow_mut());
-        steps.iter().map(|(a, b, what)| format!("{what} {}>{}", name(a), name(b))).collect()
+        steps.iter().map(|(a, b, what, _)| format!("{what} {}>{}", name(a), name(b))).collect()
+    }
+
+    /// The messages since the last look at the ladder that are such a step: `INVITE`, `200 BYE`…
+    pub(super) fn said(&self, step: &str) -> Vec<Message> {
+        let steps = self.ladder.borrow();
+        steps
+            .iter()
+            .filter(|(.., what, _)| what == step)
+            .map(|(.., message)| message.clone())
+            .collect()
     }
 
     /// The messages so far that begin like this and name this method in CSeq.

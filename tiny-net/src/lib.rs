@@ -36,6 +36,6 @@ mod udp;
 pub use config::Config;
 pub use error::{BindError, ResolveError};
 pub use event::NetEvent;
-pub use resolve::local_address_for;
+pub use resolve::{is_own_address, local_address_for};
 pub use stats::Stats;
 pub use transports::SipTransports;

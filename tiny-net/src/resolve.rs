@@ -253,6 +253,11 @@ pub async fn resolve(
     if addresses.is_empty() { Err(ResolveError::NotFound { host: name() }) } else { Ok(addresses) }
 }
 
+/// Whether this machine has an address: one that a socket can be bound to.
+pub fn is_own_address(ip: IpAddr) -> bool {
+    std::net::UdpSocket::bind((ip, 0)).is_ok()
+}
+
 /// The address that this machine would send from to reach `remote`. Nothing is sent.
 ///
 /// # Errors

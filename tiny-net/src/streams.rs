@@ -139,6 +139,24 @@ impl Streams {
         Ok(local)
     }
 
+    pub(crate) fn unbind(&mut self, transport: Transport, local: SocketAddr) {
+        self.listeners.retain(|(_, bound, t)| *t != transport || *bound != local);
+    }
+
+    /// Ends connections from addresses that are gone. They cannot end in order any more.
+    pub(crate) fn drop_connections(&mut self, gone: impl Fn(IpAddr) -> bool) -> Vec<Flow> {
+        self.client_ports.retain(|(_, ip), _| !gone(*ip));
+        let lost = self.connections.iter().filter(|(_, c)| gone(c.flow.local.ip()));
+        let lost: Vec<(u64, Flow)> = lost.map(|(id, c)| (*id, c.flow)).collect();
+        for (id, _) in &lost {
+            if let Some(connection) = self.connections.get(id) {
+                connection.task.abort();
+            }
+            self.forget(*id);
+        }
+        lost.into_iter().map(|(_, flow)| flow).collect()
+    }
+
     #[cfg(feature = "tls")]
     fn can_accept(&mut self) -> Result<(), TlsError> {
         if self.engine()?.can_accept() { Ok(()) } else { Err(TlsError::NoServerIdentity) }

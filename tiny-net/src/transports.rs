@@ -99,6 +99,44 @@ impl SipTransports {
         }
     }
 
+    /// Closes the socket or listener at an address; the connections that it took stay.
+    pub fn unbind(&mut self, transport: Transport, local: SocketAddr) {
+        match transport {
+            Transport::Udp => {
+                self.flush();
+                self.udp.retain(|socket| socket.local() != local);
+            }
+            _ => self.streams.unbind(transport, local),
+        }
+    }
+
+    /// Binds anew after a change of network: the old socket is closed first, so that the new one can
+    /// have its port even at the same address. Another port is taken where that one is taken.
+    ///
+    /// # Errors
+    /// [`BindError`] when the address is not there.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn rebind(
+        &mut self,
+        transport: Transport,
+        old: SocketAddr,
+        new: SocketAddr,
+    ) -> Result<SocketAddr, BindError> {
+        self.unbind(transport, old);
+        match self.bind(transport, new) {
+            Err(BindError::PortInUse { .. }) => self.bind(transport, SocketAddr::new(new.ip(), 0)),
+            bound => bound,
+        }
+    }
+
+    /// Ends at once, and without an event, all connections from addresses that are not ours any
+    /// more: nothing that is queued on them would arrive. Gives back their flows.
+    pub fn drop_connections(&mut self, gone: impl Fn(IpAddr) -> bool) -> Vec<Flow> {
+        self.streams.drop_connections(gone)
+    }
+
     /// The address that connections to peers who cannot connect back will come from: this one with
     /// a port of its own, kept for as long as there is a driver, so that it can be told before they
     /// are open. Port 0 where the system cannot promise one.

@@ -212,7 +212,7 @@ pub(crate) fn read(media: &MediaDescription<'_>) -> Option<NegotiatedData> {
 }
 
 impl LocalData {
-    /// RFC 8864 §6.3: of the offered channels those that are ours too.
+    /// RFC 8864 §6.4: of the offered channels those that are ours too.
     pub(crate) fn accept(&self, offered: &mut NegotiatedData) {
         offered.channels.retain(|c| self.channels.iter().any(|ours| ours.is_like(c)));
     }

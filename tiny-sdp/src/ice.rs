@@ -81,7 +81,7 @@ pub struct NegotiatedIce {
     pub end_of_candidates: bool,
     /// Whether the peer is lite (§5.3).
     pub remote_lite: bool,
-    /// Whether the peer knows trickle ICE (RFC 8840 §4.1.1).
+    /// Whether the peer knows trickle ICE (RFC 8840 §5).
     pub remote_trickle: bool,
     /// What the peer chose, by a controlling peer's later offer.
     pub remote_candidates: Vec<RemoteCandidate>,
@@ -157,7 +157,7 @@ pub(crate) fn read(
 }
 
 /// §4.2.5: the default destination of each component is one of its candidates. Nothing can be said
-/// where there is no default yet (§4.1.1.3 of RFC 8840), or where it is a name.
+/// where there is no default yet (RFC 8840 §4.1), or where it is a name.
 fn fits_default(remote: &RemoteMedia<'_>, candidates: &[Candidate]) -> bool {
     let listed = |component: u32, host: &Host, port: u16| {
         let Some(ip) = host.ip() else { return true };

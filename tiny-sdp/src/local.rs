@@ -68,7 +68,7 @@ impl Protocol {
         Self::UdpTlsRtpSavpf,
     ];
 
-    /// `UDP/DTLS/SCTP`: data channels (RFC 8841 §4.3).
+    /// `UDP/DTLS/SCTP`: data channels (RFC 8841 §4.2).
     pub const fn data_channel() -> Self {
         Self::Other(Text::fixed("UDP/DTLS/SCTP"))
     }

@@ -94,6 +94,11 @@ impl Fragment {
             if line.len() > limits.max_line {
                 return over("max_line", limits.max_line);
             }
+            if line.contains(char::is_control) {
+                return Err(ParseError::Malformed {
+                    what: format!("line {} of a fragment", n + 1),
+                });
+            }
             match line.as_bytes() {
                 [b'a', b'=', ..] => reader.attribute(&line[2..])?,
                 [b'm', b'=', ..] => {
@@ -285,7 +290,7 @@ mod tests {
         Fragment::parse(text.as_bytes(), &Limits::default())
     }
 
-    /// RFC 8840 §9.3, in shape.
+    /// In the shape of RFC 8840 §9.
     const TWO: &str = "a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\n\
         m=audio 9 RTP/AVP 0\r\na=mid:1\r\n\
         a=candidate:1 1 UDP 2130706432 2001:db8:a0b:12f0::1 5000 typ host\r\n\
@@ -326,6 +331,25 @@ mod tests {
         assert_eq!(attribute("a=ice-ufrag:abcd\r\na=ice-pwd:short\r\n"), "ice-ufrag");
         assert!(matches!(parse("v=0\r\n"), Err(ParseError::UnknownType { line: 1, letter: b'v' })));
         assert!(matches!(parse("m=audio 9\r\n"), Err(ParseError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_fragment_is_for_the_line_and_generation_that_it_names() {
+        use crate::{Config, LocalCodec, LocalIce, LocalMedia, LocalSession, Negotiator};
+        let mut audio = LocalMedia::audio(9, vec![LocalCodec::pcmu()]);
+        let ours = IceCredentials::new("ours", "0123456789012345678901");
+        audio.ice = Some(Box::new(LocalIce::new(ours)));
+        let offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
+            m=audio 9 RTP/AVP 0\r\na=mid:1\r\na=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\n";
+        let session = LocalSession::new("192.0.2.2", vec![audio]);
+        let mut negotiator = Negotiator::new(std::sync::Arc::new(Config::default()), 1, 1);
+        let answer = negotiator.answer(offer.as_bytes(), &session).unwrap();
+        let media = &answer.session.media[0];
+        let fragment = parse(TWO).unwrap();
+        assert!(media.takes(&fragment, &fragment.media[0]));
+        assert!(!media.takes(&fragment, &fragment.media[1]));
+        let old = parse(&TWO.replace("a=ice-ufrag:8hhY", "a=ice-ufrag:0ldY")).unwrap();
+        assert!(!media.takes(&old, &old.media[0]));
     }
 
     #[test]

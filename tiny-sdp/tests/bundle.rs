@@ -464,3 +464,97 @@ fn a_stopped_transceiver_leaves_its_line_to_another() {
     a.rollback();
     assert!(a.negotiation_needed());
 }
+
+#[test]
+fn a_line_moves_out_of_its_bundle_by_a_later_offer() {
+    let (mut a, mut b) = pair();
+    let policy = BundlePolicy::MaxBundle;
+    let mut ours = alice(policy);
+    exchange((&mut a, &ours), (&mut b, &bob(policy)));
+    ours.media[1].bundle = false;
+    let (offer, _, session) = exchange((&mut a, &ours), (&mut b, &bob(policy)));
+    assert_eq!(lines(&offer, "a=group:"), ["a=group:BUNDLE 0 2"]);
+    assert_eq!(ports(&offer), ["4000", "4002", "4000"]);
+    assert_eq!(carriers(&session), [Some(0), Some(1), Some(0)]);
+    // It has an association of its own now, and the others keep theirs.
+    assert!(session.media[1].dtls.as_ref().unwrap().new_association);
+    assert!(!session.media[0].dtls.as_ref().unwrap().new_association);
+}
+
+#[test]
+fn a_peer_without_ice_is_told_and_chosen_candidates_are_said() {
+    use tiny_sdp::attribute::RemoteCandidate;
+    let mut ours = session("192.0.2.1", BundlePolicy::Off, vec![audio(4000, "alice")]);
+    let chosen = RemoteCandidate::new(1, [192, 0, 2, 2], 6000);
+    ours.media[0].ice.as_mut().unwrap().remote_candidates.push(chosen);
+    let mut theirs = session("192.0.2.2", BundlePolicy::Off, vec![audio(6000, "bob")]);
+    theirs.ice_lite = true;
+    let (mut a, mut b) = pair();
+    let (offer, answer, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));
+    assert!(offer.contains("a=remote-candidates:1 192.0.2.2 6000\r\n"));
+    let ice = answer.session.media[0].ice.as_ref().unwrap();
+    assert_eq!(ice.remote_candidates[0].port, 6000);
+    assert!(agreed.media[0].ice.as_ref().unwrap().remote_lite);
+    theirs.media[0].ice = None;
+    let (mut a, mut b) = pair();
+    let (_, answer, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));
+    assert!(!answer.sdp.contains("a=ice-"));
+    assert_eq!(agreed.media[0].ice_refusal, Some(IceRefusal::NotSupported));
+    assert_eq!(agreed.media[0].remote_rtp.as_ref().unwrap().port, 6000);
+    let (mut a, mut b) = pair();
+    let (_, answer, _) = exchange((&mut a, &theirs), (&mut b, &ours));
+    assert_eq!(answer.session.media[0].ice_refusal, Some(IceRefusal::NotSupported));
+}
+
+#[test]
+fn an_answer_names_its_sctp_port_and_channels_close_by_a_later_offer() {
+    let channel = |stream| DataChannel { stream, label: "x".into(), ..DataChannel::default() };
+    let with = |address, channels: &[u16]| {
+        let mut media = data(4004, "x");
+        let channels = channels.iter().map(|s| channel(*s)).collect();
+        media.data = Some(Box::new(LocalData { channels, ..LocalData::default() }));
+        session(address, BundlePolicy::Off, vec![media])
+    };
+    let (mut a, mut b) = pair();
+    let offer = a.offer(&with("192.0.2.1", &[0, 2])).unwrap();
+    let answer = b.answer(offer.as_bytes(), &with("192.0.2.2", &[0])).unwrap();
+    let bare = answer.sdp.replace("a=sctp-port:5000\r\n", "");
+    assert!(matches!(
+        a.accept_answer(bare.as_bytes()),
+        Err(Error::AnswerMismatch { index: 0, .. })
+    ));
+    let agreed = a.accept_answer(answer.sdp.as_bytes()).unwrap();
+    let sctp = agreed.media[0].data.as_ref().unwrap();
+    assert_eq!((sctp.channels.len(), sctp.remote_max_message_size), (2, 65_536));
+    let (_, answer, agreed) =
+        exchange((&mut a, &with("192.0.2.1", &[2])), (&mut b, &with("192.0.2.2", &[0])));
+    for session in [&agreed, &answer.session] {
+        let streams: Vec<u16> =
+            session.media[0].data.as_ref().unwrap().channels.iter().map(|c| c.stream).collect();
+        assert_eq!(streams, [2]);
+    }
+    // One that the application gave twice is not written.
+    assert!(matches!(
+        b.offer(&with("192.0.2.2", &[1, 1])),
+        Err(Error::Local { field: "data channels", .. })
+    ));
+}
+
+#[test]
+fn a_peer_with_several_bundles_is_answered_in_each() {
+    let (mut a, mut b) = pair();
+    let mut ours = alice(BundlePolicy::MaxCompat);
+    ours.media.push(video(4006, "alice"));
+    let mut theirs = bob(BundlePolicy::MaxCompat);
+    theirs.media.push(video(6006, "bob"));
+    let offer = a.offer(&ours).unwrap();
+    let two = offer.replace("a=group:BUNDLE 0 1 2 3", "a=group:BUNDLE 0 1\r\na=group:BUNDLE 3 2");
+    let answer = b.answer(two.as_bytes(), &theirs).unwrap();
+    let groups = ["a=group:BUNDLE 0 1", "a=group:BUNDLE 3 2"];
+    assert_eq!(lines(&answer.sdp, "a=group:"), groups);
+    assert_eq!(carriers(&answer.session), [Some(0), Some(0), Some(3), Some(3)]);
+    // Bob's later offers keep both.
+    let offer = b.offer(&theirs).unwrap();
+    assert_eq!(lines(&offer, "a=group:"), groups);
+    assert_eq!(ports(&offer), ["6000", "6000", "6006", "6006"]);
+}

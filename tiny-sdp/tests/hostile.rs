@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use tiny_sdp::{
-    AttributeList, Config, Description, Direction, Limits, LocalCodec, LocalMedia, LocalSession,
-    MediaKind, Negotiator, attribute, fmtp,
+    AttributeList, BundlePolicy, Config, Description, Direction, Fragment, IceCredentials, Limits,
+    LocalCodec, LocalData, LocalDtls, LocalExtension, LocalIce, LocalMedia, LocalRtp, LocalSession,
+    MediaKind, NegotiatedSession, Negotiator, Protocol, Transceivers, attribute, fmtp,
 };
 
 fn samples() -> Vec<Vec<u8>> {
@@ -32,8 +33,75 @@ fn local() -> LocalSession {
     LocalSession::new("192.0.2.1", vec![audio, video])
 }
 
+/// The same with all that a browser's peer has.
+fn webrtc() -> LocalSession {
+    let mut session = local();
+    session.media.push(LocalMedia::data_channel(4004, LocalData::default()));
+    for media in &mut session.media {
+        if media.data.is_none() {
+            media.protocol = Protocol::UdpTlsRtpSavpf;
+            let extensions =
+                vec![LocalExtension::new("urn:ietf:params:rtp-hdrext:ssrc-audio-level")];
+            media.rtp = Some(Box::new(LocalRtp {
+                extensions,
+                extmap_allow_mixed: true,
+                rtcp_rsize: true,
+                receive_encodings: 2,
+                ..LocalRtp::default()
+            }));
+        }
+        media.rtcp_mux = true;
+        let credentials = IceCredentials::new("ours", "0123456789012345678901");
+        media.ice = Some(Box::new(LocalIce::new(credentials)));
+        let print = attribute::Fingerprint::with_fingerprint(attribute::HashFunc::Sha256, [7; 32]);
+        media.dtls = Some(Box::new(LocalDtls::new(vec![print]).tls_id("tinytinytinytinytiny")));
+    }
+    session.bundle = BundlePolicy::MaxBundle;
+    session
+}
+
+/// A browser's peer: what it agrees on stands on a transport that is there.
+fn chew_webrtc(data: &[u8]) {
+    let config = Arc::new(Config::default());
+    let has = webrtc();
+    let check = |session: &NegotiatedSession| {
+        for media in session.active() {
+            let carrier = session.transport(media);
+            assert!(!carrier.rejected && carrier.carrier == carrier.index);
+            // Encryption that we want is there or the line is rejected.
+            assert!(carrier.dtls.is_some());
+        }
+    };
+    let mut answerer = Negotiator::new(config.clone(), 1, 1);
+    if let Ok(answer) = answerer.answer(data, &has) {
+        check(&answer.session);
+        Description::parse(answer.sdp.as_bytes(), &Limits::default()).unwrap();
+        let _ = answerer.offer(&has).unwrap();
+        if let Ok(session) = answerer.accept_answer(data) {
+            check(&session);
+        }
+    }
+    let mut offerer = Negotiator::new(config, 2, 1);
+    offerer.offer(&has).unwrap();
+    if let Ok(session) = offerer.accept_answer(data) {
+        check(&session);
+    }
+    let mut side = Transceivers::new(Negotiator::new(Arc::default(), 3, 1), has.clone());
+    has.media.iter().for_each(|m| side.receive(m.clone()));
+    side.add_track(has.media[0].clone());
+    if side.answer(data).is_ok() {
+        let _ = (side.negotiation_needed(), side.offer());
+        let _ = side.accept_answer(data);
+    }
+    if let Ok(fragment) = Fragment::parse(data, &Limits::default()) {
+        let printed = fragment.to_string();
+        assert_eq!(Fragment::parse(printed.as_bytes(), &Limits::default()), Ok(fragment));
+    }
+}
+
 /// Everything that reads what a peer wrote.
 fn chew(data: &[u8]) {
+    chew_webrtc(data);
     let config = Arc::new(Config { additional_formats: true, ..Config::default() });
     let mut answerer = Negotiator::new(config.clone(), 1, 1);
     if let Ok(answer) = answerer.answer(data, &local()) {
@@ -221,6 +289,28 @@ proptest! {
         let mut started = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nt=0 0\r\nm=audio 1 RTP/AVP ".to_vec();
         started.extend(data);
         chew(&started);
+    }
+
+    #[test]
+    fn fragments_and_channels_never_panic(
+        which in any::<prop::sample::Index>(),
+        text in "\\PC{0,80}",
+        edits in prop::collection::vec(edit(), 0..6),
+    ) {
+        let all = [
+            b"a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\nm=audio 9 RTP/AVP 0\r\na=mid:1\r\n\
+              a=candidate:1 1 UDP 1 192.0.2.1 5000 typ host\r\na=end-of-candidates\r\n".to_vec(),
+            b"m=x 9 y *\na=mid:2\na=ice-pwd:x\na=ice-ufrag:\na=group:BUNDLE 1 2\n".to_vec(),
+        ];
+        let mut data = all[which.index(all.len())].clone();
+        for edit in &edits {
+            apply(&mut data, edit, &all);
+        }
+        chew_webrtc(&data);
+        if let Ok(channel) = tiny_sdp::DataChannel::parse(&text) {
+            prop_assert_eq!(tiny_sdp::DataChannel::parse(&channel.to_string()), Ok(channel));
+        }
+        let _ = tiny_sdp::DataChannel::parse(&format!("1 label=\"{text}\";max-retr={text}"));
     }
 
     #[test]

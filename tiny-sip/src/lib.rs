@@ -39,10 +39,10 @@ mod writer;
 pub use endpoint::{
     Account, AccountKey, AuthPolicy, AuthScheme, Body, CallKey, Cause, ChallengeOrder, Config,
     Credentials, CredentialsReply, CredentialsRequest, EndedBy, Endpoint, Error, Event, FlowInfo,
-    HeaderRule, Headers, Input, Outgoing, Policy, PublicationEvent, PublicationKey, Publish, Push,
-    QueryKey, Registration, RegistrationInfo, RequestKey, SecurityMechanism, ServerKey, Stats,
-    Subscribe, SubscriptionEvent, SubscriptionKey, SubscriptionState, Target, Termination,
-    Transmit, WatcherEvent, WatcherKey, check_headers,
+    HeaderRule, Headers, Input, Network, Outgoing, Policy, PublicationEvent, PublicationKey,
+    Publish, Push, QueryKey, Registration, RegistrationInfo, RequestKey, SecurityMechanism,
+    ServerKey, Stats, Subscribe, SubscriptionEvent, SubscriptionKey, SubscriptionState, Target,
+    Termination, Transmit, WatcherEvent, WatcherKey, check_headers,
 };
 pub use framing::{FrameError, Framed, StreamFramer};
 pub use header::{CSeq, Challenge, Flaw, HeaderError, HeaderName, NameAddr, Params, Via};

@@ -41,6 +41,10 @@ impl<P: MediaPlane> Core<P> {
             self.placed(now, who, Err(Error::Ended("the agent")));
             return;
         }
+        if self.offline.is_some() {
+            self.placed(now, who, Err(Error::Network("there is no network".into())));
+            return;
+        }
         if self.calls.len() >= self.config.max_calls {
             let what = format!("max_calls = {}", self.config.max_calls);
             self.placed(now, who, Err(Error::Limit(what)));
@@ -208,8 +212,10 @@ impl<P: MediaPlane> Core<P> {
 
     /// Starts the next change when none is under way: offers must not overlap (RFC 3264 §4).
     pub(super) fn next_change(&mut self, now: Instant, key: CallKey) {
+        let offline = self.offline.is_some();
         let Some(entry) = self.calls.get_mut(&key) else { return };
-        if entry.changing.is_some() || entry.answer_in_ack || entry.end.is_some() {
+        let busy = entry.changing.is_some() || entry.answer_in_ack || entry.end.is_some();
+        if offline || busy {
             return;
         }
         let Some(change) = entry.changes.front() else { return self.focus_told(now, key) };

@@ -185,6 +185,9 @@ impl<P: MediaPlane> Core<P> {
         key: CallKey,
         request: &SipMessage,
     ) -> Result<(), Refused> {
+        if let Some(offer) = session::sdp_of(request) {
+            self.follow_family(key, &offer);
+        }
         let gone = || Refused::new(481);
         let early = self.branch_of(key, request);
         let entry = self.calls.get_mut(&key).filter(|e| e.end.is_none()).ok_or_else(gone)?;

@@ -20,6 +20,7 @@ mod redirect;
 mod referral;
 mod refresh;
 mod requests;
+mod roaming;
 mod roster;
 mod session;
 mod teardown;
@@ -37,6 +38,7 @@ use crate::transfer::TransferState;
 use crate::{AccountId, Error, Event, SipMessage};
 use accounts::{AccountEntry, Refusal, dialable};
 use entry::{CallEntry, HoldChange};
+pub(crate) use roaming::NetworkChange;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
@@ -62,6 +64,8 @@ pub(crate) enum Input {
         audio: Result<crate::audio::OpenAudio, Error>,
     },
     Media(MediaNotice),
+    /// Our addresses are others now.
+    Network(NetworkChange),
     Timeout,
 }
 
@@ -119,6 +123,7 @@ pub(crate) struct Core<P> {
     verifications: identity::Verifications,
     wakes: wake::Wakes,
     conferences: conference::Conferences,
+    offline: Option<roaming::Offline>,
 }
 
 struct Shutdown {
@@ -162,6 +167,7 @@ impl<P: MediaPlane> Core<P> {
             verifications: identity::Verifications::default(),
             wakes: wake::Wakes::default(),
             conferences: conference::Conferences::default(),
+            offline: None,
         }
     }
 
@@ -177,12 +183,14 @@ impl<P: MediaPlane> Core<P> {
 
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         self.patience_over(now);
+        self.offline_too_long(now);
         match input {
             Input::Command(command) => self.command(now, command),
             Input::Sip(input) => self.endpoint.handle(now, input),
             Input::Located { job, address } => self.located(now, job, address),
             Input::Opened { job, audio } => self.opened(now, job, audio),
             Input::Media(notice) => self.media_notice(now, notice),
+            Input::Network(change) => self.network_changed(now, change),
             Input::Timeout => {
                 self.wakes.expire(now);
                 self.endpoint.handle(now, tiny_sip::Input::Timeout);
@@ -210,6 +218,7 @@ impl<P: MediaPlane> Core<P> {
                     let stop = self.shutdown.as_ref().filter(|s| !s.done).map(|s| s.deadline);
                     let verified = self.verifications.deadline();
                     let told = self.conferences.deadline();
+                    let stop = stop.into_iter().chain(self.offline_until()).min();
                     let others = patience.into_iter().chain(verified).chain(self.wakes.deadline());
                     let others = others.chain(told);
                     return Output::Timeout(deadline.into_iter().chain(stop).chain(others).min());
@@ -303,6 +312,8 @@ impl<P: MediaPlane> Core<P> {
             Command::SetTls { tls, reply } => self.asks.push_back(Request::SetTls { tls, reply }),
             Command::Events(command) => self.event_command(now, command),
             Command::Conference(command) => self.conference_command(now, command),
+            // The driver knows our addresses, and has told them.
+            Command::Network { .. } => {}
             Command::Shutdown { reply } => self.begin_shutdown(now, reply),
         }
     }
@@ -448,6 +459,11 @@ impl<P: MediaPlane> Core<P> {
         if let Err(e) = result {
             tracing::debug!("{what}: {e}");
         }
+    }
+
+    /// Hosts that are spoken with.
+    pub(crate) fn remotes(&self) -> Vec<IpAddr> {
+        self.endpoint.remotes()
     }
 
     /// Live figures of the endpoint, and calls that are known here.

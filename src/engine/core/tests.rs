@@ -70,6 +70,13 @@ impl MediaPlane for Plane {
         let at = |port| SocketAddr::new(address, port);
         Ok(MediaPorts { id: MediaId(notes.next), rtp: at(port), rtcp: at(port + 1) })
     }
+    fn has_address(&mut self, ip: IpAddr) -> bool {
+        ip == self.ip
+    }
+    fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error> {
+        let opened = self.open(address)?;
+        Ok(MediaPorts { id, ..opened })
+    }
     fn start(&mut self, id: MediaId, config: StreamConfig, security: Security, _: OpenAudio) {
         let mut notes = self.notes.lock().unwrap();
         notes.running.insert(id, config);

@@ -167,6 +167,27 @@ impl Network {
         self.by_address.insert((site.realm, ip), host.0);
     }
 
+    /// Takes a host to another place: the public network, or behind a NAT. All its addresses are
+    /// gone, with what was on its way to them; its connections die without a word to it.
+    pub fn move_host(&mut self, host: HostId, ip: IpAddr, behind: Option<NatId>) {
+        let realm = behind.map_or(0, |nat| self.inside(nat));
+        self.leave(host);
+        let site = &mut self.sites[host.0];
+        (site.realm, site.addresses) = (realm, vec![ip]);
+        self.by_address.insert((realm, ip), host.0);
+    }
+
+    /// Takes all addresses from a host: what it sends is lost until it is [moved](Self::move_host)
+    /// to a place that has some.
+    pub fn leave(&mut self, host: HostId) {
+        let site = &mut self.sites[host.0];
+        let (realm, old) = (site.realm, std::mem::take(&mut site.addresses));
+        for ip in old {
+            self.by_address.remove(&(realm, ip));
+        }
+        self.streams.forget_host(host);
+    }
+
     fn add_gateway(&mut self, realm: usize, nat: Nat) -> usize {
         let (ip, rng) = (nat.ip, self.rng.fork());
         let site = self.add_site(realm, ip, Some(NatState::new(nat, rng)));
@@ -355,6 +376,10 @@ impl Network {
         match self.sites[host.0].health {
             // A dead host is silent too.
             Health::BlackHole => self.end(now, &packet, Fate::BlackHole),
+            // From an address that it had before it moved.
+            _ if !self.sites[host.0].addresses.contains(&packet.src.ip()) => {
+                self.end(now, &packet, Fate::NoRoute);
+            }
             _ => self.cross(now, Line::Up(host.0), packet),
         }
     }

@@ -87,6 +87,11 @@ impl Streams {
         self.all.len()
     }
 
+    /// The connections of a host that has left.
+    pub(super) fn forget_host(&mut self, host: HostId) {
+        self.all.retain(|(owner, ..), _| *owner != host);
+    }
+
     fn insert(&mut self, key: StreamKey, flow: Flow, local: SocketAddr, open: bool) -> u64 {
         self.next_patience += 1;
         let stream = Stream {

@@ -317,7 +317,7 @@ fn unfit(
     if remote.bundle_only && remote.bundle.is_some() && !ours.bundle {
         return Some(Rejection::Bundle);
     }
-    // RFC 8858 §4.2. In a bundle the first line speaks for all.
+    // RFC 8858 §4.3. In a bundle the first line speaks for all.
     let follows = remote.bundle.is_some_and(|first| first != index);
     let clash = (remote.rtcp_mux_only && !ours.rtcp_mux && !ours.rtcp_mux_only)
         || (ours.rtcp_mux_only && !remote.rtcp_mux);

@@ -120,7 +120,7 @@ fn join(slots: &[Slot], local: &LocalSession, plan: &mut Plan) {
         plan.shares[index].0 = match local.bundle {
             // A peer that did not bundle it knows an address of it.
             _ if slot.active => Share::Own,
-            // §7.5.2: what is new uses the address there is.
+            // §7.5.1: what is new uses the address there is.
             _ if established => Share::Member(tag),
             BundlePolicy::MaxBundle => Share::Only(tag),
             BundlePolicy::Balanced if !first_of_kind => Share::Only(tag),

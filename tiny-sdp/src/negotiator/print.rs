@@ -114,7 +114,7 @@ impl Printer {
             }
         }
         match (media.rtcp_port, rtcp.address) {
-            // RFC 8839 §4.2.1.3: with ICE the default of the second component is always said.
+            // RFC 8839 §4.2.2: with ICE the default of the second component is always said.
             (Some(port), Some(host)) if rtcp.own => {
                 self.push("a=rtcp:").number(port.into());
                 self.push(" IN ").push(host.address_type()).push(" ").host(host)?.end();

@@ -348,7 +348,7 @@ pub(super) fn accept(
         let Some(mut agreed) = crate::data::read(&section) else {
             return mismatch("data channels without a=sctp-port");
         };
-        // RFC 8864 §6.4: what was not offered is not there.
+        // RFC 8864 §6.5: what was not offered is not there.
         let is_ours = |c: &DataChannel| ours.channels.iter().any(|o| o.stream == c.stream);
         agreed.channels.retain(is_ours);
         media.data = Some(Box::new(NegotiatedData { ..agreed }));

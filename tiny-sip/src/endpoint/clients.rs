@@ -31,6 +31,8 @@ pub(crate) enum Owner {
     Reinvite(CallKey),
     /// An UPDATE (RFC 3311).
     Update(CallKey),
+    /// A re-INVITE or UPDATE that was given up because the peer is elsewhere now.
+    Stale(CallKey),
     /// The PRACK of a reliable provisional response (RFC 3262).
     /// and whether it has an offer.
     Prack(CallKey, bool),
@@ -85,6 +87,15 @@ pub(crate) struct ClientTx {
 }
 
 impl ClientTx {
+    /// It has no final response.
+    pub(crate) fn is_waiting(&self) -> bool {
+        use crate::transaction::{ClientState as C, InviteClientState as I};
+        match self.machine {
+            Machine::Invite(machine) => matches!(machine.state(), I::Calling | I::Proceeding),
+            Machine::Other(machine) => matches!(machine.state(), C::Trying | C::Proceeding),
+        }
+    }
+
     /// Whether a response of this branch and method can be meant: From tag and Call-ID are those of
     /// the request (RFC 3261 §8.2.6.2), and To can be read. What it says goes into a dialog, and from
     /// there into our ACK and BYE.
@@ -353,6 +364,8 @@ impl Endpoint {
         match owner {
             Owner::Invite(call) => self.invite_response(now, call, key, status, message),
             Owner::Reinvite(call) => self.reinvite_response(now, call, key, status, message),
+            Owner::Stale(call) if status >= 200 => self.stale_accepted(now, call, key, message),
+            Owner::Cancel(call) if status >= 200 => self.begin_anew(now, call),
             Owner::Update(call) if status >= 200 => self.update_accepted(now, call, message),
             Owner::Prack(call, offers) if status >= 200 => {
                 let request = self.clients.get(key).and_then(|client| client.request.as_ref());
@@ -377,7 +390,7 @@ impl Endpoint {
             && client.request.as_ref().is_some_and(|request| request.auth.is_empty())
         {
             client.request = None;
-            if !matches!(owner, Owner::Invite(_) | Owner::Reinvite(_)) {
+            if !matches!(owner, Owner::Invite(_) | Owner::Reinvite(_) | Owner::Stale(_)) {
                 client.bytes = Bytes::new();
             }
         }
@@ -497,7 +510,8 @@ impl Endpoint {
             Owner::Subscribe(key) => self.subscribe_refused(now, key, status, message, cause),
             Owner::Notify(key) => self.notify_over(now, key, Some(status)),
             Owner::Publish(key) => self.publish_refused(now, key, status, message, cause),
-            Owner::Bye(_) | Owner::Cancel(_) | Owner::Ack(..) => {}
+            Owner::Cancel(call) => self.begin_anew(now, call),
+            Owner::Bye(_) | Owner::Stale(_) | Owner::Ack(..) => {}
         }
     }
 
@@ -505,7 +519,7 @@ impl Endpoint {
     fn wants_retry(&self, owner: Owner) -> bool {
         match owner {
             Owner::Invite(call) => self.calls.get(call).is_some_and(|call| !call.is_hanging_up()),
-            Owner::Cancel(_) | Owner::Ack(..) => false,
+            Owner::Cancel(_) | Owner::Stale(_) | Owner::Ack(..) => false,
             _ => true,
         }
     }
@@ -545,7 +559,8 @@ impl Endpoint {
                 self.notify_over(now, key, Some(status));
             }
             Owner::Publish(key) => self.publish_failed(now, key, cause, reason),
-            Owner::Bye(_) | Owner::Cancel(_) | Owner::Ack(..) => {}
+            Owner::Cancel(call) => self.begin_anew(now, call),
+            Owner::Bye(_) | Owner::Stale(_) | Owner::Ack(..) => {}
         }
     }
 }

@@ -15,6 +15,7 @@ mod failover;
 mod fingerprint;
 mod focus;
 mod naming;
+mod network;
 mod outgoing;
 mod receive;
 mod reply;
@@ -35,6 +36,7 @@ pub use events::{
     SubscriptionState, Termination, WatcherEvent, WatcherKey,
 };
 
+pub use network::Network;
 pub use rules::{HeaderRule, check_headers};
 pub use secagree::SecurityMechanism;
 
@@ -43,12 +45,14 @@ pub(crate) use clients::{ClientKey, ClientTx, Owner};
 pub(crate) use events::{event_id, same_event};
 pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
 pub(crate) use focus::PACKAGE as CONFERENCE;
+pub(crate) use network::with_contact_at;
 pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
 use crate::dialog::{Dialog, DialogKey};
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
+use crate::usage::moving::Parked;
 use crate::usage::notifier::Notifier;
 use crate::usage::publish::Publication;
 use crate::usage::refer::Referrals;
@@ -115,6 +119,13 @@ pub struct Endpoint {
     pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
     pub(crate) redirected: HashMap<CallKey, Box<crate::usage::redirect::Held>>,
+    /// Calls of ours whose INVITE goes out anew after a change of network.
+    pub(crate) parked: HashMap<CallKey, Box<Parked>>,
+    /// There is no network.
+    pub(crate) offline: bool,
+    /// Our addresses since the latest change of network, and its time.
+    network: Network,
+    pub(crate) moved_at: Option<Instant>,
     /// Names of dialogs that ended a while ago.
     pub(crate) ended: VecDeque<Fingerprint>,
     focuses: focus::Focuses,
@@ -161,6 +172,8 @@ pub(crate) enum Due {
     Answer(CallKey),
     /// A caller's patience with ringing, or with a cancelled call.
     Patience(CallKey),
+    /// The CANCEL of an INVITE that goes out anew is not answered.
+    Restart(CallKey),
     /// A re-INVITE or UPDATE after 491.
     Glare(CallKey),
     /// Nothing was heard of a REFER of ours.
@@ -225,6 +238,10 @@ impl Endpoint {
             alone: Default::default(),
             related: HashMap::new(),
             redirected: HashMap::new(),
+            parked: HashMap::new(),
+            offline: false,
+            network: Network::default(),
+            moved_at: None,
             ended: VecDeque::new(),
             focuses: focus::Focuses::default(),
             pending: SlotMap::with_key(),
@@ -294,6 +311,7 @@ impl Endpoint {
             Due::Ringing(call) => self.repeat_ringing(now, call),
             Due::Answer(call) => self.repeat_answer(now, call),
             Due::Patience(call) => self.patience_over(now, call),
+            Due::Restart(call) => self.begin_anew(now, call),
             Due::Glare(call) => self.glare_over(now, call),
             Due::Refer(call) => self.refer_timer(now, call),
             Due::Referred(call) => self.referred_timer(now, call),

@@ -313,7 +313,7 @@ impl Endpoint {
         now: Instant,
         mut request: Box<Request>,
     ) -> Result<(), Box<Request>> {
-        if request.method == Method::Cancel {
+        if request.method == Method::Cancel || matches!(request.owner, Owner::Stale(_)) {
             return Err(request);
         }
         if let Some(target) = request.fallback.take() {
@@ -336,7 +336,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn compose(
+    pub(crate) fn compose(
         &self,
         request: &Request,
         target: &Target,
@@ -559,6 +559,15 @@ impl Endpoint {
         }
     }
 
+    /// Takes back a request that waits for a resolution or for credentials.
+    pub(crate) fn take_pending(&mut self, query: super::QueryKey) -> Option<Box<Request>> {
+        let mut request = self.pending.remove(query)?;
+        if let Some(waiting) = request.waiting.take() {
+            self.timers.cancel(waiting.timer);
+        }
+        Some(request)
+    }
+
     /// Tells the owner where its request stands.
     pub(super) fn set_leg(&mut self, owner: Owner, leg: Leg) {
         match owner {
@@ -596,6 +605,7 @@ impl Endpoint {
             | Owner::Plain(_)
             | Owner::Bye(_)
             | Owner::Cancel(_)
+            | Owner::Stale(_)
             | Owner::Ack(..)
             | Owner::Refer(_)
             | Owner::ReferNotify(_) => {}

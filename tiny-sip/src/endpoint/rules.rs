@@ -215,6 +215,7 @@ impl Endpoint {
             Owner::Invite(call)
             | Owner::Reinvite(call)
             | Owner::Update(call)
+            | Owner::Stale(call)
             | Owner::Prack(call, _)
             | Owner::Bye(call)
             | Owner::Cancel(call)

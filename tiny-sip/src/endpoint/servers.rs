@@ -331,6 +331,23 @@ impl Endpoint {
         )
     }
 
+    /// Changes the latest provisional response for its repetitions. False where there is none but a
+    /// 100.
+    pub(crate) fn change_provisional(
+        &mut self,
+        key: ServerKey,
+        change: impl FnOnce(&Bytes) -> Option<Bytes>,
+    ) -> bool {
+        let Some(server) = self.servers.get_mut(key) else { return false };
+        if server.response.is_empty() || server.response.starts_with(b"SIP/2.0 100") {
+            return false;
+        }
+        if let Some(changed) = change(&server.response) {
+            server.response = changed;
+        }
+        true
+    }
+
     /// Whether an INVITE was answered 2xx.
     pub(crate) fn is_accepted_invite(&self, key: ServerKey) -> bool {
         matches!(

@@ -138,6 +138,11 @@ impl Endpoint {
         self.calls.get(call)?.account
     }
 
+    /// Whether both sides know that the call is up: its 2xx has its ACK.
+    pub fn is_established(&self, call: CallKey) -> bool {
+        self.calls.get(call).is_some_and(|state| state.phase == Phase::Established)
+    }
+
     /// Who a call is with, and what names its dialog; `None` while there is no dialog.
     pub fn describe(&self, call: CallKey) -> Option<CallDescription> {
         let state = self.calls.get(call)?;
@@ -253,6 +258,9 @@ impl Endpoint {
             self.redirected.remove(&key);
         }
         self.forget_focus(key);
+        if !self.parked.is_empty() {
+            self.forget_parked(now, key);
+        }
         let kept = self.referrals_outlive(now, key);
         for dialog in call.forks.into_iter().chain(call.dialog) {
             if kept != Some(dialog) {

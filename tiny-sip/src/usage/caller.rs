@@ -208,7 +208,11 @@ impl Endpoint {
         let number = message.cseq().map_or(1, |cseq| cseq.number);
         let Some(client) = self.clients.get_mut(key) else { return };
         if client.winner == Some(print) {
-            return self.repeat_ack(key);
+            let dialog = self.calls.get(call).and_then(|state| state.dialog);
+            if !self.follow_answer(now, key, dialog, message) {
+                self.repeat_ack(key);
+            }
+            return;
         }
         let alive = self.calls.get(call).is_some_and(|c| matches!(c.phase, Phase::Calling { .. }));
         if client.winner.is_some() || !alive {
@@ -348,6 +352,10 @@ impl Endpoint {
         let Some(state) = self.calls.get_mut(call) else { return };
         state.timer = None;
         let Phase::Calling { leg, cancelled } = state.phase else { return };
+        if self.end_parked(now, call) {
+            return;
+        }
+        let Some(state) = self.calls.get_mut(call) else { return };
         if cancelled {
             if let Leg::Sent(invite) = leg {
                 self.remove_client(invite);

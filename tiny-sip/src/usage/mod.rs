@@ -6,6 +6,7 @@ pub(crate) mod call;
 mod callee;
 mod caller;
 mod extras;
+pub(crate) mod moving;
 pub(crate) mod notifier;
 pub(crate) mod outbound;
 mod plain;

@@ -333,6 +333,28 @@ impl Endpoint {
         self.start(now, request);
     }
 
+    /// The network has changed: a NOTIFY refreshes the target as well (§4.4.1), so that the watcher
+    /// knows where to refresh its subscription.
+    pub(crate) fn notify_anew(&mut self, now: Instant, key: WatcherKey) {
+        if !self.has_watcher(key) {
+            return;
+        }
+        let Some(state) = self.watchers.get_mut(key) else { return };
+        state.running = false;
+        let leg = std::mem::replace(&mut state.leg, Leg::None);
+        if let Leg::Sent(client) = leg {
+            self.remove_client(client);
+        }
+        self.drop_leg(leg);
+        self.send_state(now, key);
+    }
+
+    /// Whether a subscription to our state is up.
+    pub(crate) fn has_watcher(&self, key: WatcherKey) -> bool {
+        let phase = self.watchers.get(key).map(|state| state.phase);
+        matches!(phase, Some(Phase::Pending | Phase::Active))
+    }
+
     /// The end of a NOTIFY; with a status where it was not taken.
     pub(crate) fn notify_over(&mut self, now: Instant, key: WatcherKey, status: Option<u16>) {
         let interval = self.config.notify_interval;
@@ -413,8 +435,12 @@ impl Endpoint {
         }
         let dialog = state.dialog;
         let Some(expires) = self.lifetime(now, server, &request) else { return };
+        let moved = self.has_moved(dialog, &request);
         if let Some(dialog) = self.dialogs.get_mut(dialog) {
             dialog.refresh(&request);
+        }
+        if moved {
+            self.follow_target(now, dialog);
         }
         let Ok(bytes) = self.watcher_response(key, server, expires) else {
             return self.remove_server(server);

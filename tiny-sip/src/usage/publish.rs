@@ -112,6 +112,26 @@ impl Endpoint {
         self.send_publish(now, key)
     }
 
+    /// Whether a publication is to stay.
+    pub(crate) fn wants_publication(&self, key: PublicationKey) -> bool {
+        self.publications.get(key).is_some_and(|state| state.wanted)
+    }
+
+    /// The network has changed: published again. Whether a request that was under way arrived nobody
+    /// knows; a 412 would tell.
+    pub(crate) fn publish_anew(&mut self, now: Instant, key: PublicationKey) {
+        let Some(state) = self.publications.get_mut(key).filter(|state| state.wanted) else {
+            return;
+        };
+        state.changed |= std::mem::take(&mut state.running);
+        let leg = std::mem::replace(&mut state.leg, Leg::None);
+        if let Leg::Sent(client) = leg {
+            self.remove_client(client);
+        }
+        self.drop_leg(leg);
+        let _ = self.send_publish(now, key);
+    }
+
     /// The removal of what was wanted no more; at once where the compositor holds nothing.
     fn remove_or_send(&mut self, now: Instant, key: PublicationKey) {
         let Some(state) = self.publications.get(key) else { return };

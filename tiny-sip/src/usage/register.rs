@@ -165,6 +165,46 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether an account is to stay registered.
+    pub(crate) fn wants_binding(&self, account: AccountKey) -> bool {
+        let binding = self.accounts.get(account).and_then(|state| state.binding.as_ref());
+        binding.is_some_and(|binding| binding.wanted)
+    }
+
+    /// The network has changed: what is bound leads nowhere, and is replaced at once. (Which of ours
+    /// the old binding is, the REGISTER itself says: by instance and reg-id, or with `expires=0`.)
+    pub(crate) fn register_anew(&mut self, now: Instant, account: AccountKey) {
+        let Some(state) = self.accounts.get_mut(account) else { return };
+        state.learned = None;
+        if !self.wants_binding(account) {
+            return;
+        }
+        for index in 0..self.flow_count(account) {
+            let Some(own) = self.reg_flow(account, index) else { continue };
+            let wanted = own.flow.is_some() || own.refresh.is_some() || own.running || index == 0;
+            let leg = std::mem::replace(&mut own.leg, Leg::None);
+            (own.flow, own.running, own.tried) = (None, false, false);
+            (own.failures, own.brief, own.rewrites) = (0, 0, 0);
+            if let Leg::Sent(key) = leg {
+                // It may have been taken before the network was gone.
+                let client = self.clients.get(key);
+                let number = client.and_then(|c| c.request.as_ref()).map_or(0, |r| r.cseq);
+                let contact = request_contact(client);
+                if let Some(own) = self.reg_flow(account, index) {
+                    own.cseq = own.cseq.max(number);
+                    if let Some(contact) = contact.filter(|_| own.contact.is_empty()) {
+                        own.contact = contact.into();
+                    }
+                }
+                self.remove_client(key);
+            }
+            self.drop_leg(leg);
+            if wanted {
+                let _ = self.send_register(now, account, index);
+            }
+        }
+    }
+
     /// The flow of the latest registration: the first that is up.
     pub(crate) fn registered_over(&self, account: AccountKey) -> Option<Flow> {
         let binding = self.accounts.get(account)?.binding.as_ref()?;

@@ -48,6 +48,8 @@ pub(crate) struct Modification {
     /// It has an offer, or asks for one.
     offering: bool,
     tries: u8,
+    /// The number of a re-INVITE whose response went to an address that is gone.
+    unheard: Option<u32>,
     /// The peer's, while it has no final response, and the dialog it came in.
     pub(crate) incoming: Option<(ServerKey, DialogKey)>,
     queue: VecDeque<Change>,
@@ -122,7 +124,16 @@ impl Modification {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.own, Own::Idle) && self.incoming.is_none() && self.queue.is_empty()
+        let idle = matches!(self.own, Own::Idle) && self.unheard.is_none();
+        idle && self.incoming.is_none() && self.queue.is_empty()
+    }
+
+    /// The transaction of what is sent.
+    pub(crate) fn sent(&self) -> Option<ClientKey> {
+        match self.own {
+            Own::Running(Leg::Sent(key)) => Some(key),
+            _ => None,
+        }
     }
 }
 
@@ -175,7 +186,8 @@ impl Endpoint {
             state.modification = None;
             return;
         }
-        if busy || modification.incoming.is_some() || !matches!(modification.own, Own::Idle) {
+        let idle = matches!(modification.own, Own::Idle);
+        if self.offline || busy || modification.incoming.is_some() || !idle {
             return;
         }
         let Some(change) = modification.queue.front() else { return };
@@ -190,6 +202,9 @@ impl Endpoint {
         modification.offering = change.body.is_some() || change.how == How::Invite;
         modification.tries = change.tries;
         let dialog = change.fork.or(dialog).or(state.forks.first().copied());
+        if let Some(number) = modification.unheard {
+            self.acknowledge_unheard(now, call, number);
+        }
         let (owner, method) = match change.how {
             How::Invite => (Owner::Reinvite(call), Method::Invite),
             How::Update | How::Refresh => (Owner::Update(call), Method::Update),
@@ -222,7 +237,11 @@ impl Endpoint {
         let print = self.prints.of(&["re"]);
         let Some(client) = self.clients.get_mut(key) else { return };
         if client.winner.replace(print).is_some() {
-            return self.repeat_ack(key);
+            let dialog = self.calls.get(call).and_then(|state| state.dialog);
+            if !self.follow_answer(now, key, dialog, message) {
+                self.repeat_ack(key);
+            }
+            return;
         }
         let Some(state) = self.calls.get_mut(call) else {
             // The call ended meanwhile; the 2xx must be acknowledged all the same.
@@ -237,6 +256,7 @@ impl Endpoint {
                 true => Own::Unacknowledged { invite: key, number },
                 false => Own::Idle,
             };
+            modification.unheard = None;
         }
         if let Some(dialog) = dialog.and_then(|key| self.dialogs.get_mut(key)) {
             dialog.refresh(message);
@@ -251,7 +271,7 @@ impl Endpoint {
     }
 
     /// The ACK of a re-INVITE whose dialog is gone: by the way of the re-INVITE itself.
-    fn ack_as_sent(&mut self, now: Instant, key: ClientKey) {
+    pub(crate) fn ack_as_sent(&mut self, now: Instant, key: ClientKey) {
         let Some(client) = self.clients.get(key) else { return };
         let Some(request) = &client.request else { return };
         let mut ack = Request {
@@ -287,6 +307,7 @@ impl Endpoint {
             (491, _) if again => {
                 // §14.1: the owner of the Call-ID waits 2.1 to 4 s, the other 0 to 2 s, both in
                 // units of 10 ms.
+                self.acknowledge_again(now, call);
                 let tens = match caller {
                     true => 210 + self.rng.below(191),
                     false => self.rng.below(201),
@@ -346,7 +367,7 @@ impl Endpoint {
         self.answer_held(now, call);
     }
 
-    fn try_again(&mut self, call: CallKey, request: Box<Request>, at: Instant) {
+    pub(crate) fn try_again(&mut self, call: CallKey, request: Box<Request>, at: Instant) {
         let timer = self.timers.insert(at, Due::Glare(call));
         let Some(modification) =
             self.calls.get_mut(call).and_then(|state| state.modification.as_mut())
@@ -398,6 +419,10 @@ impl Endpoint {
         if state.answer.is_some() {
             return self.respond_core(now, key, 491, &[]);
         }
+        if self.has_moved(dialog, &request) {
+            self.peer_moved(now, call);
+        }
+        let Some(state) = self.calls.get_mut(call) else { return };
         let modification = state.modification.get_or_insert_default();
         if modification.incoming.is_some() {
             return self.put_off(now, key);
@@ -451,11 +476,14 @@ impl Endpoint {
         if let Some(modification) = &mut state.modification {
             modification.incoming = None;
         }
-        if let Some(dialog) = self.dialogs.get_mut(dialog)
-            && let Some(request) = request
-            && refreshes
-        {
-            dialog.refresh(&request);
+        if let Some(request) = request.filter(|_| refreshes) {
+            let moved = self.has_moved(dialog, &request);
+            if let Some(dialog) = self.dialogs.get_mut(dialog) {
+                dialog.refresh(&request);
+            }
+            if moved {
+                self.follow_target(now, dialog);
+            }
         }
         self.withdraw_waiting(call);
         if !invite {
@@ -463,6 +491,46 @@ impl Endpoint {
             self.answer_held(now, call);
         }
         Ok(())
+    }
+
+    /// Changes of ours on a network that is gone: whoever made them is told to make them anew.
+    pub(crate) fn withdraw_changes(&mut self, call: CallKey) {
+        let Some(modification) =
+            self.calls.get_mut(call).and_then(|state| state.modification.as_mut())
+        else {
+            return;
+        };
+        let mut told = modification.queue.drain(..).filter(|c| c.how != How::Refresh).count();
+        let (own, how) = (std::mem::take(&mut modification.own), modification.how);
+        match own {
+            Own::Running(leg) => {
+                told += usize::from(how != How::Refresh);
+                let sent = match leg {
+                    Leg::Sent(key) => self.clients.get(key).map(|client| (key, client)),
+                    _ => None,
+                };
+                let number = sent.and_then(|(_, c)| c.request.as_ref().map(|r| r.cseq));
+                if let Some(key) = sent.map(|(key, _)| key) {
+                    self.remove_client(key);
+                }
+                self.drop_leg(leg);
+                if let Some(modification) =
+                    self.calls.get_mut(call).and_then(|state| state.modification.as_mut())
+                    && how == How::Invite
+                {
+                    modification.unheard = number.or(modification.unheard);
+                }
+            }
+            // It was in the queue.
+            Own::Waiting(timer) => {
+                self.timers.cancel(timer);
+            }
+            own @ (Own::Unacknowledged { .. } | Own::Idle) => modification.own = own,
+        }
+        for _ in 0..told {
+            let (reason, response) = ("Request Pending".to_owned(), None);
+            self.event(Event::ReinviteRejected { call, status: 491, reason, response });
+        }
     }
 
     /// Our own re-INVITE that waits for its repetition after a 491 was made for the session as it

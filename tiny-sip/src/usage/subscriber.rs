@@ -172,6 +172,32 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether a subscription is to go on.
+    pub(crate) fn wants_subscription(&self, key: SubscriptionKey) -> bool {
+        self.subscriptions.get(key).is_some_and(|state| state.wanted)
+    }
+
+    /// The network has changed: the notifier is told our new Contact (§4.1.2.2, a SUBSCRIBE refreshes
+    /// the target), or asked anew where no dialog has begun.
+    pub(crate) fn subscribe_anew(&mut self, now: Instant, key: SubscriptionKey) {
+        let Some(state) = self.subscriptions.get_mut(key) else { return };
+        if !state.wanted || state.is_fetch() && state.dialog.is_some() {
+            return;
+        }
+        let asking = std::mem::take(&mut state.running) || state.timer_n.is_some();
+        let leg = std::mem::replace(&mut state.leg, Leg::None);
+        let (dialog, expires) = (state.dialog.is_some(), state.spec.expires);
+        if let Leg::Sent(client) = leg {
+            self.remove_client(client);
+        }
+        self.drop_leg(leg);
+        if dialog {
+            self.again(now, key, expires);
+        } else if asking {
+            let _ = self.begin(now, key);
+        }
+    }
+
     /// The first SUBSCRIBE, outside dialogs: "a freshly generated Call-ID and a new, unique From tag".
     fn begin(&mut self, now: Instant, key: SubscriptionKey) -> Result<(), Error> {
         let Some(state) = self.subscriptions.get(key) else { return Ok(()) };

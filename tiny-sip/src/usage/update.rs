@@ -120,6 +120,9 @@ impl Endpoint {
         dialog: DialogKey,
         request: Message,
     ) {
+        if self.has_moved(dialog, &request) {
+            self.peer_moved(now, call);
+        }
         let Some(state) = self.calls.get_mut(call) else { return };
         let modification = state.modification.get_or_insert_default();
         if modification.incoming.is_some() {
@@ -148,8 +151,13 @@ impl Endpoint {
         if self.answer_update(now, key, call, &headers, None).is_err() {
             return self.respond_core(now, key, 500, &[]);
         }
+        let moved = self.has_moved(dialog, request);
         if let Some(dialog) = self.dialogs.get_mut(dialog) {
             dialog.refresh(request);
+        }
+        if moved {
+            self.peer_moved(now, call);
+            self.follow_target(now, dialog);
         }
     }
 
