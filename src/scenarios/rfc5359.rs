@@ -230,8 +230,7 @@ fn obey(village: &mut Village, phone: &mut Phone) -> Call {
         _ => None,
     });
     let asked = asked.expect("a REFER");
-    let answer = crate::command::AnswerTransfer::Accept(quiet());
-    let call = asked.call;
+    let (call, answer) = (asked.call, crate::command::AnswerTransfer::Accept(quiet()));
     let make = |reply| Command::AnswerTransfer { call, answer, reply };
     village.drive(phone.shared.commands.ask(make)).unwrap();
     let (old, new) = phone.continued();
@@ -341,13 +340,11 @@ fn s2_15_a_call_is_parked_at_a_server_that_is_told_by_refer() {
 
 #[test]
 fn s2_18_a_click_dials() {
-    // Alice's is Bob's computer.
     let (mut village, [pc, mut bob, mut carol]) = direct(Config::default());
     takes_referrals(&bob);
     let referral = pc.account.refer(BOB, CAROL).unreported().into_future();
     let referral = village.drive(referral).unwrap();
     village.run(50);
-    // It is answered when Bob has said yes.
     assert_eq!(referral.state(), TransferState::Asked);
     let call = obey(&mut village, &mut bob);
     village.run(50);
