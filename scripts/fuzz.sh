@@ -60,6 +60,9 @@ seeds() {
     # RFC 5769 §2.2: a Binding response.
     printf '\1\1\0\34\41\22\244\102\267\347\247\1\274\64\326\206\372\207\337\256\200\42\0\13test vector \0\40\0\10\0\1\241\107\341\22\246\103' |
         seed sip_stun response
+    printf 'candidate:1 1 udp 2130706431 203.0.113.141 8998 typ host ufrag abcd network-cost 10\nice-ufrag:8hhY\nice-pwd:asd88fgpdd777uzjYhagZg\nice-options:ice2 trickle\nremote-candidates:1 192.0.2.3 9\n' |
+        seed net_ice all
+    printf 'candidate:3 1 tcp 1015021823 x.local 9 typ srflx raddr ::1 rport 9 tcptype active\n' | seed net_ice tcp
     for file in "$vectors"/stun/*.bin; do
         seed net_stun "$(basename "$file")" <"$file"
         { printf '\5'; cat "$file"; printf '\100\1\0\3abc\0'; cat "$file"; } |

@@ -10,6 +10,7 @@
 //! - [`resolve`]: the same over real name servers, and our own address as a target sees it.
 //! - [`stun`]: STUN messages and transactions, and what kind of NAT is in the way.
 //! - [`turn`]: a relay's client.
+//! - [`ice`]: which path carries the media, found and watched.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
 //! - [`pcapng`]: captures that Wireshark reads.
 //! - [`dtls`]: keys for media between peers that know each other by fingerprint (feature `dtls`).
@@ -20,6 +21,7 @@ mod config;
 pub mod dtls;
 mod error;
 mod event;
+pub mod ice;
 pub mod locate;
 pub mod pcapng;
 pub mod resolve;

@@ -3,7 +3,7 @@
 //! Unknown attributes are kept, in their order.
 
 use crate::scan::scan;
-use crate::{Direction, Host, Limits, MediaKind, ParseError, Protocol};
+use crate::{Direction, Host, Limits, MediaKind, NegotiatedExtension, ParseError, Protocol, Text};
 use sdp_types::{Media, Session, TypedAttribute};
 use std::fmt;
 
@@ -281,9 +281,17 @@ impl<'a> MediaDescription<'a> {
     }
 
     /// `a=extmap` lines that hold here: this media's, then the session's (RFC 8285 §5).
-    pub(crate) fn all_extmaps(&self) -> impl Iterator<Item = attribute::ExtMap> {
+    pub(crate) fn all_extmaps(&self) -> impl Iterator<Item = NegotiatedExtension> {
         let own: Vec<_> = self.extmaps().collect();
-        own.into_iter().chain(typed_in(&self.session.attributes)).filter_map(Result::ok)
+        let all = own.into_iter().chain(typed_in(&self.session.attributes)).filter_map(Result::ok);
+        all.map(|e: attribute::ExtMap| NegotiatedExtension {
+            direction: e
+                .direction
+                .and_then(|d| Direction::from_name(d.as_str()))
+                .unwrap_or_default(),
+            id: e.id,
+            uri: Text::from(e.uri),
+        })
     }
 
     pub(crate) fn session_has(&self, name: &str) -> bool {

@@ -83,6 +83,9 @@ pub struct NegotiatedIce {
     pub remote_lite: bool,
     /// Whether the peer knows trickle ICE (RFC 8840 §5).
     pub remote_trickle: bool,
+    /// Milliseconds between the peer's connectivity checks, if it says so: the slower of both counts
+    /// (§5.5).
+    pub remote_pacing: Option<u32>,
     /// What the peer chose, by a controlling peer's later offer.
     pub remote_candidates: Vec<RemoteCandidate>,
     /// Whether this exchange restarted ICE. False for the first one.
@@ -151,6 +154,7 @@ pub(crate) fn read(
         remote_trickle: media
             .inherited("ice-options")
             .is_some_and(|v| v.split_ascii_whitespace().any(|o| o == "trickle")),
+        remote_pacing: description.value("ice-pacing").and_then(|v| v.trim().parse().ok()),
         remote_candidates: chosen.map(|c| c.0).unwrap_or_default(),
         restarted: false,
     })

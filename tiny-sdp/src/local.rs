@@ -407,6 +407,9 @@ pub struct LocalSession {
     pub ice_options: Text,
     /// Whether our ICE is lite (RFC 8839 §5.3).
     pub ice_lite: bool,
+    /// Milliseconds between our connectivity checks, `a=ice-pacing` (RFC 8839 §5.5); `None` writes
+    /// none: 50.
+    pub ice_pacing: Option<u32>,
     /// Whether each stream has its `c=` line and the session none, as JSEP has it. Default false.
     pub media_connections: bool,
     /// Session-level attributes, written in this order.
@@ -427,6 +430,7 @@ impl LocalSession {
             bundle: BundlePolicy::Off,
             ice_options: Text::EMPTY,
             ice_lite: false,
+            ice_pacing: None,
             media_connections: false,
             attributes: Vec::new(),
             media,

@@ -489,12 +489,15 @@ fn a_peer_without_ice_is_told_and_chosen_candidates_are_said() {
     ours.media[0].ice.as_mut().unwrap().remote_candidates.push(chosen);
     let mut theirs = session("192.0.2.2", BundlePolicy::Off, vec![audio(6000, "bob")]);
     theirs.ice_lite = true;
+    theirs.ice_pacing = Some(20);
     let (mut a, mut b) = pair();
     let (offer, answer, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));
     assert!(offer.contains("a=remote-candidates:1 192.0.2.2 6000\r\n"));
     let ice = answer.session.media[0].ice.as_ref().unwrap();
     assert_eq!(ice.remote_candidates[0].port, 6000);
-    assert!(agreed.media[0].ice.as_ref().unwrap().remote_lite);
+    let ice = agreed.media[0].ice.as_ref().unwrap();
+    assert!(ice.remote_lite && answer.sdp.contains("a=ice-pacing:20\r\n"));
+    assert_eq!(ice.remote_pacing, Some(20));
     theirs.media[0].ice = None;
     let (mut a, mut b) = pair();
     let (_, answer, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));
@@ -557,4 +560,33 @@ fn a_peer_with_several_bundles_is_answered_in_each() {
     let offer = b.offer(&theirs).unwrap();
     assert_eq!(lines(&offer, "a=group:"), groups);
     assert_eq!(ports(&offer), ["6000", "6000", "6006", "6006"]);
+}
+
+/// Found by reading: a line over DTLS was put on the transport of one without.
+#[test]
+fn what_is_encrypted_shares_no_transport_with_what_is_not() {
+    let mixed = |address, port: u16, name| {
+        let mut plain = audio(port, name);
+        (plain.protocol, plain.dtls) = (Protocol::RtpAvp, None);
+        session(address, BundlePolicy::MaxCompat, vec![plain, video(port + 2, name)])
+    };
+    let (mut a, mut b) = pair();
+    let (ours, theirs) = (mixed("192.0.2.1", 4000, "alice"), mixed("192.0.2.2", 6000, "bob"));
+    let (offer, _, agreed) = exchange((&mut a, &ours), (&mut b, &theirs));
+    assert_eq!(lines(&offer, "a=group:"), ["a=group:BUNDLE 0"]);
+    assert_eq!(carriers(&agreed), [Some(0), Some(1)]);
+    // A peer that offers it so.
+    let torn = offer
+        .replace("a=group:BUNDLE 0", "a=group:BUNDLE 0 1")
+        .replace("m=video 4002", "a=x:y\r\nm=video 4002");
+    let torn = torn.replace("a=rtpmap:100", "a=mid:1\r\na=rtpmap:100");
+    let mut c = Negotiator::new(Arc::new(Config::default()), 3, 1);
+    let answer = c.answer(torn.as_bytes(), &theirs).unwrap();
+    assert_eq!(lines(&answer.sdp, "a=group:"), ["a=group:BUNDLE 0"]);
+    assert!(answer.session.media[1].dtls.is_some() && answer.session.media[1].carrier == 1);
+    let only =
+        torn.replace("m=video 4002", "m=video 0").replace("a=mid:1", "a=mid:1\r\na=bundle-only");
+    let mut c = Negotiator::new(Arc::new(Config::default()), 3, 1);
+    let answer = c.answer(only.as_bytes(), &theirs).unwrap();
+    assert_eq!(answer.session.media[1].rejection, Some(Rejection::Bundle));
 }

@@ -9,6 +9,9 @@ pub struct Timing {
     /// The wait before the first retransmission, which doubles at each. 500 ms (RFC 8489 §6.2.1);
     /// never less for ICE (RFC 8445 §14.3).
     pub rto: Duration,
+    /// The longest wait between two sendings. RFC 8489 knows none and doubles on; where a few octets
+    /// every other second harm nobody, loss is outlived sooner.
+    pub cap: Option<Duration>,
     /// How often a request is sent in all: Rc, 7.
     pub sends: u32,
     /// How many first waits pass after the last sending: Rm, 16.
@@ -21,6 +24,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             rto: Duration::from_millis(500),
+            cap: None,
             sends: 7,
             patience: 16,
             reliable: Duration::from_millis(39_500),
@@ -73,7 +77,8 @@ impl Transaction {
         } else if self.sent == last {
             self.timing.rto * self.timing.patience
         } else {
-            self.timing.rto * (1 << (self.sent - 1).min(16))
+            let doubled = self.timing.rto * (1 << (self.sent - 1).min(16));
+            self.timing.cap.map_or(doubled, |cap| doubled.min(cap))
         };
         // From now, not from the deadline: a late timer must not send a burst.
         self.next = now + wait;

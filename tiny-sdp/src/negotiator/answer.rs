@@ -339,8 +339,14 @@ fn join(
     let mut bundles = Vec::new();
     for members in groups {
         let may = |m: &usize| choices[*m].as_ref().is_ok_and(|(at, _)| local.media[*at].bundle);
-        let accepted: Members = members.iter().copied().filter(may).collect();
+        let mut accepted: Members = members.iter().copied().filter(may).collect();
         let tag = bundle::choose_tag(members, &accepted, remotes);
+        // What is encrypted by DTLS shares no transport with what is not.
+        let over_dtls = |m: usize| match &choices[m] {
+            Ok((at, _)) => local.media[*at].dtls_over(&remotes[m].protocol).is_some(),
+            Err(_) => false,
+        };
+        accepted.retain(|m| tag.is_some_and(|tag| over_dtls(*m) == over_dtls(tag)));
         let mut bundle = Members::new();
         bundle.extend(tag);
         for m in members.iter().copied() {

@@ -53,6 +53,11 @@ fn stream<'a>(slot: &Slot, local: &'a LocalSession) -> Option<&'a LocalMedia> {
     slot.local.and_then(|l| local.media.get(usize::from(l))).filter(|m| m.port != 0)
 }
 
+/// What is encrypted by DTLS shares no transport with what is not.
+fn over_dtls(slot: &Slot, local: &LocalSession) -> bool {
+    stream(slot, local).is_some_and(|m| m.dtls_over(&slot.protocol).is_some())
+}
+
 /// Groups for an offer, and the names of the lines in them.
 pub(super) fn plan(slots: &mut [Slot], local: &LocalSession) -> Plan {
     for slot in slots.iter_mut() {
@@ -81,6 +86,7 @@ pub(super) fn plan(slots: &mut [Slot], local: &LocalSession) -> Plan {
             continue;
         }
         let tag = members.remove(leader);
+        members.retain(|m| over_dtls(&slots[*m], local) == over_dtls(&slots[tag], local));
         members.insert(0, tag);
         move_transport(slots, old, tag);
         for m in &members {
@@ -89,7 +95,11 @@ pub(super) fn plan(slots: &mut [Slot], local: &LocalSession) -> Plan {
         }
         plan.groups.push(members);
     }
-    slots.iter_mut().filter(|s| !may(s)).for_each(|s| s.bundle = None);
+    for (index, slot) in slots.iter_mut().enumerate() {
+        if !plan.groups.iter().flatten().any(|m| *m == index) {
+            slot.bundle = None;
+        }
+    }
     join(slots, local, &mut plan);
     for (n, members) in plan.groups.iter().enumerate() {
         for m in members {
@@ -105,15 +115,19 @@ fn join(slots: &[Slot], local: &LocalSession, plan: &mut Plan) {
     let established = !plan.groups.is_empty();
     let mut kinds: SmallVec<[&MediaKind; 4]> = SmallVec::new();
     for (index, slot) in slots.iter().enumerate() {
-        let Some(ours) = stream(slot, local).filter(|m| m.bundle && slot.bundle.is_none()) else {
+        let may = stream(slot, local).is_some_and(|m| m.bundle);
+        if !may || slot.bundle.is_some() {
             continue;
-        };
+        }
         let Some(group) = plan.groups.first_mut() else {
             plan.groups.push(Members::from_slice(&[index]));
             kinds.push(&slot.kind);
             continue;
         };
         let tag = group[0];
+        if over_dtls(slot, local) != over_dtls(&slots[tag], local) {
+            continue;
+        }
         group.push(index);
         let first_of_kind = !kinds.contains(&&slot.kind);
         kinds.push(&slot.kind);
@@ -126,7 +140,6 @@ fn join(slots: &[Slot], local: &LocalSession, plan: &mut Plan) {
             BundlePolicy::Balanced if !first_of_kind => Share::Only(tag),
             _ => Share::Own,
         };
-        let _ = ours;
     }
 }
 

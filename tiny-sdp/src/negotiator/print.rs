@@ -48,6 +48,9 @@ impl Printer {
         if ice && local.ice_lite {
             p.flag("ice-lite");
         }
+        if let Some(pacing) = local.ice_pacing.filter(|_| ice) {
+            p.push("a=ice-pacing:").number(pacing.into()).end();
+        }
         if ice && !local.ice_options.is_empty() {
             p.text("ice-options", &local.ice_options)?;
         }

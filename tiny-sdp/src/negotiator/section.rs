@@ -268,21 +268,21 @@ fn answer_rtp(
         p.flag("extmap-allow-mixed");
     }
     for offered in section.all_extmaps() {
-        let ours = local.extensions.iter().find(|e| *e.uri == *offered.uri).map(|e| e.direction);
-        let ours =
-            ours.or((bundled && offered.uri == MID_EXTENSION).then_some(Direction::SendRecv));
+        let ours = local.extensions.iter().find(|e| e.uri == offered.uri).map(|e| e.direction);
+        let mid = bundled && offered.uri == *MID_EXTENSION;
+        let ours = ours.or(mid.then_some(Direction::SendRecv));
         let Some(wish) = ours else { continue };
-        let way = wish.intersect(way(offered.direction).reversed());
+        let way = wish.intersect(offered.direction.reversed());
         let bound = slot.extmap.iter().find(|e| e.0 == offered.id).map(|e| &e.1);
         // §6, §7: numbers are never given another meaning.
         let fits = (offered.id < 15 || (mixed && offered.id > 15))
-            && bound.is_none_or(|uri| **uri == *offered.uri)
+            && bound.is_none_or(|uri| *uri == offered.uri)
             && agreed.extension(&offered.uri).is_none()
             && !agreed.extensions.iter().any(|e| e.id == offered.id);
         if !fits || way == Direction::Inactive {
             continue;
         }
-        let (id, uri) = (offered.id, Text::copy(&offered.uri));
+        let (id, uri) = (offered.id, offered.uri);
         slot.extmap.retain(|e| e.1 != uri);
         slot.extmap.push((id, uri.clone()));
         p.extension(id, way, &uri)?;
@@ -361,9 +361,9 @@ fn accept_rtp(section: &MediaDescription<'_>, ours: &OfferedRtp) -> NegotiatedRt
     agreed.extmap_allow_mixed = ours.extmap_allow_mixed && allows_mixed(section);
     agreed.rtcp_rsize &= ours.rtcp_rsize;
     for answered in section.all_extmaps() {
-        let offered = ours.extensions.iter().find(|e| *e.uri == *answered.uri);
+        let offered = ours.extensions.iter().find(|e| e.uri == answered.uri);
         let Some(offered) = offered.filter(|e| e.id == answered.id) else { continue };
-        let direction = offered.direction.intersect(way(answered.direction).reversed());
+        let direction = offered.direction.intersect(answered.direction.reversed());
         if direction != Direction::Inactive && agreed.extension(&offered.uri).is_none() {
             agreed.extensions.push(NegotiatedExtension { direction, ..offered.clone() });
         }
@@ -395,10 +395,6 @@ fn remote_rtp(section: &MediaDescription<'_>) -> NegotiatedRtp {
 
 fn allows_mixed(section: &MediaDescription<'_>) -> bool {
     section.has("extmap-allow-mixed") || section.session_has("extmap-allow-mixed")
-}
-
-fn way(direction: Option<sdp_types::Direction>) -> Direction {
-    direction.and_then(|d| Direction::from_name(d.as_str())).unwrap_or_default()
 }
 
 /// The encodings that a peer sends and receives with simulcast (RFC 8853 §5.1); of alternatives the

@@ -1,0 +1,305 @@
+//! Gathering (RFC 8445 §5.1.1): outer addresses by STUN, relays by TURN, each request at the common pace.
+
+use super::agent::{Agent, Event};
+use super::candidate::{CandidateAddress, CandidateKind};
+use super::local::Via;
+use crate::NetEvent;
+use crate::stun::{
+    Builder, Class, Input, Message, Step, Transaction, TransactionId, Transmit, attr, method,
+};
+use crate::turn::{self, Client, Family};
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tiny_sak::{Flow, Output, Transport};
+
+/// A question to a STUN server under way.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) base: usize,
+    server: SocketAddr,
+    id: TransactionId,
+    request: Bytes,
+    transaction: Transaction,
+}
+
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) client: Client,
+    pub(super) host: usize,
+    pub(super) base: Option<usize>,
+    transport: Transport,
+    asked: bool,
+    // It stands, or will not.
+    settled: bool,
+    deadline: Option<Instant>,
+}
+
+/// What is still to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    Stun(usize, SocketAddr),
+    Relay(usize),
+}
+
+/// How often an outer address is kept open before there is a path (RFC 8445 §5.1.1.4).
+const KEEP: Duration = Duration::from_secs(15);
+
+impl Agent {
+    /// Begins to gather: for the addresses that are there and all that come.
+    pub fn gather(&mut self, now: Instant) {
+        if self.gathering.is_some() || self.config.lite {
+            return;
+        }
+        self.gathering = Some(now + self.config.gather_patience);
+        for base in 0..self.bases.len() {
+            self.gather_from(now, base);
+        }
+        self.settle(now);
+    }
+
+    pub(super) fn gather_from(&mut self, now: Instant, base: usize) {
+        let from = &self.bases[base];
+        if self.gathering.is_none()
+            || from.gone
+            || from.via != Via::Udp
+            || from.addr.ip().is_loopback() && !self.loopback_servers()
+        {
+            return;
+        }
+        let (addr, is_v4) = (from.addr, from.addr.is_ipv4());
+        if from.open {
+            let servers = self.config.stun_servers.iter().filter(|s| s.is_ipv4() == is_v4);
+            self.starts.extend(servers.map(|s| Start::Stun(base, *s)));
+        }
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            let servers = self.config.turn_servers.iter();
+            let servers: Vec<_> = servers
+                .filter(|s| s.transport == transport && s.addr.is_ipv4() == is_v4)
+                .cloned()
+                .collect();
+            if servers.is_empty() || self.relays.len() >= self.config.max_relays {
+                continue;
+            }
+            let family = if is_v4 { Family::V4 } else { Family::V6 };
+            let rng = self.rng.fork();
+            let client = Client::new(self.config.turn, family, addr, servers, rng);
+            let (asked, settled) = (false, false);
+            let relay =
+                Relay { client, host: base, base: None, transport, asked, settled, deadline: None };
+            self.relays.push(relay);
+            self.starts.push_back(Start::Relay(self.relays.len() - 1));
+        }
+        self.wake(now);
+    }
+
+    // On one machine, servers are there too.
+    fn loopback_servers(&self) -> bool {
+        let stun = self.config.stun_servers.iter().map(|s| s.ip());
+        stun.chain(self.config.turn_servers.iter().map(|s| s.addr.ip())).any(|ip| ip.is_loopback())
+    }
+
+    /// Asks the next server. False where there is none to ask.
+    pub(super) fn start_gathering(&mut self, now: Instant) -> bool {
+        while let Some(start) = self.starts.pop_front() {
+            match start {
+                Start::Stun(base, server) if !self.bases[base].gone => {
+                    let id = self.new_id();
+                    let request = Builder::new(Class::Request, method::BINDING, id);
+                    let request = request.fingerprint().finish();
+                    let transaction = Transaction::new(now, self.config.gather_timing, false);
+                    self.probes.push(Probe { base, server, id, request, transaction });
+                    self.tick_probes(now);
+                    return true;
+                }
+                Start::Relay(at) if !self.relays[at].settled => {
+                    self.relays[at].asked = true;
+                    self.relays[at].client.allocate(now);
+                    self.drain_relay(now, at);
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    pub(super) fn tick_probes(&mut self, now: Instant) {
+        let mut at = 0;
+        while let Some(probe) = self.probes.get_mut(at) {
+            match probe.transaction.due(now) {
+                None => at += 1,
+                Some(Step::Send) => {
+                    let (base, server, data) = (probe.base, probe.server, probe.request.clone());
+                    self.datagram(self.bases[base].addr, server, data);
+                }
+                Some(Step::GiveUp) => {
+                    self.probes.swap_remove(at);
+                }
+            }
+        }
+        let open = self.selected.iter().all(Option::is_none);
+        for at in 0..self.keeps.len() {
+            let (base, server, due) = self.keeps[at];
+            if due <= now && open {
+                self.keeps[at].2 = now + KEEP;
+                let id = self.new_id();
+                let keep = Builder::new(Class::Indication, method::BINDING, id).fingerprint();
+                self.datagram(self.bases[base].addr, server, keep.finish());
+            }
+        }
+        if !open {
+            self.keeps.clear();
+        }
+    }
+
+    pub(super) fn relay_deadline(&self) -> Option<Instant> {
+        self.relays.iter().filter_map(|r| r.deadline).min()
+    }
+
+    pub(super) fn gather_deadline(&self) -> Option<Instant> {
+        let probes = self.probes.iter().map(|p| p.transaction.deadline());
+        let relays = self.relay_deadline();
+        let patience = self.gathering.filter(|_| !self.gathered);
+        probes.chain(relays).chain(patience).chain(self.keeps.iter().map(|k| k.2)).min()
+    }
+
+    /// An answer of a STUN server. True where it was one.
+    pub(super) fn probed(
+        &mut self,
+        now: Instant,
+        base: usize,
+        from: SocketAddr,
+        message: &Message<'_>,
+    ) -> bool {
+        let mine = |p: &Probe| p.id == message.id() && p.server == from && p.base == base;
+        let Some(at) = self.probes.iter().position(mine) else { return false };
+        self.probes.swap_remove(at);
+        if let Some(mapped) = message.mapped().filter(|_| message.class() == Class::Success) {
+            self.reflected(now, base, mapped, from);
+        }
+        true
+    }
+
+    fn reflected(&mut self, now: Instant, base: usize, mapped: SocketAddr, server: SocketAddr) {
+        if mapped.ip().is_unspecified() || mapped.port() == 0 {
+            return;
+        }
+        let related = Some(self.bases[base].addr);
+        let address = CandidateAddress::Ip(mapped);
+        self.add_candidate(base, CandidateKind::ServerReflexive, address, related, Some(server));
+        if !self.keeps.iter().any(|k| k.0 == base) {
+            self.keeps.push((base, server, now + KEEP));
+        }
+    }
+
+    /// Shows an event to the relays. True where it was one's.
+    pub(super) fn relay_input(&mut self, now: Instant, event: &NetEvent) -> bool {
+        let input = Input::Net(event.clone());
+        for at in 0..self.relays.len() {
+            let relay = &mut self.relays[at];
+            // Several relays of one server are told apart by what they asked; a STUN server may be
+            // a relay too.
+            if relay.asked
+                && relay.client.flow().remote == event.flow().remote
+                && relay.client.handle(now, &input)
+            {
+                self.drain_relay(now, at);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn tick_relays(&mut self, now: Instant) {
+        for at in 0..self.relays.len() {
+            if self.relays[at].deadline.is_some_and(|d| d <= now) {
+                self.relays[at].client.handle(now, &Input::Timeout);
+                self.drain_relay(now, at);
+            }
+        }
+    }
+
+    pub(super) fn drain_relay(&mut self, now: Instant, at: usize) {
+        loop {
+            match self.relays[at].client.poll(now) {
+                Output::Transmit(transmit) => self.out.push_back(Output::Transmit(transmit)),
+                Output::Timeout(deadline) => {
+                    self.relays[at].deadline = deadline;
+                    return;
+                }
+                Output::Event(event) => self.relay_event(now, at, event),
+            }
+        }
+    }
+
+    fn relay_event(&mut self, now: Instant, at: usize, event: turn::Event) {
+        match event {
+            turn::Event::Allocated { relayed, mapped, server } => {
+                let host = self.relays[at].host;
+                let from = &self.bases[host];
+                let (component, network, open) = (from.component, from.network, from.open);
+                let (via, transport) = (Via::Relay(at), self.relays[at].transport);
+                let base = self.new_base(component, via, relayed, network, transport, true);
+                (self.relays[at].settled, self.relays[at].base) = (true, base);
+                let Some(base) = base else { return };
+                let (kind, related) =
+                    (CandidateKind::Relayed, mapped.or(Some(self.bases[host].addr)));
+                let address = CandidateAddress::Ip(relayed);
+                self.add_candidate(base, kind, address, related, Some(server));
+                // Over UDP the relay has told our outer address, too.
+                if let Some(mapped) = mapped.filter(|_| open && transport == Transport::Udp) {
+                    self.reflected(now, host, mapped, server);
+                }
+                self.pair_up(now);
+            }
+            turn::Event::Data { peer, data } => {
+                if let Some(base) = self.relays[at].base {
+                    self.received(now, base, peer, data);
+                }
+            }
+            turn::Event::PeerRefused { peer, .. } => self.relay_refused(at, peer),
+            turn::Event::Failed(failure) | turn::Event::Lost(failure) => {
+                self.relay_failures.truncate(7);
+                self.relay_failures.push(failure);
+                self.relays[at].settled = true;
+                if let Some(base) = self.relays[at].base.take() {
+                    self.drop_base(now, base);
+                }
+            }
+        }
+    }
+
+    /// Gives a relay back.
+    pub(super) fn drop_relay(&mut self, at: usize) {
+        self.relays[at].settled = true;
+        self.relays[at].base = None;
+        // Its socket is gone with the network; a relay over a connection ends with that.
+        self.relays[at].deadline = None;
+        self.relays[at].asked = false;
+    }
+
+    /// Whether all servers have answered, or will not.
+    pub(super) fn finish_gathering(&mut self, now: Instant) {
+        let Some(patience) = self.gathering.filter(|_| !self.gathered) else { return };
+        let settled = self.starts.is_empty()
+            && self.probes.is_empty()
+            && self.relays.iter().all(|relay| relay.settled);
+        if settled || patience <= now {
+            self.gathered = true;
+            self.out.push_back(Output::Event(Event::GatheringDone));
+        }
+    }
+
+    pub(super) fn datagram(&mut self, local: SocketAddr, remote: SocketAddr, data: Bytes) {
+        let flow = Flow { transport: Transport::Udp, local, remote };
+        self.out.push_back(Output::Transmit(Transmit::Send { flow, data }));
+    }
+
+    /// Whether a message of a server's address answers a question of ours: it is not the relay's then.
+    pub(super) fn is_probe(&self, from: SocketAddr, message: &Message<'_>) -> bool {
+        message.class() != Class::Request
+            && !message.has(attr::DATA)
+            && self.probes.iter().any(|p| p.id == message.id() && p.server == from)
+    }
+}

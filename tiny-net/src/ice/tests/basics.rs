@@ -1,0 +1,292 @@
+use super::*;
+
+fn lan(seed: u64) -> Lab {
+    Lab::new(seed, Link::new().latency(ms(10)))
+}
+
+fn two(config: Config) -> Lab {
+    let mut lab = lan(1);
+    lab.side(config.clone(), true, None, &[cable("203.0.113.1:4000")]);
+    lab.side(config, false, None, &[cable("203.0.113.2:4000")]);
+    lab
+}
+
+#[test]
+fn two_public_hosts_send_after_one_round_trip_and_nominate_at_once() {
+    let mut lab = two(Config::default());
+    lab.connect();
+    assert!(lab.until(ms(60), |lab| lab.both(State::Connected) || lab.both(State::Completed)));
+    assert!(lab.completed(ms(200)) && lab.agree());
+    let pair = lab.agent(0).selected(1).unwrap();
+    assert_eq!((pair.local, pair.remote), (at("203.0.113.1:4000"), at("203.0.113.2:4000")));
+    assert_eq!(pair.rtt, Some(ms(20)));
+    assert!(pair.nominated && pair.failure.is_none());
+    assert_eq!(lab.agent(0).remote_candidates(), [(1, at("203.0.113.2:4000"))]);
+    lab.talk(0);
+    lab.run(secs(1));
+    assert!(lab.look(1).received >= 48);
+    let route = lab.agent(0).route(lab.world.now(), 1).unwrap();
+    assert_eq!((route.flow.remote, route.channel, route.framed), (pair.remote, None, false));
+    assert!(lab.act(0, |agent, now| agent.send(now, 2, b"x")).is_err());
+}
+
+#[test]
+fn the_checks_carry_what_rfc_8445_asks_for() {
+    use crate::stun::{Message, attr};
+    let mut lab = two(Config::default());
+    lab.act(0, Agent::gather);
+    lab.signal(0);
+    lab.signal(1);
+    let (ufrag, key) = {
+        let (ufrag, password) = lab.agent(1).credentials();
+        (ufrag.to_owned(), crate::stun::Key::short_term(password))
+    };
+    let now = lab.world.now();
+    let expected = format!("{ufrag}:{}", lab.agent(0).credentials().0);
+    let data = lab.act(0, |agent, _| {
+        agent.handle(now, Input::Timeout);
+        loop {
+            match agent.poll(now) {
+                Output::Transmit(Transmit::Send { data, .. }) => break data,
+                Output::Timeout(_) => panic!("a check is due"),
+                _ => {}
+            }
+        }
+    });
+    let message = Message::parse(&data).unwrap();
+    assert_eq!(message.text(attr::USERNAME), Some(expected.as_str()));
+    // A peer-reflexive candidate's: type 110, preference 65535, component 1.
+    assert_eq!(message.u32(attr::PRIORITY), Some(110 << 24 | 65_535 << 8 | 255));
+    assert!(message.u64(attr::ICE_CONTROLLING).is_some() && !message.has(attr::USE_CANDIDATE));
+    assert!(message.verify_sha1(&key).is_valid() && message.has(attr::FINGERPRINT));
+}
+
+#[test]
+fn trickle_half_trickle_and_whole_lists_all_connect() {
+    for trickle in [true, false] {
+        let mut lab = lan(2);
+        lab.trickle = trickle;
+        let server = lab.server();
+        for (n, outer) in ["198.51.100.1", "198.51.100.2"].into_iter().enumerate() {
+            let nat = lab.nat(Nat::port_restricted(ip(outer)));
+            let inner = format!("10.0.{n}.2:4000");
+            lab.side(with_turn(server), n == 0, Some(nat), &[cable(&inner)]);
+        }
+        lab.connect();
+        assert!(lab.completed(secs(4)) && lab.agree(), "trickle {trickle}");
+        for side in 0..2 {
+            assert!(lab.told(side, |e| matches!(e, Event::GatheringDone)).is_some());
+        }
+        let kinds: Vec<_> = lab.agent(0).local_candidates().iter().map(|c| c.kind).collect();
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+        assert_eq!(lab.agent(0).default_address(1).map(|a| a.ip()), Some(ip(SERVER)));
+    }
+}
+
+#[test]
+fn checks_that_come_before_the_answer_are_answered_and_followed_up() {
+    let mut lab = two(Config::default());
+    // The callee knows all; the caller has not got the answer.
+    lab.signal(0);
+    lab.run(secs(1));
+    assert_eq!(lab.agent(0).state(), State::New);
+    assert_eq!(lab.agent(1).state(), State::Connected);
+    let before = lab.world.elapsed();
+    lab.trickle = false;
+    lab.signal(1);
+    assert!(lab.completed(ms(700)), "{:?}", lab.world.elapsed() - before);
+    assert!(lab.agree());
+}
+
+#[test]
+fn a_role_conflict_is_solved_and_told() {
+    for both in [true, false] {
+        for seed in 0..8 {
+            let mut lab = lan(seed);
+            lab.side(Config::default(), both, None, &[cable("203.0.113.1:4000")]);
+            lab.side(Config::default(), both, None, &[cable("203.0.113.2:4000")]);
+            lab.connect();
+            assert!(lab.completed(secs(3)), "both {both} seed {seed}");
+            assert_ne!(lab.agent(0).is_controlling(), lab.agent(1).is_controlling());
+            let told =
+                (0..2).filter(|s| lab.told(*s, |e| matches!(e, Event::Role { .. })).is_some());
+            assert_eq!(told.count(), 1);
+            assert!((0..2).any(|s| lab.agent(s).report().counters.role_conflicts > 0));
+        }
+    }
+}
+
+#[test]
+fn a_lite_agent_answers_and_is_found_even_if_it_was_to_control() {
+    for controlling in [true, false] {
+        let mut lab = lan(3);
+        let lite = Config { lite: true, ..Config::default() };
+        lab.side(lite, controlling, None, &[cable("203.0.113.1:4000")]);
+        let nat = lab.nat(Nat::symmetric(ip("198.51.100.2")));
+        lab.side(Config::default(), !controlling, Some(nat), &[cable("10.0.0.2:4000")]);
+        lab.connect();
+        assert!(lab.completed(secs(2)) && lab.agree());
+        assert!(lab.agent(1).is_controlling() && !lab.agent(0).is_controlling());
+        lab.talk(0);
+        lab.talk(1);
+        lab.run(secs(40));
+        assert!(lab.both(State::Completed));
+        assert!((0..2).all(|s| lab.look(s).received > 1900));
+        // It never asks.
+        assert!(lab.agent(0).report().pairs.iter().all(|p| p.sent == 0));
+    }
+}
+
+#[test]
+fn two_lite_agents_need_no_checks() {
+    let mut lab = two(Config { lite: true, ..Config::default() });
+    let before = lab.world.network.packets();
+    lab.connect();
+    assert!(lab.completed(ms(10)) && lab.agree());
+    assert_eq!(lab.world.network.packets(), before);
+    // Keep-alives alone hold the bindings open (§11).
+    lab.run(secs(46));
+    assert_eq!(lab.world.network.packets(), before + 6);
+}
+
+#[test]
+fn two_components_are_two_paths_and_one_is_enough_with_rtcp_mux() {
+    let rtcp = |addr: &str| HostAddress { component: 2, ..cable(addr) };
+    let config = || Config { components: 2, ..Config::default() };
+    let mut lab = lan(4);
+    lab.side(config(), true, None, &[cable("203.0.113.1:4000"), rtcp("203.0.113.1:4001")]);
+    lab.side(config(), false, None, &[cable("203.0.113.2:4000"), rtcp("203.0.113.2:4001")]);
+    lab.connect();
+    assert!(lab.completed(secs(2)));
+    let remote = |side: usize, c| lab.agent(side).selected(c).unwrap().remote.port();
+    assert_eq!((remote(0, 1), remote(0, 2)), (4000, 4001));
+    assert_eq!(lab.agent(0).remote_candidates().len(), 2);
+    let mut lab = lan(5);
+    lab.side(config(), true, None, &[cable("203.0.113.1:4000"), rtcp("203.0.113.1:4001")]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    lab.connect();
+    assert!(lab.completed(secs(2)));
+    assert!(lab.agent(0).selected(2).is_none());
+}
+
+#[test]
+fn ipv6_is_paired_with_ipv6_and_preferred() {
+    let mut lab = lan(6);
+    let both =
+        |n: u8| [cable(&format!("[2001:db8::{n}]:4000")), cable(&format!("203.0.113.{n}:4000"))];
+    lab.side(Config::default(), true, None, &both(1));
+    lab.side(Config::default(), false, None, &both(2));
+    lab.connect();
+    assert!(lab.completed(secs(2)) && lab.agree());
+    assert!(lab.agent(0).selected(1).unwrap().remote.is_ipv6());
+    assert_eq!(lab.agent(0).report().pairs.len(), 2);
+}
+
+#[test]
+fn tcp_carries_what_udp_cannot_and_is_left_for_udp_that_can() {
+    let tcp =
+        |addr: &str, kind| HostAddress { transport: CandidateTransport::Tcp(kind), ..cable(addr) };
+    for udp in [false, true] {
+        let mut lab = lan(7);
+        let mut ours = vec![tcp("203.0.113.1:9", TcpType::Active)];
+        let mut theirs = vec![tcp("203.0.113.2:4001", TcpType::Passive)];
+        if udp {
+            ours.push(cable("203.0.113.1:4000"));
+            theirs.push(cable("203.0.113.2:4000"));
+        }
+        lab.side(Config::default(), true, None, &ours);
+        lab.side(Config::default(), false, None, &theirs);
+        let host = lab.hosts[1];
+        lab.world.network.listen(host, Transport::Tcp, 4001);
+        lab.connect();
+        assert!(lab.completed(secs(3)), "udp {udp}");
+        let pair = lab.agent(0).selected(1).unwrap();
+        assert_eq!(pair.remote, at(if udp { "203.0.113.2:4000" } else { "203.0.113.2:4001" }));
+        lab.talk(0);
+        lab.talk(1);
+        lab.run(secs(2));
+        assert!((0..2).all(|s| lab.look(s).received > 90));
+        let route = lab.agent(0).route(lab.world.now(), 1).unwrap();
+        assert_eq!(route.framed, !udp);
+        lab.act(0, Agent::close);
+        lab.run(secs(1));
+        assert_eq!(lab.world.network.connections(), 0);
+    }
+}
+
+#[test]
+fn a_name_is_asked_for_and_an_address_hidden_behind_one() {
+    let mut lab = lan(8);
+    let named = HostAddress { name: Some("5f1a.local".into()), ..cable("203.0.113.1:4000") };
+    lab.side(Config::default(), true, None, &[named]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    let line = lab.agent(0).local_candidates()[0].to_string();
+    assert!(line.contains(" 5f1a.local 4000 typ host") && !line.contains("203.0.113.1"), "{line}");
+    lab.signal(0);
+    lab.run(ms(100));
+    assert!(lab.told(1, |e| matches!(e, Event::Resolve(name) if name == "5f1a.local")).is_some());
+    assert!(lab.agent(1).report().pairs.is_empty());
+    lab.act(1, |agent, now| agent.resolved(now, "5f1a.local", Some(ip("203.0.113.1"))));
+    lab.signal(1);
+    assert!(lab.completed(secs(2)));
+}
+
+#[test]
+fn with_a_policy_of_relays_alone_no_own_address_is_told_or_used() {
+    let mut lab = lan(9);
+    let server = lab.server();
+    let config = Config { policy: Policy::RelayOnly, ..with_turn(server) };
+    lab.side(config, true, None, &[cable("203.0.113.1:4000")]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    lab.connect();
+    assert!(lab.completed(secs(5)));
+    let all: String = lab.agent(0).local_candidates().iter().map(|c| c.to_string()).collect();
+    assert!(
+        !all.contains("203.0.113.1") && all.contains("typ relay raddr 0.0.0.0 rport 9"),
+        "{all}"
+    );
+    assert_eq!(lab.agent(1).selected(1).unwrap().remote.ip(), ip(SERVER));
+    lab.talk(0);
+    lab.talk(1);
+    lab.run(secs(1));
+    assert!((0..2).all(|s| lab.look(s).received > 40));
+    assert!(lab.agent(0).route(lab.world.now(), 1).unwrap().channel.is_some());
+}
+
+#[test]
+fn where_udp_is_blocked_the_relay_is_reached_over_tls() {
+    let mut lab = Lab::new(10, Link::new().latency(ms(10)));
+    let server = lab.server();
+    let relays = [Transport::Udp, Transport::Tls].map(|t| relay_server(t, server));
+    let config = Config { turn_servers: relays.to_vec(), ..Config::default() };
+    let nat = lab.nat(Nat::symmetric(ip("198.51.100.1")));
+    lab.side(config, true, Some(nat), &[cable("10.0.0.2:4000")]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    lab.block_udp();
+    lab.connect();
+    assert!(lab.completed(secs(8)));
+    lab.talk(0);
+    lab.talk(1);
+    lab.run(secs(1));
+    assert!((0..2).all(|s| lab.look(s).received > 40));
+    let pair = lab.agent(0).selected(1).unwrap();
+    assert_eq!((pair.local_kind, pair.local.ip()), (CandidateKind::Relayed, ip(SERVER)));
+}
+
+#[test]
+fn closing_gives_the_relay_back_and_is_silent() {
+    let mut lab = lan(11);
+    let server = lab.server();
+    lab.side(with_turn(server), true, None, &[cable("203.0.113.1:4000")]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    lab.connect();
+    lab.completed(secs(3));
+    for side in 0..2 {
+        lab.act(side, Agent::close);
+    }
+    lab.run(secs(1));
+    assert!(lab.both(State::Closed));
+    let Someone::Server(server) = lab.world.node(lab.servers[0]) else { panic!() };
+    assert_eq!(server.allocations(), 0);
+    assert!(lab.world.is_quiet());
+}
