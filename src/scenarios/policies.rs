@@ -196,6 +196,30 @@ fn the_application_chooses_where_a_redirected_call_goes() {
 }
 
 #[test]
+fn a_contact_that_never_answers_gives_way_to_the_next() {
+    let (mut village, [alice, mut bob, mut carol, _]) = four(Policy::default());
+    let call = village.call(&alice, BOB);
+    village.run(100);
+    // Nobody is there.
+    bob.incoming().redirect(&["sip:nobody@192.0.2.77", CAROL]).unwrap();
+    village.run(40_000);
+    let incoming = carol.incoming();
+    village.answer(&carol, &incoming);
+    village.drive(call.answered()).unwrap();
+    village.drive(call.hangup());
+    // Where the last of them does not answer either, that is how the call ends.
+    let call = village.call(&alice, BOB);
+    village.run(100);
+    bob.incoming().redirect(&["sip:nobody@192.0.2.77"]).unwrap();
+    village.run(40_000);
+    let end = end_of(&call);
+    assert_eq!((end.by, end.status), (Party::Network, Some(408)));
+    drop((incoming, bob.told()));
+    village.run(60_000);
+    village.assert_idle();
+}
+
+#[test]
 fn a_chain_of_redirections_ends_at_the_limit() {
     let (mut village, [alice, bob, carol, mut dave]) = four(Policy::default());
     alice.account.set_policy(policy(|p| p.redirects = RedirectPolicy::Follow(1))).unwrap();

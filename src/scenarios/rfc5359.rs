@@ -8,6 +8,8 @@ use crate::{
     Call, CallBuilder, CallState, Config, Document, Error, Event, Party, Policy, Subscription,
     SubscriptionUpdate, TransferOutcome, TransferState,
 };
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 const PROXY: &str = "192.0.2.9";
@@ -228,8 +230,7 @@ fn obey(village: &mut Village, phone: &mut Phone) -> Call {
         _ => None,
     });
     let asked = asked.expect("a REFER");
-    let answer = crate::command::AnswerTransfer::Accept(quiet());
-    let call = asked.call;
+    let (call, answer) = (asked.call, crate::command::AnswerTransfer::Accept(quiet()));
     let make = |reply| Command::AnswerTransfer { call, answer, reply };
     village.drive(phone.shared.commands.ask(make)).unwrap();
     let (old, new) = phone.continued();
@@ -339,13 +340,11 @@ fn s2_15_a_call_is_parked_at_a_server_that_is_told_by_refer() {
 
 #[test]
 fn s2_18_a_click_dials() {
-    // Alice's is Bob's computer.
     let (mut village, [pc, mut bob, mut carol]) = direct(Config::default());
     takes_referrals(&bob);
     let referral = pc.account.refer(BOB, CAROL).unreported().into_future();
     let referral = village.drive(referral).unwrap();
     village.run(50);
-    // It is answered when Bob has said yes.
     assert_eq!(referral.state(), TransferState::Asked);
     let call = obey(&mut village, &mut bob);
     village.run(50);
@@ -518,20 +517,13 @@ fn is_focus(message: &crate::SipMessage) -> bool {
 }
 
 /// The INVITEs that a call got after it was up.
-fn reinvites(village: &mut Village, call: &Call) -> Vec<crate::SipMessage> {
-    let mut all = Vec::new();
-    loop {
-        let mut next = std::pin::pin!(call.next_event());
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match next.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(Some(crate::CallEvent::Request { request })) => {
-                all.push(request);
-            }
-            std::task::Poll::Ready(Some(_)) => {}
-            _ => break,
+fn reinvites(call: &Call) -> Vec<crate::SipMessage> {
+    let (mut all, mut context) = (Vec::new(), Context::from_waker(Waker::noop()));
+    while let Poll::Ready(Some(event)) = pin!(call.next_event()).poll(&mut context) {
+        if let crate::CallEvent::Request { request } = event {
+            all.push(request);
         }
     }
-    village.run(1);
     all
 }
 
@@ -543,7 +535,7 @@ fn s2_10_a_third_party_is_added() {
     let conference = village.drive(builder.into_future()).unwrap();
     village.drive(conference.add(&at_bob)).unwrap();
     village.run(50);
-    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    let [reinvite] = &reinvites(&call)[..] else { panic!() };
     assert!(is_focus(reinvite), "{reinvite:?}");
     let builder = bob.account.call(CAROL).conference(&conference);
     let to_carol = place(&mut village, &bob, builder);
@@ -572,7 +564,7 @@ fn s2_10_a_third_party_is_added() {
     assert_eq!(village.drive(conference.calls()).unwrap(), [at_bob.id()]);
     drop(conference);
     village.run(50);
-    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    let [reinvite] = &reinvites(&call)[..] else { panic!() };
     let contact = reinvite.header(crate::HeaderName::Contact).unwrap();
     assert_eq!(contact, "<sip:bob@192.0.2.2:5060>");
     assert!(is_up(&call));
@@ -606,7 +598,7 @@ fn s2_11_a_third_party_joins() {
     });
     let (conference, joined, at_bob_too) = told.expect("a call that joins");
     assert_eq!(joined, Some(at_bob.id()));
-    let [reinvite] = &reinvites(&mut village, &call)[..] else { panic!() };
+    let [reinvite] = &reinvites(&call)[..] else { panic!() };
     assert!(is_focus(reinvite));
     expect(
         &mut village,

@@ -539,7 +539,12 @@ impl Endpoint {
         reason: &str,
     ) {
         match request.owner {
-            Owner::Invite(call) => self.invite_failed(now, call, cause, reason),
+            Owner::Invite(call) => {
+                // Another Contact of the 3xx may answer.
+                if self.hold_unanswered(call, request, cause, reason).is_some() {
+                    self.invite_failed(now, call, cause, reason);
+                }
+            }
             Owner::Reinvite(call) | Owner::Update(call) => {
                 // §14.1 and §8.1.3.1: no response is a 408, no connection a 503.
                 let status = if cause == Cause::Timeout { 408 } else { 503 };

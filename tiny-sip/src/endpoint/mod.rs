@@ -50,7 +50,6 @@ pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
 pub(crate) use servers::Purpose;
 
 use crate::dialog::{Dialog, DialogKey};
-use crate::message::Message;
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
 use crate::usage::call::Call;
 use crate::usage::moving::Parked;
@@ -119,7 +118,7 @@ pub struct Endpoint {
     /// Calls that are about others, until they are answered.
     pub(crate) related: HashMap<CallKey, Related>,
     /// Calls that wait for a word on their redirection.
-    pub(crate) redirected: HashMap<CallKey, Box<(Request, Message)>>,
+    pub(crate) redirected: HashMap<CallKey, Box<crate::usage::redirect::Held>>,
     /// Calls of ours whose INVITE goes out anew after a change of network.
     pub(crate) parked: HashMap<CallKey, Box<Parked>>,
     /// There is no network.

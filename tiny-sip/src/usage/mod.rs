@@ -12,7 +12,7 @@ pub(crate) mod outbound;
 mod plain;
 mod prack;
 pub(crate) mod publish;
-mod redirect;
+pub(crate) mod redirect;
 pub(crate) mod refer;
 pub(crate) mod referral;
 mod referred;

@@ -3,10 +3,22 @@
 
 use super::call::Phase;
 use crate::dialog;
-use crate::endpoint::{CallKey, Endpoint, Error, Event, Headers, Leg, Request, bad_uri, check};
+use crate::endpoint::{
+    CallKey, Cause, Endpoint, Error, Event, Headers, Leg, Request, bad_uri, check,
+};
 use crate::message::Message;
 use crate::uri::Uri;
 use std::time::Instant;
+
+/// A redirected INVITE that waits for its owner's word.
+#[derive(Debug)]
+pub(crate) struct Held {
+    request: Request,
+    /// What it got last.
+    message: Message,
+    /// Where a 3xx has sent it, nobody has answered.
+    failed: Option<(Cause, String)>,
+}
 
 impl Endpoint {
     /// Whether a refusal is for the owner to decide on: a 3xx, a 485 (whose Contacts say whom the URI
@@ -25,14 +37,48 @@ impl Endpoint {
         request: Box<Request>,
         message: &Message,
     ) {
+        self.hold(call, Held { request: *request, message: message.clone(), failed: None });
+    }
+
+    /// An INVITE that nobody has answered where a 3xx has sent it: its owner may try the next Contact, as
+    /// if it had got a 408 (§8.1.3.1) or 503. Gives it back when that makes no sense.
+    pub(crate) fn hold_unanswered(
+        &mut self,
+        call: CallKey,
+        request: Box<Request>,
+        cause: Cause,
+        reason: &str,
+    ) -> Option<Box<Request>> {
+        let (status, phrase) = match cause {
+            Cause::Timeout => (408, "Request Timeout"),
+            _ => (503, "Service Unavailable"),
+        };
+        if !request.retargeted || !self.is_redirected(call, &request, status) {
+            return Some(request);
+        }
+        let text = format!(
+            "SIP/2.0 {status} {phrase}\r\nVia: SIP/2.0/UDP localhost;branch=z9hG4bKnobody\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} INVITE\r\nContent-Length: 0\r\n\r\n",
+            request.from, request.to, request.call_id, request.cseq
+        );
+        let Ok(message) = Message::parse(text.into(), &self.config.limits) else {
+            return Some(request);
+        };
+        let failed = Some((cause, reason.to_owned()));
+        self.hold(call, Held { request: *request, message, failed });
+        None
+    }
+
+    fn hold(&mut self, call: CallKey, held: Held) {
         self.stop_call_timer(call);
         let Some(state) = self.calls.get_mut(call) else { return };
         state.set_leg(Leg::None);
         for fork in std::mem::take(&mut state.forks) {
             self.remove_dialog(fork);
         }
-        self.redirected.insert(call, Box::new((*request, message.clone())));
-        self.event(Event::Redirected { call, response: message.clone() });
+        let response = held.message.clone();
+        self.redirected.insert(call, Box::new(held));
+        self.event(Event::Redirected { call, response });
     }
 
     /// Sends a redirected INVITE to another URI, with these extra header fields.
@@ -55,14 +101,14 @@ impl Endpoint {
         let Some(held) = self.redirected.get(&call) else {
             return Err(Error::State("the call is not redirected"));
         };
-        let account = held.0.account.and_then(|key| self.accounts.get(key));
+        let account = held.request.account.and_then(|key| self.accounts.get(key));
         let routes = account.map_or("", |account| account.routes.as_str());
         if !uri.is_sip() && routes.is_empty() {
             return Err(bad_uri(to, "without an outbound proxy it must be a sip: or sips: URI"));
         }
         let path = dialog::path(uri.without_headers(), routes);
         let Some(held) = self.redirected.remove(&call) else { return Ok(()) };
-        let mut request = Box::new(held.0);
+        let mut request = Box::new(held.request);
         // "the UAC SHOULD … reuse the same To, From, and Call-ID used in the original redirected
         // request" (§8.1.3.4); a new CSeq makes it a new transaction, as in §8.1.3.5.
         request.cseq = request.cseq.wrapping_add(1) & 0x7fff_ffff;
@@ -93,8 +139,12 @@ impl Endpoint {
         let Some(held) = self.redirected.remove(&call) else {
             return Err(Error::State("the call is not redirected"));
         };
-        let status = held.1.status().map_or(300, |status| status.code());
-        self.invite_refused(now, call, status, &held.1);
+        if let Some((cause, reason)) = held.failed {
+            self.invite_failed(now, call, cause, &reason);
+            return Ok(());
+        }
+        let status = held.message.status().map_or(300, |status| status.code());
+        self.invite_refused(now, call, status, &held.message);
         Ok(())
     }
 }
