@@ -11,7 +11,7 @@ packages_for() {
         kamailio-outbound-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/outbound.so
         kamailio-presence-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/presence.so
         sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark
-        libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl" ;;
+        libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl coturn:turnserver" ;;
     tools) echo "" ;;
     *) echo "setup.sh: unknown step '$1' (build, interop, tools)" >&2; exit 2 ;;
     esac
