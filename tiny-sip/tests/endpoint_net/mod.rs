@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Output, Rng, Transport};
 use tiny_sip::{
-    Account, AccountKey, Body, CallKey, Config, Endpoint, Event, Input, Message, Outgoing,
+    Account, AccountKey, Body, CallKey, Config, Endpoint, Event, Input, Message, Network, Outgoing,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
@@ -99,6 +99,19 @@ impl Net {
         self.by_addr.insert(at, self.peers.len());
         self.peers.push(Peer { endpoint, addr: at, account, events: VecDeque::new() });
         self.peers.len() - 1
+    }
+
+    /// A peer is at another address, over UDP and TCP, and knows; what is on its way to the old one
+    /// is lost.
+    pub fn relocate(&mut self, peer: usize, at: &str) {
+        let at = addr(at);
+        self.by_addr.remove(&self.peers[peer].addr);
+        self.by_addr.insert(at, peer);
+        self.peers[peer].addr = at;
+        let local = vec![(Transport::Udp, at), (Transport::Tcp, at)];
+        let network = Network { bound: local.clone(), local, routes: Vec::new() };
+        self.peers[peer].endpoint.network_changed(self.now, network);
+        self.drain();
     }
 
     /// Drains what the endpoints want to send and tell.
