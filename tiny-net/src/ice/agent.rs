@@ -333,6 +333,8 @@ impl Agent {
                     pair.remote_cost = cost;
                     pair.foundation.1.clone_from(&candidate.foundation);
                 }
+                // Now that it is known by name, the other addresses are paired with it too.
+                self.pair_up(now);
                 self.choose(now);
             }
             return Ok(());

@@ -35,6 +35,13 @@ pub(super) struct Relay {
     deadline: Option<Instant>,
 }
 
+impl Relay {
+    // It was given up, with its network.
+    fn is_gone(&self) -> bool {
+        self.settled && !self.asked && self.base.is_none()
+    }
+}
+
 /// What is still to be asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start {
@@ -78,7 +85,9 @@ impl Agent {
                 .filter(|s| s.transport == transport && s.addr.is_ipv4() == is_v4)
                 .cloned()
                 .collect();
-            if servers.is_empty() || self.relays.len() >= self.config.max_relays {
+            // The place of one that is gone is taken again.
+            let free = self.relays.iter().position(Relay::is_gone);
+            if servers.is_empty() || free.is_none() && self.relays.len() >= self.config.max_relays {
                 continue;
             }
             let family = if is_v4 { Family::V4 } else { Family::V6 };
@@ -87,8 +96,17 @@ impl Agent {
             let (asked, settled) = (false, false);
             let relay =
                 Relay { client, host: base, base: None, transport, asked, settled, deadline: None };
-            self.relays.push(relay);
-            self.starts.push_back(Start::Relay(self.relays.len() - 1));
+            let at = match free {
+                Some(at) => {
+                    self.relays[at] = relay;
+                    at
+                }
+                None => {
+                    self.relays.push(relay);
+                    self.relays.len() - 1
+                }
+            };
+            self.starts.push_back(Start::Relay(at));
         }
         self.wake(now);
     }

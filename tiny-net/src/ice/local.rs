@@ -172,6 +172,15 @@ impl Agent {
             let idle = |s: &super::session::Session| s.pairs.iter().all(|p| p.base != *at);
             self.bases[*at].gone && idle(&self.session) && self.old.as_ref().is_none_or(idle)
         });
+        // Where all places are taken, what is known of one that is gone is forgotten.
+        let full = free.is_none() && self.bases.len() >= self.config.max_local;
+        let free = free.or_else(|| {
+            let at = self.bases.iter().position(|b| b.gone).filter(|_| full)?;
+            for session in std::iter::once(&mut self.session).chain(self.old.as_mut()) {
+                session.pairs.retain(|p| p.base != at);
+            }
+            Some(at)
+        });
         match free {
             Some(at) => self.bases[at] = base,
             None if self.bases.len() < self.config.max_local => self.bases.push(base),

@@ -111,13 +111,8 @@ impl Agent {
             }
         }
         if self.selected.iter().any(Option::is_some) {
-            for pair in self.reserve() {
-                at(pair
-                    .last_ping
-                    .or(pair.last_answer)
-                    .map_or(self.session.started.unwrap_or(selected_since(self)), |last| {
-                        last + self.config.backup_interval
-                    }));
+            for last in self.reserve().filter_map(|p| p.last_ping.or(p.last_answer)) {
+                at(last + self.config.backup_interval);
             }
         }
         earliest
@@ -281,9 +276,4 @@ impl Agent {
 fn consent_due(selected: &super::select::Selected, pair: &Pair) -> Instant {
     let again = pair.last_ping.filter(|_| pair.unanswered > 0).map(|last| last + AGAIN);
     again.map_or(selected.consent_at, |again| again.min(selected.consent_at))
-}
-
-fn selected_since(agent: &Agent) -> Instant {
-    let mut all = agent.selected.iter().flatten();
-    all.next().map(|s| s.since).expect("asked only where one is selected")
 }

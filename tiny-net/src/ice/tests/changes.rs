@@ -106,6 +106,34 @@ fn a_better_network_that_appears_during_a_call_is_taken_without_a_restart() {
 }
 
 #[test]
+fn a_network_that_comes_and_goes_all_day_takes_no_more_places() {
+    let mut lab = Lab::new(8, Link::new().latency(ms(5)));
+    let server = lab.server();
+    lab.side(with_turn(server), true, None, &[cellular("203.0.114.1:4000")]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    lab.connect();
+    assert!(lab.completed(secs(4)));
+    let host = lab.hosts[0];
+    lab.world.network.add_address(host, ip("203.0.113.1"));
+    for round in 0..60 {
+        assert!(lab.act(0, |agent, now| agent.add_local(now, wifi("203.0.113.1:4000"))), "{round}");
+        lab.run(secs(8));
+        assert_eq!(lab.agent(0).selected(1).unwrap().local, at("203.0.113.1:4000"), "{round}");
+        let relayed = |c: &Candidate| c.kind == CandidateKind::Relayed;
+        assert_eq!(
+            lab.agent(0).local_candidates().iter().filter(|c| relayed(c)).count(),
+            2,
+            "{round}"
+        );
+        lab.act(0, |agent, now| agent.remove_local(now, at("203.0.113.1:4000")));
+        lab.run(secs(2));
+        assert_eq!(lab.agent(0).selected(1).unwrap().local, at("203.0.114.1:4000"), "{round}");
+    }
+    let report = lab.agent(0).report();
+    assert!(report.pairs.len() <= 100 && report.local.len() == 2, "{}", report.local.len());
+}
+
+#[test]
 fn a_path_quicker_by_ten_milliseconds_is_taken_and_one_by_five_is_not() {
     for (gain, switches) in [(5, false), (40, true)] {
         let mut lab = Lab::new(3, Link::new().latency(ms(60)));
