@@ -36,7 +36,7 @@ async fn agent() -> UserAgent {
 fn caller(registrar: &Kamailio, to: &str) -> Softphone {
     let account = account(registrar.port, "1002", "udp");
     let rest =
-        ["--no-register", "--input", "silence", "--output", "null", "--for", "1", "call", to];
+        ["--no-register", "--input", "silence", "--output", "null", "--for", "4", "call", to];
     phone("caller", &account, &rest)
 }
 
