@@ -363,13 +363,11 @@ async fn raw_pcm_goes_in_at_one_rate_and_comes_out_at_another() {
     let mut block = vec![0; 24_000];
     let talk = async {
         while heard.len() < 2 * 24_000 {
-            let said: Vec<i16> = (0..320)
-                .map(|_| {
-                    n += 1.0;
-                    (8000.0 * (n * 500.0 * std::f64::consts::TAU / 16_000.0).sin()) as i16
-                })
-                .collect();
-            mouth.write(&said);
+            let sine = |n: f64| (n * 500.0 * std::f64::consts::TAU / 16_000.0).sin();
+            let said: Vec<i16> =
+                (0..16_000).map(|i| (8000.0 * sine(n + f64::from(i))) as i16).collect();
+            // As far ahead as there is room: the tone has no holes, however late we come again.
+            n += mouth.offer(&said) as f64;
             sleep(Duration::from_millis(20)).await;
             let n = ear.read(&mut block);
             heard.extend_from_slice(&block[..n]);

@@ -195,8 +195,13 @@ impl Association {
 
     /// Takes in a datagram.
     pub fn handle(&mut self, now: Instant, from: SocketAddr, mut datagram: &[u8]) {
-        let handshaking = matches!(self.state, State::Client(_) | State::Server(_));
-        if handshaking && self.bound && self.peer != Some(from) {
+        // The active side knows whom it has asked; the passive side, from the ClientHello on.
+        let knows_peer = match self.state {
+            State::Client(_) => self.peer.is_some(),
+            State::Server(_) => self.bound,
+            State::Connected | State::Over => false,
+        };
+        if knows_peer && self.peer != Some(from) {
             self.counts.strangers += 1;
             return;
         }

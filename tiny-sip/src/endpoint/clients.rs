@@ -381,7 +381,7 @@ impl Endpoint {
             Owner::Register(account, flow) if status >= 200 => {
                 self.register_accepted(now, account, flow, key, message);
             }
-            Owner::Plain(request) if status >= 200 => self.plain_response(request, message),
+            Owner::Plain(request) if status >= 200 => self.plain_response(now, request, message),
             Owner::Refer(call) if status >= 200 => self.refer_accepted(now, call, message),
             Owner::ReferNotify(call) if status >= 200 => self.refer_notified(now, call, true),
             Owner::Subscribe(key) if status >= 200 => {
@@ -556,7 +556,7 @@ impl Endpoint {
             Owner::Register(account, flow) => {
                 self.register_failed(now, account, flow, cause, reason);
             }
-            Owner::Plain(key) => self.plain_failed(key, cause, reason),
+            Owner::Plain(key) => self.plain_failed(now, key, cause, reason),
             Owner::Refer(call) => self.refer_failed(now, call, cause, reason),
             Owner::ReferNotify(call) => self.refer_notified(now, call, false),
             Owner::Subscribe(key) => self.subscribe_failed(now, key, cause, reason),

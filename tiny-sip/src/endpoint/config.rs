@@ -87,6 +87,9 @@ pub struct Config {
     /// a stateless 503 with Retry-After, an own one [`Error::Limit`](super::Error::Limit).
     /// Default: 200,000.
     pub max_transactions: usize,
+    /// Messages of ours that wait for the one before them to the same URI, or in the same call, to be
+    /// answered (RFC 3428 §8). Beyond: [`Error::Limit`](super::Error::Limit). Default: 64.
+    pub max_waiting_messages: usize,
     /// Calls in any state. Beyond: an INVITE gets 503 with Retry-After, an own call
     /// [`Error::Limit`](super::Error::Limit). Default: 50,000.
     pub max_calls: usize,
@@ -248,6 +251,7 @@ impl Default for Config {
             header_rules: Vec::new(),
             max_header_rules: 32,
             max_transactions: 200_000,
+            max_waiting_messages: 64,
             max_calls: 50_000,
             max_forks: 16,
             max_pending: 10_000,

@@ -111,6 +111,7 @@ pub struct Endpoint {
     pub(crate) accounts: SlotMap<AccountKey, AccountState>,
     users: HashMap<String, AccountKey>,
     pub(crate) requests: SlotMap<RequestKey, Option<CallKey>>,
+    pub(crate) pager: crate::usage::pager::Pager,
     /// Referrals, by their call, which may be over.
     pub(crate) referrals: HashMap<CallKey, Referrals>,
     /// Those of them that are outside of calls.
@@ -234,6 +235,7 @@ impl Endpoint {
             accounts: SlotMap::with_key(),
             users: HashMap::new(),
             requests: SlotMap::with_key(),
+            pager: Default::default(),
             referrals: HashMap::new(),
             alone: Default::default(),
             related: HashMap::new(),

@@ -9,6 +9,7 @@ mod extras;
 pub(crate) mod moving;
 pub(crate) mod notifier;
 pub(crate) mod outbound;
+pub(crate) mod pager;
 mod plain;
 mod prack;
 pub(crate) mod publish;

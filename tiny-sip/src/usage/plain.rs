@@ -1,6 +1,7 @@
 //! Requests that are a usage of their own: MESSAGE (RFC 3428), OPTIONS (RFC 3261 §11), INFO (RFC
 //! 6086) and any other method, in and out of a call, in both directions.
 
+use super::pager::Correspondent;
 use crate::dialog::DialogKey;
 use crate::endpoint::{
     AccountKey, Body, CallKey, Cause, Contact, EndedBy, Endpoint, Error, Event, Headers, Owner,
@@ -30,21 +31,36 @@ impl Endpoint {
         check(&headers, body.as_ref())?;
         self.room()?;
         plain(&method)?;
+        if method == Method::Message {
+            return self.page(now, Correspondent::Uri(account, to.to_owned()), headers, body);
+        }
         let key = self.requests.insert(None);
-        let mut request = match self.out_of_dialog(account, Owner::Plain(key), method, to) {
-            Ok(request) => request,
-            Err(error) => {
-                self.requests.remove(key);
-                return Err(error);
-            }
-        };
+        let sent = self.send_outside(now, key, account, method, to, headers, body);
+        if sent.is_err() {
+            self.requests.remove(key);
+        }
+        sent.map(|()| key)
+    }
+
+    #[allow(clippy::too_many_arguments)] // The parts of a request.
+    pub(crate) fn send_outside(
+        &mut self,
+        now: Instant,
+        key: RequestKey,
+        account: AccountKey,
+        method: Method,
+        to: &str,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> Result<(), Error> {
+        let mut request = self.out_of_dialog(account, Owner::Plain(key), method, to)?;
         if matches!(request.method, Method::Options | Method::Subscribe | Method::Refer) {
             request.contact = Contact::Ours;
         }
         request.headers = headers;
         request.body = body;
         self.start(now, request);
-        Ok(key)
+        Ok(())
     }
 
     /// Sends a request inside a call: INFO, MESSAGE, OPTIONS …
@@ -63,21 +79,39 @@ impl Endpoint {
         check(&headers, body.as_ref())?;
         self.room()?;
         plain(&method)?;
+        if method == Method::Message {
+            return self.page(now, Correspondent::Call(call), headers, body);
+        }
+        let key = self.requests.insert(Some(call));
+        let sent = self.send_inside(now, key, call, method, headers, body);
+        if sent.is_err() {
+            self.requests.remove(key);
+        }
+        sent.map(|()| key)
+    }
+
+    pub(crate) fn send_inside(
+        &mut self,
+        now: Instant,
+        key: RequestKey,
+        call: CallKey,
+        method: Method,
+        headers: Headers,
+        body: Option<Body>,
+    ) -> Result<(), Error> {
         let Some(state) = self.calls.get(call) else { return Err(Error::Stale("call")) };
         let account = state.account;
         let Some(dialog) = state.dialog.or(state.forks.first().copied()) else {
             return Err(Error::State("the call has no dialog yet"));
         };
-        let key = self.requests.insert(Some(call));
         let owner = Owner::Plain(key);
         let Some(mut request) = self.in_dialog(dialog, owner, account, method) else {
-            self.requests.remove(key);
             return Err(Error::Stale("call"));
         };
         request.headers = headers;
         request.body = body;
         self.start(now, request);
-        Ok(key)
+        Ok(())
     }
 
     /// Answers a request of `Event::Request`: any number of 1xx, then one final response.
@@ -108,9 +142,10 @@ impl Endpoint {
         Ok(())
     }
 
-    pub(crate) fn plain_response(&mut self, key: RequestKey, message: &Message) {
+    pub(crate) fn plain_response(&mut self, now: Instant, key: RequestKey, message: &Message) {
         if self.requests.remove(key).is_some() {
             self.event(Event::Response { key, response: message.clone() });
+            self.page_over(now, key);
         }
     }
 
@@ -127,6 +162,7 @@ impl Endpoint {
         // The response is the answer even where credentials were asked for in vain.
         let _ = cause;
         self.event(Event::Response { key, response: message.clone() });
+        self.page_over(now, key);
         // §12.2.1.2: the peer knows the dialog no more.
         if status == 481
             && let Some(call) = call
@@ -138,9 +174,16 @@ impl Endpoint {
         }
     }
 
-    pub(crate) fn plain_failed(&mut self, key: RequestKey, cause: Cause, reason: &str) {
+    pub(crate) fn plain_failed(
+        &mut self,
+        now: Instant,
+        key: RequestKey,
+        cause: Cause,
+        reason: &str,
+    ) {
         if self.requests.remove(key).is_some() {
             self.event(Event::RequestFailed { key, reason: reason.to_owned(), cause });
+            self.page_over(now, key);
         }
     }
 

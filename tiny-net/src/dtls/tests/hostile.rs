@@ -87,6 +87,19 @@ fn strangers_are_not_listened_to_once_the_handshake_is_under_way() {
 }
 
 #[test]
+fn the_active_side_hears_nobody_but_whom_it_asked() {
+    let mut pair = Setup::new(1).start();
+    pair.drain();
+    let stranger: SocketAddr = "203.0.113.9:53".parse().unwrap();
+    // An alert in the clear, before any answer.
+    let alert = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
+    pair.ends[0].handle(pair.now, stranger, &alert);
+    assert_eq!(pair.ends[0].counts().strangers, 1);
+    pair.run(Duration::from_secs(5));
+    assert!(pair.is_connected());
+}
+
+#[test]
 fn nothing_in_the_clear_touches_an_association_that_stands() {
     let mut pair = Setup::new(1).start();
     pair.run(Duration::from_secs(1));
