@@ -30,8 +30,9 @@ fn flow(transport: Transport) -> Flow {
 fn message(net: &mut Net, size: usize) -> tiny_sip::RequestKey {
     let (now, account) = (net.now, net.peers[0].account);
     let body = Some(Body::new("text/plain", vec![b'x'; size]));
-    let to = "sip:bob@10.0.0.9";
-    let key = net.endpoint(0).request(now, account, Method::Message, to, vec![], body).unwrap();
+    // Each to somebody else, lest one waits for the other.
+    let to = format!("sip:bob{size}@10.0.0.9");
+    let key = net.endpoint(0).request(now, account, Method::Message, &to, vec![], body).unwrap();
     net.drain();
     key
 }
