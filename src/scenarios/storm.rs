@@ -5,7 +5,7 @@
 use super::village::{Phone, Village, quiet};
 use crate::command::{Command, PlaceCall};
 use crate::command::{TransferCall, TransferTo};
-use crate::{Call, CallState, Config, Event, IncomingCall, Policy, TransferPolicy};
+use crate::{Call, CallState, ChangePolicy, Config, Event, IncomingCall, Policy, TransferPolicy};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tiny_net::sim::Link;
@@ -122,6 +122,7 @@ fn storm(seed: u64, calls: u64) {
     let mut phones = [("alice", "192.0.2.1"), ("bob", "192.0.2.2"), ("carol", "192.0.2.3")]
         .map(|(name, ip)| village.phone(name, ip, &format!("sip:{name}@{ip}"), config(), |a| a));
     let (mut up, mut moved, mut refreshed, mut roamed) = (0, 0, 0, 0);
+    let mut updated = 0;
     for batch in 0..calls / BATCH {
         let scripts: Vec<_> = (0..BATCH).map(|_| script(&mut rng)).collect();
         // Each second call goes the other way.
@@ -138,7 +139,12 @@ fn storm(seed: u64, calls: u64) {
             0 => TransferPolicy::Accept,
             _ => TransferPolicy::Refuse,
         };
-        phones[1].account.set_policy(Policy { transfers, ..Policy::default() }).unwrap();
+        // His holds and moves go by UPDATE in every other pair of batches, Alice's never do.
+        let changes = match batch / 2 % 2 {
+            0 => ChangePolicy::Reinvite,
+            _ => ChangePolicy::Update,
+        };
+        phones[1].account.set_policy(Policy { transfers, changes, ..Policy::default() }).unwrap();
         let mut calls: BTreeMap<(u64, usize), Call> = BTreeMap::new();
         // Calls with Carol: hers, and those of the others.
         let mut carols: [Vec<Call>; 2] = Default::default();
@@ -222,13 +228,16 @@ fn storm(seed: u64, calls: u64) {
         village.run(70_000);
         calls.into_iter().for_each(|(_, call)| drop(call));
         village.run(70_000);
-        let ladder = village.ladder();
-        refreshed += ladder.iter().filter(|step| step.starts_with("UPDATE ")).count();
+        let (changed, plain): (Vec<_>, Vec<_>) =
+            village.said("UPDATE").into_iter().partition(|update| !update.body().is_empty());
+        (updated, refreshed) = (updated + changed.len(), refreshed + plain.len());
+        village.ladder();
         village.assert_idle();
     }
     assert!(up > calls / 3, "{up} of {calls} calls were up");
     assert!(moved > calls as usize / 100, "{moved} of {calls} calls were transferred");
     assert!(refreshed > calls as usize / 2, "{refreshed} refreshes in {calls} calls");
+    assert!(updated > calls as usize / 20, "{updated} changes by UPDATE in {calls} calls");
 }
 
 #[test]
