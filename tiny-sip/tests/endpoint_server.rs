@@ -97,7 +97,10 @@ fn bodies_and_encodings_that_cannot_be_read_get_415() {
 #[test]
 fn a_caller_that_takes_no_session_description_gets_406() {
     let text = request("INVITE", &format!("{CONTACT}Accept: text/plain\r\n"), "");
-    assert_eq!(status(&ask(&mut net(), &text)), "406 Not Acceptable");
+    let answer = ask(&mut net(), &text);
+    assert_eq!(status(&answer), "406 Not Acceptable");
+    let said = header(&answer, "Warning");
+    assert_eq!(said, "399 tiny-ua \"Accept lists no application/sdp\"");
     let mut net = net();
     net.inject(PEER, US, &request("INVITE", &format!("{CONTACT}Accept: application/*\r\n"), ""));
     assert!(matches!(net.event(0), Event::Incoming { .. }));

@@ -14,6 +14,9 @@ use bytes::Bytes;
 use std::time::Instant;
 use tiny_sak::{Flow, id};
 
+/// §20.43: miscellaneous, by a pseudonym.
+const NO_SDP: &str = "399 tiny-ua \"Accept lists no application/sdp\"";
+
 impl Endpoint {
     pub(crate) fn on_datagram(&mut self, now: Instant, flow: Flow, data: Bytes) {
         if crate::stun::is_stun(&data) {
@@ -277,7 +280,7 @@ impl Endpoint {
     }
 
     /// §8.2.3: 415 for a body that cannot be read, 406 for a caller that takes no session
-    /// description (§21.4.7).
+    /// description (§21.4.7), with a Warning that says so (RFC 4475 §3.3.15).
     pub(crate) fn accept_body(&mut self, now: Instant, key: ServerKey, request: &Message) -> bool {
         let invite = request.method() == Some(&Method::Invite);
         let accept = std::mem::take(&mut self.accept);
@@ -294,7 +297,7 @@ impl Endpoint {
             let takes =
                 sdp.is_ok_and(|sdp| request.accepts().flatten().any(|range| range.accepts(&sdp)));
             if !takes {
-                refused = Some((406, H::Accept, &accept));
+                refused = Some((406, H::Warning, NO_SDP));
             }
         }
         if let Some((status, name, value)) = refused {
