@@ -148,7 +148,7 @@ pub(crate) struct Options {
     /// The ports that media takes
     #[arg(long, global = true, value_name = "A-B", help_heading = "Network")]
     pub(crate) rtp_ports: Option<String>,
-    /// Encryption of media: off, optional (default), sdes (or no call; dtls: not in this build)
+    /// Encryption of media: off, optional (default); sdes or dtls, or no call
     #[arg(long, global = true, value_name = "MODE", help_heading = "Network")]
     pub(crate) srtp: Option<String>,
     /// NAT traversal (not in this build)

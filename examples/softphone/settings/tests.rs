@@ -23,7 +23,6 @@ fn what_is_not_built_is_refused_by_name() {
         "--video",
         "--video-input pattern",
         "--video-output null",
-        "--srtp dtls",
     ] {
         let line = problem(&format!("{option} demo"));
         let name = option.split(' ').next().unwrap();
@@ -33,6 +32,10 @@ fn what_is_not_built_is_refused_by_name() {
     assert!(settings("subscribe presence sip:bob@example.com").is_ok());
     assert!(settings("--srtp off demo").is_ok() && settings("--srtp optional demo").is_ok());
     assert!(settings("--srtp sdes demo").is_ok());
+    match cfg!(feature = "dtls") {
+        true => assert_eq!(settings("--srtp dtls demo").unwrap().srtp, Srtp::Dtls),
+        false => assert!(problem("--srtp dtls demo").ends_with("not in this build")),
+    }
     assert!(settings("--ice=false demo").is_ok());
 }
 
