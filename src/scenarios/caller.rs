@@ -1,7 +1,6 @@
 //! Who calls and what is told of it: from the builder of one agent to the incoming call of another.
 
-use super::village::{Phone, Village, quiet};
-use crate::command::{Command, PlaceCall};
+use super::village::{Phone, Village};
 use crate::header::{AnswerMode, Privacy};
 use crate::{AccountBuilder, Call, CallBuilder, Config, Diverted, IncomingCall, Named};
 
@@ -23,10 +22,7 @@ fn place(
     bob: &mut Phone,
     builder: CallBuilder,
 ) -> (Call, IncomingCall) {
-    let (account, to) = (alice.account.key(), BOB.to_owned());
-    let call = Box::new(PlaceCall::new(account, to, builder.headers, quiet()));
-    let asked = alice.shared.commands.ask(|reply| Command::Call { call, reply });
-    let call = village.drive(asked).unwrap();
+    let call = village.place(alice, builder);
     village.run(200);
     (call, bob.incoming())
 }

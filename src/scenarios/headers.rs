@@ -1,12 +1,11 @@
 //! Header fields of the application's own on every message, and every message read at the other end;
 //! requests that the application answers in the agent's place.
 
-use super::village::{Phone, Village, end_of, quiet};
-use crate::command::{Command, PlaceCall};
+use super::village::{Phone, Village, end_of, label};
 use crate::testkit::ServerConfig;
 use crate::{
-    AccountBuilder, Call, CallBuilder, CallEvent, Config, Error, Event, HeaderRule,
-    IncomingRequest, Method, SipMessage, TransferPolicy,
+    AccountBuilder, CallBuilder, CallEvent, Config, Error, Event, HeaderRule, IncomingRequest,
+    Method, SipMessage, TransferPolicy,
 };
 use tiny_sip::Policy as Extension;
 
@@ -30,43 +29,8 @@ fn two(bob: Config, describe: impl FnOnce(AccountBuilder) -> AccountBuilder) -> 
 
 type Three = (Village, Phone, Phone);
 
-fn place(village: &mut Village, phone: &Phone, builder: CallBuilder) -> Call {
-    let (account, to) = (phone.account.key(), builder.to);
-    let mut call = Box::new(PlaceCall::new(account, to, builder.headers, quiet()));
-    call.rules = builder.rules;
-    let asked = phone.shared.commands.ask(|reply| Command::Call { call, reply });
-    village.drive(asked).unwrap()
-}
-
 fn method(name: &str) -> Method {
     Method::parse(name).unwrap()
-}
-
-/// `BYE`, or `200 BYE`.
-fn label(message: &SipMessage) -> String {
-    let method = message.cseq().unwrap().method.to_owned();
-    match message.status() {
-        Some(status) => format!("{} {method}", status.code()),
-        None => method,
-    }
-}
-
-/// What came within a call, and outside of it, since the last look.
-fn seen(phone: &mut Phone, calls: &[&Call]) -> Vec<SipMessage> {
-    let mut all = Vec::new();
-    for call in calls {
-        let mut events = call.inner.events.try_lock().unwrap();
-        while let Ok(event) = events.try_recv() {
-            if let CallEvent::Received { message } = event {
-                all.push(message);
-            }
-        }
-    }
-    all.extend(phone.told().into_iter().filter_map(|event| match event {
-        Event::Received { message, .. } => Some(message),
-        _ => None,
-    }));
-    all
 }
 
 fn labels(messages: &[SipMessage]) -> Vec<String> {
@@ -99,7 +63,7 @@ fn all_messages_of_a_call_carry_header_fields_of_both_sides_and_are_read_by_the_
     let (mut village, mut alice, mut bob) = two(config, |account| account);
     alice.told();
     let builder = marked(alice.account.call(BOB), "alice");
-    let call = place(&mut village, &alice, builder);
+    let call = village.place(&alice, builder);
     village.run(300);
     let incoming = bob.incoming();
     village.drive(incoming.call().set_header_rules(both("bob"))).unwrap();
@@ -115,13 +79,13 @@ fn all_messages_of_a_call_carry_header_fields_of_both_sides_and_are_read_by_the_
     village.drive(call.request(Method::Options).send()).unwrap();
     let message = send(&mut village, call.request(Method::Message).body("text/plain", "x"));
     // Read, and taken with 200.
-    let mut by_alice = seen(&mut bob, &[&answered]);
+    let mut by_alice = bob.received(&[&answered]);
     village.drive(message).unwrap();
     village.drive(call.hangup());
     village.run(500);
     assert_eq!(incoming.request().header_named("X-Req"), Some("alice"));
-    by_alice.extend(seen(&mut bob, &[&answered]));
-    let by_bob = seen(&mut alice, &[&call]);
+    by_alice.extend(bob.received(&[&answered]));
+    let by_bob = alice.received(&[&call]);
     let expected = ["200 INFO", "200 INVITE", "ACK", "BYE", "INFO", "INVITE", "MESSAGE", "OPTIONS"];
     assert_eq!(labels(&by_alice), [&expected[..], &["PRACK"]].concat());
     let expected = [
@@ -158,13 +122,13 @@ fn refreshes_of_a_session_and_their_responses_carry_them_too() {
     });
     let builder = marked(alice.account.call(BOB), "alice").header("Session-Expires", "90");
     let builder = builder.header("Supported", "timer");
-    let call = place(&mut village, &alice, builder);
+    let call = village.place(&alice, builder);
     village.run(300);
     let incoming = bob.incoming();
     let answered = village.answer(&bob, &incoming);
     village.drive(call.answered()).unwrap();
     village.run(100_000);
-    let (at_bob, at_alice) = (seen(&mut bob, &[&answered]), seen(&mut alice, &[&call]));
+    let (at_bob, at_alice) = (bob.received(&[&answered]), alice.received(&[&call]));
     let update = |m: &SipMessage| m.cseq().unwrap().method == "UPDATE";
     assert!(at_bob.iter().chain(&at_alice).filter(|m| m.is_request()).any(update));
     assert!(at_bob.iter().chain(&at_alice).filter(|m| !m.is_request()).any(update));
@@ -176,7 +140,7 @@ fn refreshes_of_a_session_and_their_responses_carry_them_too() {
 fn cancel_and_refusal_their_responses_and_their_acks_carry_them_too() {
     let (mut village, mut alice, mut bob) = two(all_seen(), |account| account);
     let builder = marked(alice.account.call(BOB), "alice");
-    let call = place(&mut village, &alice, builder);
+    let call = village.place(&alice, builder);
     village.run(100);
     let incoming = bob.incoming();
     village.drive(incoming.call().set_header_rules(both("bob"))).unwrap();
@@ -185,24 +149,24 @@ fn cancel_and_refusal_their_responses_and_their_acks_carry_them_too() {
     let reason = vec![("Reason".to_owned(), "SIP;cause=200".to_owned())];
     village.drive(call.hangup_with(reason)).unwrap();
     village.run(100);
-    let at_bob = seen(&mut bob, &[incoming.call()]);
+    let at_bob = bob.received(&[incoming.call()]);
     assert_eq!(labels(&at_bob), ["ACK", "CANCEL"]);
     assert_marked(&at_bob, "alice");
-    let at_alice = seen(&mut alice, &[&call]);
+    let at_alice = alice.received(&[&call]);
     assert_eq!(labels(&at_alice), ["180 INVITE", "200 CANCEL", "487 INVITE"]);
     assert_marked(&at_alice, "bob");
     let cancel = end_of(incoming.call()).message.unwrap();
     assert_eq!(cancel.header_named("Reason"), Some("SIP;cause=200"));
 
     let builder = marked(alice.account.call(BOB), "alice");
-    let call = place(&mut village, &alice, builder);
+    let call = village.place(&alice, builder);
     village.run(100);
     let incoming = bob.incoming();
     let own = vec![("X-Res".to_owned(), "its own".to_owned())];
     village.drive(incoming.call().set_header_rules(both("bob"))).unwrap();
     incoming.reject_with(486, None, own).unwrap();
     village.run(100);
-    let at_bob = seen(&mut bob, &[]);
+    let at_bob = bob.received(&[]);
     assert_eq!(labels(&at_bob), ["ACK"]);
     assert_marked(&at_bob, "alice");
     // What the response says by itself goes before the rule.
@@ -220,8 +184,8 @@ fn a_transfer_s_refer_and_notifications_carry_them_too() {
     let (call, answered) = village.connect(&alice, &mut bob, BOB);
     village.drive(call.set_header_rules(both("alice"))).unwrap();
     village.drive(answered.set_header_rules(both("bob"))).unwrap();
-    seen(&mut alice, &[&call]);
-    seen(&mut bob, &[&answered]);
+    alice.received(&[&call]);
+    bob.received(&[&answered]);
     let refer = call.transfer_to(CAROL).header("X-Own", "1");
     let transfer = village.drive(refer.into_future()).unwrap();
     village.run(300);
@@ -238,12 +202,12 @@ fn a_transfer_s_refer_and_notifications_carry_them_too() {
     village.drive(request.refuse(603)).unwrap();
     village.run(300);
     drop(transfer);
-    let mut at_bob = seen(&mut bob, &[&answered]);
+    let mut at_bob = bob.received(&[&answered]);
     at_bob.extend(events.into_iter().filter_map(|event| match event {
         CallEvent::Received { message } => Some(message),
         _ => None,
     }));
-    let at_alice = seen(&mut alice, &[&call]);
+    let at_alice = alice.received(&[&call]);
     assert_eq!(labels(&at_bob), ["200 NOTIFY", "REFER"]);
     assert_eq!(labels(&at_alice), ["202 REFER", "NOTIFY"]);
     assert_marked(&at_bob, "alice");
@@ -355,7 +319,7 @@ fn rules_are_for_one_method_and_nearer_ones_come_first() {
     village.drive(answered.set_header_rules(vec![rule])).unwrap();
     village.drive(call.hangup());
     village.run(300);
-    let at_alice = seen(&mut alice, &[&call]);
+    let at_alice = alice.received(&[&call]);
     let of = |what: &str| at_alice.iter().find(|m| label(m) == what).unwrap();
     let bye = of("200 BYE");
     assert_eq!(bye.header_named("X-Level"), Some("call"));
@@ -375,7 +339,7 @@ fn header_fields_in_a_called_uri_are_honoured_where_that_is_safe() {
          Route=%3Csip:192.0.2.66;lr%3E&Contact=%3Csip:eve@evil%3E&P-Asserted-Identity=%3Csip:boss@b%3E"
     );
     let builder = alice.account.call(link);
-    let _call = place(&mut village, &alice, builder);
+    let _call = village.place(&alice, builder);
     village.run(100);
     let incoming = bob.incoming();
     let request = incoming.request();

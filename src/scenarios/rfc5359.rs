@@ -5,7 +5,7 @@ use crate::body::dialog_info::Dialog;
 use crate::command::Command;
 use crate::testkit::ServerConfig;
 use crate::{
-    Call, CallBuilder, CallState, Config, Document, Error, Event, Party, Policy, Subscription,
+    Call, CallState, Config, Document, Error, Event, Party, Policy, Subscription,
     SubscriptionUpdate, TransferOutcome, TransferState,
 };
 use std::pin::pin;
@@ -84,11 +84,6 @@ fn pick_up(village: &mut Village, phone: &mut Phone) -> Call {
     let call = village.answer(phone, &incoming);
     village.run(50);
     call
-}
-
-/// Places a call as its builder says.
-fn place(village: &mut Village, phone: &Phone, builder: CallBuilder) -> Call {
-    village.place(phone, builder)
 }
 
 fn is_up(call: &Call) -> bool {
@@ -442,7 +437,7 @@ fn s2_6_a_call_is_handed_over_in_a_message() {
     drop(message);
     village.drive(asking).unwrap();
     let builder = carol.account.call(link);
-    let call = place(&mut village, &carol, builder);
+    let call = village.place(&carol, builder);
     village.run(100);
     village.drive(call.answered()).unwrap();
     village.run(100);
@@ -538,7 +533,7 @@ fn s2_10_a_third_party_is_added() {
     let [reinvite] = &reinvites(&call)[..] else { panic!() };
     assert!(is_focus(reinvite), "{reinvite:?}");
     let builder = bob.account.call(CAROL).conference(&conference);
-    let to_carol = place(&mut village, &bob, builder);
+    let to_carol = village.place(&bob, builder);
     village.run(50);
     let incoming = carol.incoming();
     assert!(is_focus(incoming.request()));
@@ -589,7 +584,7 @@ fn s2_11_a_third_party_joins() {
     village.run(2000);
     village.ladder();
     let builder = carol.account.call(BOB).joins(&call_id, &bobs, &alices);
-    let joins = place(&mut village, &carol, builder);
+    let joins = village.place(&carol, builder);
     village.drive(joins.answered()).unwrap();
     village.run(50);
     let told = bob.told().into_iter().find_map(|event| match event {
@@ -684,7 +679,7 @@ fn take_over(village: &mut Village, phone: &Phone, dialog: &Dialog) -> Call {
         &of(&dialog.remote_tag),
         &of(&dialog.local_tag),
     );
-    place(village, phone, builder)
+    village.place(phone, builder)
 }
 
 #[test]

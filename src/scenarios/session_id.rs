@@ -1,10 +1,10 @@
 //! One name for a session, end to end (RFC 7989): on every message, through redirections, forks,
 //! transfers and replacements.
 
-use super::village::{Phone, Village, end_of};
+use super::village::{Phone, Village, end_of, label};
 use crate::header::SessionId;
 use crate::testkit::ServerConfig;
-use crate::{Call, CallEvent, Config, Event, Method, SipMessage};
+use crate::{Call, Config, Method, SipMessage};
 use tiny_sip::Policy as Extension;
 
 const BOB: &str = "sip:bob@192.0.2.2";
@@ -25,35 +25,9 @@ fn three(change: fn(&mut Config)) -> (Village, [Phone; 3]) {
     (village, phones)
 }
 
-fn label(message: &SipMessage) -> String {
-    let method = message.cseq().unwrap().method.to_owned();
-    match message.status() {
-        Some(status) => format!("{} {method}", status.code()),
-        None => method,
-    }
-}
-
 fn id(message: &SipMessage) -> SessionId {
     let id = message.session_id();
     id.unwrap_or_else(|| panic!("{} names no session", label(message))).unwrap()
-}
-
-/// What a telephone has received, of these calls and of those that are over.
-fn received(phone: &mut Phone, calls: &[&Call]) -> Vec<SipMessage> {
-    let mut all = Vec::new();
-    for call in calls {
-        let mut events = call.inner.events.try_lock().unwrap();
-        while let Ok(event) = events.try_recv() {
-            if let CallEvent::Received { message } = event {
-                all.push(message);
-            }
-        }
-    }
-    all.extend(phone.told().into_iter().filter_map(|event| match event {
-        Event::Received { message, .. } => Some(message),
-        _ => None,
-    }));
-    all
 }
 
 #[test]
@@ -79,8 +53,8 @@ fn every_message_of_a_call_names_its_session_from_its_sender_s_side() {
     assert_eq!(village.drive(answered.session_id()).unwrap().unwrap(), both.reversed());
     village.drive(answered.hangup());
     village.run(500);
-    let at_alice = received(&mut alice, &[&call]);
-    let at_bob = received(&mut bob, &[&answered]);
+    let at_alice = alice.received(&[&call]);
+    let at_bob = bob.received(&[&answered]);
     assert!(at_alice.iter().any(|m| label(m) == "100 INVITE"));
     assert!(at_bob.iter().any(|m| label(m) == "PRACK"));
     assert!(at_bob.iter().any(|m| label(m) == "200 BYE"));
@@ -100,13 +74,13 @@ fn a_cancel_says_what_its_invite_said_and_the_ack_of_a_refusal_names_both() {
     village.run(100);
     village.drive(call.hangup());
     village.run(100);
-    let at_bob = received(&mut bob, &[incoming.call()]);
+    let at_bob = bob.received(&[incoming.call()]);
     let of = |what: &str| id(at_bob.iter().find(|m| label(m) == what).unwrap());
     assert_eq!(of("CANCEL"), id(incoming.request()));
     let refusal = end_of(&call).message.unwrap();
     assert_eq!((label(&refusal), id(&refusal)), ("487 INVITE".into(), of("ACK").reversed()));
     assert_ne!(of("ACK").remote, 0);
-    let at_alice = received(&mut alice, &[&call]);
+    let at_alice = alice.received(&[&call]);
     let ok = at_alice.iter().find(|m| label(m) == "200 CANCEL").unwrap();
     assert_eq!(id(ok), of("ACK").reversed());
 }
@@ -154,14 +128,14 @@ fn each_branch_of_a_fork_is_addressed_by_its_own_half() {
         village.drive(incoming.ring()).unwrap();
         village.run(200);
         let own = village.drive(incoming.call().session_id()).unwrap().unwrap();
-        let pracks = received(phone, &[incoming.call()]);
+        let pracks = phone.received(&[incoming.call()]);
         let prack = pracks.iter().find(|m| label(m) == "PRACK").unwrap();
         assert_eq!(id(prack), own.reversed());
         drop(incoming);
         own.local
     });
     assert_ne!(halves[0], halves[1]);
-    let ringing = received(&mut alice, &[&call]);
+    let ringing = alice.received(&[&call]);
     let ringing = ringing.iter().filter(|m| label(m) == "180 INVITE").map(|m| id(m).local);
     let mut ringing: Vec<_> = ringing.collect();
     ringing.dedup();
@@ -218,7 +192,7 @@ fn a_new_half_of_the_peer_s_holds_where_its_request_is_accepted_and_else_not() {
     let expected = SessionId { local: own.local, remote: 9 };
     // The ACK, by Alice herself, says the half that she has drawn: it is a 2xx that it is for.
     assert_eq!(village.drive(answered.session_id()).unwrap().unwrap(), own);
-    let at_alice = received(&mut alice, &[&call]);
+    let at_alice = alice.received(&[&call]);
     let ok = at_alice.iter().rfind(|m| label(m) == "200 INVITE").unwrap();
     assert_eq!(id(ok), expected);
 }
@@ -234,6 +208,6 @@ fn an_agent_that_names_no_sessions_says_nothing_and_changes_nothing() {
     assert_eq!(own.remote, 0);
     village.drive(answered.hangup());
     village.run(300);
-    let at_alice = received(&mut alice, &[&call]);
+    let at_alice = alice.received(&[&call]);
     assert!(at_alice.iter().all(|m| m.session_id().is_none()) && at_alice.len() > 1);
 }

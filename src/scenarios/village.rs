@@ -3,7 +3,7 @@
 use crate::account::AccountBuilder;
 use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
-use crate::command::{Command, Commands, PlaceCall};
+use crate::command::{Command, Commands};
 use crate::engine::core::{Core, Input, NetworkChange, Request};
 use crate::media::{
     MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, MixCommand, MixerId,
@@ -11,8 +11,8 @@ use crate::media::{
 };
 use crate::testkit::{Server, ServerConfig};
 use crate::{
-    Account, Audio, Call, CallBuilder, CallEnd, CallState, CallStats, Config, Error, Event,
-    IncomingCall, NetworkReport,
+    Account, Audio, Call, CallBuilder, CallEnd, CallEvent, CallState, CallStats, Config, Error,
+    Event, IncomingCall, NetworkReport, SipMessage,
 };
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -284,6 +284,24 @@ impl Phone {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
 
+    /// With `show_received`: the messages so far of these calls, and of those that are over.
+    pub(super) fn received(&mut self, calls: &[&Call]) -> Vec<SipMessage> {
+        let mut all = Vec::new();
+        for call in calls {
+            let mut events = call.inner.events.try_lock().unwrap();
+            while let Ok(event) = events.try_recv() {
+                if let CallEvent::Received { message } = event {
+                    all.push(message);
+                }
+            }
+        }
+        all.extend(self.told().into_iter().filter_map(|event| match event {
+            Event::Received { message, .. } => Some(message),
+            _ => None,
+        }));
+        all
+    }
+
     /// The call that goes on in the place of another.
     pub(super) fn continued(&mut self) -> (crate::CallId, Call) {
         while let Ok(event) = self.events.try_recv() {
@@ -309,6 +327,15 @@ impl Phone {
     /// Where the peer's media is expected, of each stream that runs.
     pub(super) fn media(&self) -> Vec<StreamConfig> {
         self.notes.lock().unwrap().running.values().cloned().collect()
+    }
+}
+
+/// `BYE`, or `200 BYE`.
+pub(super) fn label(message: &SipMessage) -> String {
+    let method = message.cseq().unwrap().method.to_owned();
+    match message.status() {
+        Some(status) => format!("{} {method}", status.code()),
+        None => method,
     }
 }
 
@@ -564,10 +591,9 @@ impl Village {
         to: &str,
         headers: Vec<(String, String)>,
     ) -> Call {
-        let account = phone.account.key();
-        let (to, audio) = (to.to_owned(), quiet());
-        let call = Box::new(PlaceCall::new(account, to, headers, audio));
-        self.drive(phone.shared.commands.ask(|reply| Command::Call { call, reply })).unwrap()
+        let mut builder = phone.account.call(to);
+        builder.headers.extend(headers);
+        self.place(phone, builder)
     }
 
     /// Answers a call.

@@ -86,18 +86,21 @@ impl Baresip {
         );
         std::fs::write(dir.join("config"), config).expect("config");
         let log = std::fs::File::create(dir.join("log")).expect("log");
-        let process = Process::start(
+        let mut process = Process::start(
             Command::new("baresip")
                 .args(["-f", &shown.to_string(), "-v"])
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("log"))
                 .stderr(log),
         );
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(30);
         let control = loop {
             match TcpStream::connect(("127.0.0.1", control)) {
                 Ok(stream) => break stream,
-                Err(e) if Instant::now() > end => panic!("baresip does not listen: {e}"),
+                Err(e) if process.has_ended() || Instant::now() > end => {
+                    let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+                    panic!("baresip does not listen: {e}; its log:\n{log}")
+                }
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
         };

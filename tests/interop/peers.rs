@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::{Duration, Instant};
 
@@ -45,10 +46,24 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop").join(name)
 }
 
-/// A UDP port that was free a moment ago.
+/// An even port that is nobody's, by UDP and TCP, and so are the three after it: peers put RTCP, TLS and
+/// a second stream beside the port that they are given. It is below the ports of our own media and those
+/// that systems hand out by themselves, so that nobody takes it meanwhile, and no other test gets it.
 pub(crate) fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("an address").port()
+    const FIRST: u16 = 10_000;
+    const PLACES: u16 = (16_384 - FIRST) / 4;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port| {
+        UdpSocket::bind(("127.0.0.1", port)).is_ok()
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+    };
+    for _ in 0..PLACES {
+        let port = FIRST + 4 * (NEXT.fetch_add(1, Ordering::Relaxed) % PLACES);
+        if (port..port + 4).all(is_free) {
+            return port;
+        }
+    }
+    panic!("no free port from {FIRST} on");
 }
 
 /// A process that ends with its owner.
@@ -62,6 +77,10 @@ impl Process {
 
     pub(crate) fn interrupt(&self) {
         signal(self.0.id(), "INT");
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(Some(_)))
     }
 
     /// Waits for its end, at most so long.

@@ -47,7 +47,7 @@ impl Sipp {
 
     fn start(scenario: &str, more: &[&str]) -> Self {
         let (dir, port) = (scratch(&format!("sipp-{scenario}")), free_port());
-        let media = media_port();
+        let media = free_port();
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(format!("tests/interop/sipp/{scenario}.xml"));
         let mut command = Command::new("sipp");
@@ -130,11 +130,6 @@ impl Sipp {
             Err(_) => self.explain(&format!("no {name} within {PATIENCE:?}")),
         }
     }
-}
-
-/// An even port whose neighbours are free too, as far as one can know.
-fn media_port() -> u16 {
-    (free_port() & !3).clamp(1024, 65_528)
 }
 
 /// Waits until somebody has this UDP port: whom nobody listens to refuses at once.

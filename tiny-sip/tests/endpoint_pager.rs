@@ -2,7 +2,7 @@
 
 mod endpoint_net;
 
-use endpoint_net::Net;
+use endpoint_net::{Net, has, header};
 use tiny_sip::{Body, Config, Error, Event, Method, RequestKey, ServerKey};
 
 fn text(n: usize) -> Option<Body> {
@@ -48,6 +48,19 @@ fn the_next_message_to_a_uri_waits_for_the_answer_to_the_one_before() {
         assert_eq!((key, response.status().unwrap().code()), (sent, 200));
     }
     assert_eq!(net.count("MESSAGE sip:bob@10.0.0.2"), 3);
+}
+
+#[test]
+fn a_message_and_its_answer_have_no_contact_and_make_no_dialog() {
+    let mut net = Net::pair(5);
+    say(&mut net, "sip:bob@10.0.0.2", 1).unwrap();
+    net.run(100);
+    let (key, _) = heard(&mut net);
+    accept(&mut net, key);
+    let (message, ok) = (net.sent("MESSAGE"), net.sent("SIP/2.0 200"));
+    assert!(!has(&message, "Contact") && !has(&ok, "Contact"));
+    assert_eq!(header(&ok, "Content-Length"), "0");
+    assert!((0..2).all(|peer| net.endpoint(peer).stats().dialogs == 0));
 }
 
 #[test]

@@ -64,11 +64,6 @@ impl Cushion {
         }
     }
 
-    /// What is behind it.
-    pub fn into_inner(self) -> Box<dyn Source> {
-        self.source
-    }
-
     /// Reads a block after leaving out `excess` samples, so that nothing clicks.
     fn read_after(&mut self, excess: usize, out: &mut [i16]) -> usize {
         let fade = self.faded.len().min(excess).min(out.len());

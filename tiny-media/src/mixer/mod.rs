@@ -157,7 +157,7 @@ impl Mixer {
         Ok(())
     }
 
-    /// A participant leaves; its source and sink are given back.
+    /// A participant leaves; its source and sink are given back, a device's evened out as it was here.
     pub fn remove(&mut self, id: u64) -> Option<(Box<dyn Source>, Box<dyn Sink>)> {
         let at = self.seats.iter().position(|seat| seat.id == id)?;
         let seat = self.seats.remove(at);

@@ -98,7 +98,7 @@ pub struct Association {
     expected: Vec<Fingerprint>,
     role: Role,
     state: State,
-    // Once we have heard from the peer, others are not listened to.
+    // The passive side has its peer's ClientHello, and listens to nobody else.
     bound: bool,
     // Our Finished is out: what follows is encrypted.
     switched: bool,

@@ -6,6 +6,7 @@ use ring::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::agreement::{self, EphemeralPrivateKey, UnparsedPublicKey};
 use ring::rand::SystemRandom;
 use ring::{digest, hmac};
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 /// What an AEAD record is longer than its content: the explicit nonce and the tag (RFC 5288 §3).
@@ -181,8 +182,7 @@ fn algorithm(group: u16) -> Option<&'static agreement::Algorithm> {
 
 /// Compares in a time that says nothing.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
-    let different = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
-    a.len() == b.len() && std::hint::black_box(different) == 0
+    a.ct_eq(b).into()
 }
 
 /// The cookie of an address and a ClientHello (RFC 6347 §4.2.1).
