@@ -6,11 +6,16 @@ mod dtls;
 #[cfg(not(feature = "dtls"))]
 #[path = "dtls_off.rs"]
 mod dtls;
+mod ice;
 mod mixing;
 mod shield;
 pub(crate) mod worker;
 
 pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};
+#[allow(unused_imports)]
+pub(crate) use ice::{
+    IceCommand, IceNotice, IcePeer, IceServer, IceServerKind, IceSetup, LocalIce,
+};
 pub(crate) use mixing::{MixCommand, MixerId, Seat, check_rate};
 pub(crate) use shield::{SdesKeys, Security, Shield};
 
@@ -39,6 +44,14 @@ pub(crate) trait MediaPlane {
 
     /// Takes a pair of ports at `address`.
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error>;
+
+    /// Takes ports as [`open`](Self::open) does, and gathers candidates with them:
+    /// [`IceNotice::Gathered`] follows, before any stream is started there.
+    #[allow(dead_code)]
+    fn open_ice(&mut self, address: IpAddr, setup: IceSetup) -> Result<MediaPorts, Error> {
+        let _ = setup;
+        self.open(address)
+    }
 
     /// Starts a stream on ports that are open.
     fn start(&mut self, id: MediaId, config: StreamConfig, security: Security, audio: OpenAudio);
@@ -72,6 +85,9 @@ pub(crate) enum MediaCommand {
         reply: Reply<()>,
     },
     Stats(Reply<CallStats>),
+    /// For the agent of ports that were opened with [`MediaPlane::open_ice`], started or not.
+    #[allow(dead_code)]
+    Ice(IceCommand),
 }
 
 /// What media tells the engine.
@@ -88,6 +104,9 @@ pub(crate) enum MediaReport {
     RekeyDue,
     /// DTLS has brought keys.
     Secured(Secured),
+    /// How ICE goes.
+    #[allow(dead_code)]
+    Ice(IceNotice),
     /// The keys cannot be used: no packet passes.
     NoKeys(String),
     Closed(Option<CallStats>),

@@ -501,6 +501,7 @@ impl StreamTask {
                 let sent = carried.stream.send_dtmf(now, &digits, via, DTMF_MS, DTMF_GAP_MS);
                 let _ = reply.send(sent.map_err(Error::from));
             }
+            MediaCommand::Ice(command) => tracing::debug!("{command:?}"),
             MediaCommand::Stats(reply) => {
                 let _ = reply.send(Ok(carried.stats()));
             }

@@ -484,6 +484,7 @@ impl<P: MediaPlane> Core<P> {
             MediaReport::Event(event) => self.media_event(notice.id, event),
             MediaReport::RekeyDue => self.rekey(now, notice.id),
             MediaReport::Secured(secured) => self.media_secured(notice.id, secured),
+            MediaReport::Ice(notice) => tracing::debug!("{notice:?}"),
             MediaReport::NoKeys(why) => self.media_failed(now, notice.id, &why),
             MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),
         }

@@ -1,0 +1,107 @@
+//! ICE of a stream (RFC 8445), as signalling sees it: what is gathered with, what is told to the peer
+//! and by the peer, and how it goes. The agent itself runs beside the stream's sockets.
+#![allow(dead_code)]
+
+use crate::command::Reply;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tiny_net::ice::{
+    Candidate, Config, IceFailure, IceOptions, IceReport, PairReport, SwitchReason,
+};
+use tiny_sak::{Secret, Transport};
+
+/// What an agent gathers with.
+#[derive(Debug, Clone)]
+pub(crate) struct IceSetup {
+    /// Limits, times, components, lite or full; its servers are filled in from `servers`.
+    pub(crate) config: Config,
+    /// Servers by name; media asks for their addresses.
+    pub(crate) servers: Vec<IceServer>,
+    /// Who sent the offer controls.
+    pub(crate) controlling: bool,
+    /// Whether the addresses of all networks are used, or that one alone.
+    pub(crate) all_networks: bool,
+}
+
+/// A STUN or TURN server of the settings (RFC 7064, RFC 7065).
+#[derive(Debug, Clone)]
+pub(crate) struct IceServer {
+    pub(crate) kind: IceServerKind,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum IceServerKind {
+    Stun,
+    /// Over UDP, TCP or TLS.
+    Turn {
+        transport: Transport,
+        username: String,
+        password: Secret,
+    },
+}
+
+/// Our side, as a description tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalIce {
+    pub(crate) ufrag: String,
+    pub(crate) password: Secret,
+    pub(crate) options: IceOptions,
+    pub(crate) lite: bool,
+    pub(crate) candidates: Vec<Candidate>,
+    /// No more will come.
+    pub(crate) done: bool,
+    /// For the `c=` and `m=` line, and for `a=rtcp`: what peers without ICE send to.
+    pub(crate) default_rtp: SocketAddr,
+    pub(crate) default_rtcp: Option<SocketAddr>,
+    /// What was nominated by us, for `a=remote-candidates`; empty before.
+    pub(crate) remote_candidates: Vec<(u16, SocketAddr)>,
+}
+
+/// The peer's side.
+#[derive(Debug, Clone)]
+pub(crate) struct IcePeer {
+    pub(crate) ufrag: String,
+    pub(crate) password: Secret,
+    pub(crate) lite: bool,
+    pub(crate) options: IceOptions,
+    pub(crate) pace: Option<Duration>,
+    pub(crate) candidates: Vec<Candidate>,
+    /// No more will come.
+    pub(crate) done: bool,
+}
+
+/// What signalling tells the agent of a stream.
+#[derive(Debug)]
+pub(crate) enum IceCommand {
+    /// The peer's description. With credentials other than before, without a restart of ours, it is
+    /// another branch of a fork: our own credentials and candidates stay.
+    Peer(Box<IcePeer>),
+    /// The peer has no ICE: its address of the description is sent to as without ICE.
+    NoPeer,
+    /// Candidates that came later (RFC 8838).
+    Add(Vec<Candidate>),
+    /// The peer has no more.
+    End,
+    /// New credentials: [`IceNotice::Gathered`] follows with them.
+    Restart,
+    /// Our addresses are others now: those that are gone leave, new ones come.
+    Network(Vec<IpAddr>),
+    /// All there is to know.
+    Report(Reply<IceReport>),
+}
+
+/// What the agent of a stream tells signalling.
+#[derive(Debug)]
+pub(crate) enum IceNotice {
+    /// Gathering is done, or its patience is over: a description can be written. After a restart it
+    /// comes again.
+    Gathered(Box<LocalIce>),
+    /// A candidate that came later than that; to be trickled, or left out.
+    Candidate(Box<Candidate>),
+    /// Media goes this way now.
+    Selected { pair: Box<PairReport>, reason: SwitchReason },
+    /// Nothing works, or nothing works any more. Nothing is sent from now on.
+    Failed(IceFailure),
+}
