@@ -2,7 +2,8 @@
 //! a stream there are two rings; sound of the host's own is read and written by the mixer itself.
 
 use super::MediaId;
-use super::worker::{ToStream, Workers};
+use super::streams::ToStream;
+use super::worker::Workers;
 use crate::audio::OpenAudio;
 use crate::command::Reply;
 use crate::{Error, Member};

@@ -9,6 +9,7 @@ mod dtls;
 mod ice;
 mod mixing;
 mod shield;
+mod streams;
 pub(crate) mod worker;
 
 pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};

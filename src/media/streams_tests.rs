@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::media::SdesKeys;
+use crate::media::worker::wall_clock;
 use std::net::UdpSocket;
 use tiny_media::{AudioFormat, Fmtp, Sink, Source, StreamCodec};
+use tiny_net::rtp::RtpPorts;
 use tiny_rtp::srtp::sdes;
 
 const SSRC: u32 = 0x1234_5678;
