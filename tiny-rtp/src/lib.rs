@@ -34,9 +34,9 @@ pub use ntp::{NtpClock, NtpTime};
 pub use packet::{Extension, Extensions, RTP_HEADER_LEN, RtpError, RtpPacket};
 pub use profile::{StaticPayload, static_payload};
 pub use session::{
-    Component, DropCounts, DropReason, Event, Held, Input, Media, Received, Remote, RemoteReport,
-    Removal, RtcpBandwidth, SendError, Session, SessionConfig, SourceStats, Stats, Transmit,
-    WirePayload,
+    Component, DropCounts, DropReason, Event, Held, Input, Media, MidExtension, Received, Remote,
+    RemoteReport, Removal, RtcpBandwidth, SendError, Session, SessionConfig, SourceStats, Stats,
+    Transmit, WirePayload,
 };
 pub use symmetric::{SourcePolicy, SymmetricConfig, SymmetricRtp, Verdict};
 pub use types::{PayloadType, RtpTimestamp, SequenceNumber, Ssrc};

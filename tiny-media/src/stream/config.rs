@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tiny_rtp::NtpClock;
+use tiny_rtp::{MidExtension, NtpClock};
 
 /// Which way media flows, from our side (RFC 3264 §5.1, RFC 8866 §6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -106,6 +106,9 @@ pub struct StreamConfig {
     /// Follow a peer whose packets come from another address than was signalled, once it has
     /// proved itself by several packets in a row (RFC 4961). Default true.
     pub symmetric: bool,
+    /// The m-line that our packets say they are of, in a bundle (RFC 9143 §15.2); those that say
+    /// another are not taken. Default `None`.
+    pub mid: Option<MidExtension>,
     /// What to send; `None` sends no audio.
     pub send: Option<StreamCodec>,
     /// What may arrive: the decoder follows the payload type of each packet.
@@ -156,6 +159,7 @@ impl StreamConfig {
             remote_rtcp: None,
             rtcp_mux: false,
             symmetric: true,
+            mid: None,
             send: Some(codec.clone()),
             receive: vec![codec],
             event_send: None,

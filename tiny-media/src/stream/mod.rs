@@ -18,7 +18,7 @@ mod tests;
 pub use config::{Direction, EventPayload, StreamCodec, StreamConfig};
 pub use event::{DtmfVia, Input, StreamEvent};
 pub use stats::StreamStats;
-pub use tiny_rtp::{Component, Transmit};
+pub use tiny_rtp::{Component, MidExtension, Transmit};
 
 use crate::MediaError;
 use crate::plugin::{Processor, Sink, Source};
@@ -108,13 +108,16 @@ impl AudioStream {
     /// A stream that is ready to send and receive from `now` on.
     ///
     /// # Errors
-    /// [`MediaError::Config`] when a codec refuses its parameters or a payload type is above 127.
+    /// [`MediaError::Config`] when a codec refuses its parameters, a payload type is above 127 or a
+    /// mid cannot be a header extension.
     pub fn new(now: Instant, config: StreamConfig, rng: Rng) -> Result<Self, MediaError> {
         let mut sender = Sender::new(now, &config);
         let mut receiver = Receiver::new(now, &config);
         let prepared = sender.prepare(&config)?;
         receiver.configure(now, &config)?;
+        check_mid(&config)?;
         let mut session = Session::new(now, session_config(now, &config), rng);
+        session.set_mid(config.mid.clone());
         sender.apply(now, &config, prepared, &mut session);
         Ok(Self {
             session,
@@ -144,11 +147,13 @@ impl AudioStream {
     /// # Errors
     /// [`MediaError::Config`] as in [`new`](Self::new); the stream stays as it was.
     pub fn reconfigure(&mut self, now: Instant, config: StreamConfig) -> Result<(), MediaError> {
+        check_mid(&config)?;
         let prepared = self.sender.prepare(&config)?;
         self.receiver.configure(now, &config)?;
         self.sender.apply(now, &config, prepared, &mut self.session);
         self.session.set_payloads(&Receiver::payloads(&config));
         self.session.set_rtcp_mux(config.rtcp_mux);
+        self.session.set_mid(config.mid.clone());
         self.session.set_remote(remote(&config));
         if config.direction.receives() && !self.config.direction.receives() {
             self.last_packet = now;
@@ -494,6 +499,16 @@ impl fmt::Debug for AudioStream {
 
 fn earliest<const N: usize>(deadlines: [Option<Instant>; N]) -> Option<Instant> {
     deadlines.into_iter().flatten().min()
+}
+
+fn check_mid(config: &StreamConfig) -> Result<(), MediaError> {
+    match &config.mid {
+        Some(mid) if !mid.is_valid() => Err(MediaError::Config {
+            what: "mid",
+            reason: format!("{:?} as header extension {} does not fit RFC 8285", mid.mid, mid.id),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn remote(config: &StreamConfig) -> Option<Remote> {

@@ -615,6 +615,37 @@ fn rtcp_goes_to_its_own_port_without_rtcp_mux() {
 }
 
 #[test]
+fn bundled_streams_name_their_m_line_and_are_heard() {
+    let mut pair = Pair::symmetric();
+    for stream in &mut pair.streams {
+        let mut config = stream.config().clone();
+        config.mid = Some(MidExtension { id: 4, mid: "0".into() });
+        stream.reconfigure(pair.now, config).unwrap();
+    }
+    pair.tone(0, 16_000, 440.0);
+    let tape = pair.tape(1, 16_000);
+    pair.run(ms(2_000));
+    let sent = pair.rtp_sent(0);
+    assert!(sent[..10].iter().all(|(_, p)| p.extension(4) == Some(b"0")));
+    assert!(sent[10..50].iter().all(|(_, p)| p.raw_extension().is_none()));
+    assert!(share_of_tone(&tape.heard()[16_000..], 16_000, 440.0) > 0.9);
+    // Bob was told of another m-line: he takes none of it.
+    let mut config = pair.streams[1].config().clone();
+    config.mid = Some(MidExtension { id: 4, mid: "1".into() });
+    let before = pair.streams[1].stats(pair.now);
+    pair.streams[1].reconfigure(pair.now, config.clone()).unwrap();
+    let mut other = pair.streams[0].config().clone();
+    other.mid = Some(MidExtension { id: 4, mid: "2".into() });
+    pair.streams[0].reconfigure(pair.now, other).unwrap();
+    pair.run(ms(100));
+    let after = pair.streams[1].stats(pair.now);
+    assert!(after.rejected - before.rejected >= 4, "{after:?}");
+    config.mid = Some(MidExtension { id: 0, mid: "1".into() });
+    let refused = pair.streams[1].reconfigure(pair.now, config).unwrap_err();
+    assert!(refused.to_string().contains("mid"), "{refused}");
+}
+
+#[test]
 fn comfort_noise_and_strangers_are_no_sound() {
     let mut p = Pair::symmetric();
     p.run(ms(100));

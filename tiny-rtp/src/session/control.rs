@@ -8,7 +8,7 @@ use super::stats::{DropReason, Event, RemoteReport, Removal};
 use super::{Component, Session, State};
 use crate::ntp::from_short;
 use crate::rtcp::{Bye, Compound, Feedback, ReportBlock, RtcpPacket, SdesChunk};
-use crate::{SourcePolicy, Ssrc};
+use crate::{SequenceNumber, SourcePolicy, Ssrc};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -147,6 +147,9 @@ impl Session {
     fn report_block(&mut self, now: Instant, reporter: Ssrc, block: ReportBlock) {
         if block.ssrc != self.ssrc || self.totals.tx_packets == 0 {
             return;
+        }
+        if let Some(mid) = &mut self.tx.mid {
+            mid.reported(SequenceNumber(block.highest_sequence as u16));
         }
         let rate = f64::from(self.config.clock_rate.max(1));
         let report = RemoteReport {

@@ -6,6 +6,7 @@
 
 mod config;
 mod control;
+mod mid;
 mod receive;
 mod report;
 mod send;
@@ -14,6 +15,7 @@ mod stats;
 mod timer;
 
 pub use config::{Remote, RtcpBandwidth, SessionConfig, WirePayload};
+pub use mid::MidExtension;
 pub use receive::{Held, Media, Received};
 pub use send::SendError;
 pub use stats::{DropCounts, DropReason, Event, RemoteReport, Removal, SourceStats, Stats};

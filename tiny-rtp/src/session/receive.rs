@@ -103,6 +103,9 @@ impl Session {
         let payload_type = packet.payload_type();
         let (clock_rate, event) =
             self.clock_of(payload_type).ok_or(DropReason::UnknownPayloadType(payload_type))?;
+        if self.tx.mid.as_ref().is_some_and(|mid| mid.refuses(&packet)) {
+            return Err(DropReason::OtherMid);
+        }
         let ssrc = packet.ssrc();
         let own = ssrc == self.ssrc && !self.config.accept_looped;
         let proven = self.check_address(now, from, &packet, own, data)?;

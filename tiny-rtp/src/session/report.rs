@@ -1,6 +1,7 @@
 //! RTCP sent: when the timer says so (RFC 3550 §6.3), reports with a CNAME (§6.1, §6.4, §6.5), and
 //! a BYE at the end (§6.3.7).
 
+use super::mid::Announced;
 use super::stats::{Event, Removal};
 use super::timer::Decision;
 use super::{Component, Session, State, Transmit};
@@ -127,7 +128,9 @@ impl Session {
 
     fn write_report(&mut self, now: Instant, data: &mut Vec<u8>) -> bool {
         let mut blocks = [EMPTY_BLOCK; 31];
-        let names = 4 + self.cname.len() + self.extra_item().map_or(0, |i| i.text.len());
+        let extras = [self.tx.mid.as_ref().map(Announced::item), self.extra_item()];
+        let extra = extras.iter().flatten().map(|i| 2 + i.text.len()).sum::<usize>();
+        let names = 2 + self.cname.len() + extra;
         // SR head, SDES head and end, and what is left for blocks of 24 octets.
         let room = self.config.max_rtcp_octets.saturating_sub(28 + 12 + names) / ReportBlock::LEN;
         let count = self.fill_blocks(now, &mut blocks[..room.min(31)]);
@@ -146,11 +149,12 @@ impl Session {
             None => writer.receiver_report(self.ssrc, &blocks[..count]),
         };
         // §6.1: every compound packet carries the CNAME.
-        let mut texts = [SdesText { kind: SdesKind::Cname, text: &self.cname }; 2];
+        let mut texts = [SdesText { kind: SdesKind::Cname, text: &self.cname }; 3];
         let mut used = 1;
-        if let Some(extra) = self.extra_item() {
-            texts[1] = extra;
-            used = 2;
+        let extras = [self.tx.mid.as_ref().map(Announced::item), self.extra_item()];
+        for extra in extras.into_iter().flatten() {
+            texts[used] = extra;
+            used += 1;
         }
         let described = writer.sdes(self.ssrc, &texts[..used]);
         if let Some(info) = info {

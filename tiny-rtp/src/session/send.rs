@@ -3,6 +3,7 @@
 //! Sequence numbers and timestamps begin at random; the caller counts ticks of its media clock
 //! from anywhere it likes.
 
+use super::mid::Announced;
 use super::{Session, State};
 use crate::{BuildError, Extension, PayloadType, RtpHeader, RtpTimestamp, SequenceNumber, Ssrc};
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub(super) struct Tx {
     pub(super) we_sent: bool,
     pub(super) last_rtp: Option<Instant>,
     pub(super) sent_anything: bool,
+    // Said in header extensions and reports.
+    pub(super) mid: Option<Announced>,
 }
 
 impl Tx {
@@ -55,6 +58,7 @@ impl Tx {
             we_sent: false,
             last_rtp: None,
             sent_anything: false,
+            mid: None,
         }
     }
 
@@ -88,7 +92,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Result<SocketAddr, SendError> {
         let to = self.may_send(payload_type)?;
-        let header = RtpHeader { marker, ..self.header(payload_type, ticks) };
+        let mid = self.mid_element();
+        let extensions = mid.as_slice();
+        let header = RtpHeader { marker, extensions, ..self.header(payload_type, ticks) };
         header.write(payload, out)?;
         self.count_sent(now, ticks, payload.len());
         Ok(to)
@@ -111,7 +117,9 @@ impl Session {
     ) -> Result<Option<SocketAddr>, SendError> {
         let to = self.may_send(payload_type)?;
         let begin = out.len();
-        let header = RtpHeader { marker, ..self.header(payload_type, ticks) };
+        let mid = self.mid_element();
+        let extensions = mid.as_slice();
+        let header = RtpHeader { marker, extensions, ..self.header(payload_type, ticks) };
         header.write_header(out)?;
         let payload = out.len();
         if !fill(out) || out.len() < payload {
@@ -122,7 +130,7 @@ impl Session {
         Ok(Some(to))
     }
 
-    /// As [`send`](Self::send), with header extension elements (RFC 8285).
+    /// As [`send`](Self::send), with these header extension elements (RFC 8285) and no others.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -157,8 +165,10 @@ impl Session {
             }
         };
         self.ssrc = new;
+        let mut mid = self.tx.mid.take();
+        mid.iter_mut().for_each(Announced::again);
         let Tx { we_sent, last_rtp, mapping, .. } = self.tx;
-        self.tx = Tx { we_sent, last_rtp, mapping, ..Tx::new(&mut self.rng) };
+        self.tx = Tx { we_sent, last_rtp, mapping, mid, ..Tx::new(&mut self.rng) };
         self.sent_reports.clear();
     }
 
@@ -172,12 +182,20 @@ impl Session {
         self.symmetric.remote().ok_or(SendError::NoRemote)
     }
 
+    #[inline]
+    fn mid_element(&self) -> Option<Extension<'_>> {
+        self.tx.mid.as_ref().and_then(Announced::element)
+    }
+
     fn header(&self, payload_type: PayloadType, ticks: u32) -> RtpHeader<'static> {
         RtpHeader::new(payload_type, self.tx.sequence, self.tx.offset + ticks, self.ssrc)
     }
 
     fn count_sent(&mut self, now: Instant, ticks: u32, octets: usize) {
         let tx = &mut self.tx;
+        if let Some(mid) = &mut tx.mid {
+            mid.sent(tx.sequence);
+        }
         tx.sequence = tx.sequence.next();
         tx.packets = tx.packets.wrapping_add(1);
         tx.octets = tx.octets.wrapping_add(octets as u32);

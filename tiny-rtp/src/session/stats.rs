@@ -17,6 +17,9 @@ pub enum DropReason {
     /// A payload type that was not negotiated.
     #[error("payload type {0} is not expected")]
     UnknownPayloadType(PayloadType),
+    /// A header extension says that it is of another m-line (RFC 9143 §9.2).
+    #[error("of another m-line")]
+    OtherMid,
     /// RTCP on the RTP port without rtcp-mux.
     #[error("RTCP on the RTP port, but rtcp-mux is off")]
     UnexpectedRtcp,
@@ -82,6 +85,8 @@ drop_counts! {
     malformed_rtcp = DropReason::MalformedRtcp(_),
     /// [`DropReason::UnknownPayloadType`].
     unknown_payload_type = DropReason::UnknownPayloadType(_),
+    /// [`DropReason::OtherMid`].
+    other_mid = DropReason::OtherMid,
     /// [`DropReason::UnexpectedRtcp`].
     unexpected_rtcp = DropReason::UnexpectedRtcp,
     /// [`DropReason::ForeignAddress`].

@@ -3,6 +3,7 @@
 mod conflicts;
 mod control;
 mod media;
+mod mid;
 mod nat;
 
 use super::*;
