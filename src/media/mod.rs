@@ -1,6 +1,7 @@
 //! The media plane, as signalling sees it. Media runs apart from the engine: it is told what to do
 //! and reports what happened.
 
+mod data;
 #[cfg(feature = "dtls")]
 mod dtls;
 #[cfg(not(feature = "dtls"))]
@@ -12,6 +13,8 @@ mod shield;
 mod streams;
 pub(crate) mod worker;
 
+#[allow(unused_imports)]
+pub(crate) use data::DataAgreement;
 pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};
 #[allow(unused_imports)]
 pub(crate) use ice::{

@@ -134,6 +134,9 @@ pub enum Error {
     /// wraps it does. A SIP agent answers 488.
     #[error("encryption: {0}")]
     Security(String),
+    /// There is no ICE where nothing goes without it: the browser profile. A SIP agent answers 488.
+    #[error("ICE: {0}")]
+    Ice(crate::IceRefusal),
     /// A mandatory precondition of a type that is not known. A SIP agent answers 580 (RFC 3312 §9).
     #[error("precondition of unknown type {0}")]
     Precondition(String),

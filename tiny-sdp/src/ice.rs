@@ -83,6 +83,8 @@ pub struct NegotiatedIce {
     pub remote_lite: bool,
     /// Whether the peer knows trickle ICE (RFC 8840 §5).
     pub remote_trickle: bool,
+    /// `a=ice-options` of the peer, as written; empty when it says nothing.
+    pub remote_options: Text,
     /// Milliseconds between the peer's connectivity checks, if it says so: the slower of both counts
     /// (§5.5).
     pub remote_pacing: Option<u32>,
@@ -145,15 +147,15 @@ pub(crate) fn read(
     }
     let session = &description.as_session().attributes;
     let lite = session.iter().any(|a| a.attribute.eq_ignore_ascii_case("ice-lite"));
+    let options = media.inherited("ice-options").map(str::trim).unwrap_or_default();
     let chosen = media.typed::<RemoteCandidates>().find_map(Result::ok);
     Ok(NegotiatedIce {
         remote: credentials,
         candidates,
         end_of_candidates: media.has("end-of-candidates") || description.has("end-of-candidates"),
         remote_lite: lite || media.has("ice-lite"),
-        remote_trickle: media
-            .inherited("ice-options")
-            .is_some_and(|v| v.split_ascii_whitespace().any(|o| o == "trickle")),
+        remote_trickle: options.split_ascii_whitespace().any(|o| o == "trickle"),
+        remote_options: Text::copy(options),
         remote_pacing: description.value("ice-pacing").and_then(|v| v.trim().parse().ok()),
         remote_candidates: chosen.map(|c| c.0).unwrap_or_default(),
         restarted: false,

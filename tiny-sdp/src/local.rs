@@ -269,6 +269,8 @@ pub struct LocalMedia {
     pub port: u16,
     /// Where we receive RTCP when it is not `port + 1`: writes `a=rtcp` (RFC 3605).
     pub rtcp_port: Option<u16>,
+    /// Where RTCP is received with ICE, when that is another address than RTP's.
+    pub rtcp_address: Option<Host>,
     /// Our address for this stream, when it is not the session's.
     pub address: Option<Host>,
     /// Transport protocol to offer, and what offers must have.
@@ -319,6 +321,7 @@ impl LocalMedia {
             kind,
             port,
             rtcp_port: None,
+            rtcp_address: None,
             address: None,
             protocol: Protocol::RtpAvp,
             codecs,

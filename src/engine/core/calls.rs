@@ -152,8 +152,7 @@ impl<P: MediaPlane> Core<P> {
             }
         };
         let max = self.config.max_pending_call_events;
-        let (mut entry, handle) =
-            CallEntry::new(shared, key, call.to, negotiator, max, &mut self.rng);
+        let (mut entry, handle) = CallEntry::new(shared, key, call.to, negotiator, max);
         entry.ports = Some(ports);
         entry.again = call.audio.again.clone();
         entry.audio = Some(call.audio);

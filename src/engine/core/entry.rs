@@ -15,7 +15,6 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-use tiny_sak::{Rng, id};
 use tiny_sdp::{Direction, NegotiatedSession};
 use tiny_sip::{AccountKey, CallKey};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -111,8 +110,8 @@ impl CallEntry {
         remote: String,
         negotiator: Negotiation,
         max_events: usize,
-        rng: &mut Rng,
     ) -> (Self, Call) {
+        let source = negotiator.source().clone();
         let (state, watch) = watch::channel(CallState::Dialing { ringing: false });
         let (events, inbox) = mpsc::channel(max_events.max(2));
         let events_in = Mutex::new(inbox);
@@ -125,8 +124,8 @@ impl CallEntry {
             branches: Branches::default(),
             session: None,
             ports: None,
-            ssrc: id::ssrc(rng),
-            cname: id::cname(rng).to_string(),
+            ssrc: source.ssrc,
+            cname: source.cname,
             audio: None,
             started: false,
             again: None,

@@ -111,7 +111,7 @@ impl<P: MediaPlane> Core<P> {
         }
         let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
         let max = self.config.max_pending_call_events;
-        let (mut entry, call) = CallEntry::new(shared, key, from, negotiator, max, &mut self.rng);
+        let (mut entry, call) = CallEntry::new(shared, key, from, negotiator, max);
         entry.offer = offer;
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);

@@ -19,6 +19,7 @@ mod events;
 mod identity;
 mod incoming;
 mod lamps;
+mod lines;
 mod messages;
 mod negotiation;
 mod policy;

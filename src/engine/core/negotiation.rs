@@ -7,15 +7,17 @@
 #![cfg_attr(not(feature = "dtls"), allow(unreachable_code, unused_variables))]
 
 use super::dtls::{Certified, DtlsSide};
-use crate::media::{DtlsAgreement, SdesKeys, Security};
+use super::lines::{Lines, Source, wants_ice};
+use crate::media::{DataAgreement, DtlsAgreement, IcePeer, LocalIce, SdesKeys, Security};
 use crate::{Error, Srtp};
 use std::sync::Arc;
 use tiny_rtp::srtp::sdes::{self, Agreement, CryptoAttribute};
 use tiny_rtp::srtp::{MasterKey, Profile};
 use tiny_sak::Rng;
 use tiny_sdp::{
-    Answer, AttributeList, Description, LocalAttribute, LocalSession, MediaDescription, MediaKind,
-    NegotiatedMedia, NegotiatedSession, Negotiator, Protocol, QosTable, RemoteAddress,
+    Answer, AttributeList, Description, IceRefusal, LocalAttribute, LocalData, LocalSession,
+    MediaDescription, MediaKind, NegotiatedMedia, NegotiatedSession, Negotiator, Protocol,
+    QosTable, RemoteAddress,
 };
 
 /// What of an offered stream can be taken: its protocol, and the keys of both sides.
@@ -50,6 +52,7 @@ pub(super) struct Negotiation {
     rekey: bool,
     dtls: Option<Box<DtlsSide>>,
     qos: Option<Qos>,
+    lines: Lines,
 }
 
 /// The preconditions of a call, where it may have them.
@@ -69,6 +72,7 @@ impl Negotiation {
         policy: Srtp,
         suites: Vec<Profile>,
         dtls: Option<Box<DtlsSide>>,
+        lines: Lines,
     ) -> Self {
         Self {
             sdp,
@@ -80,7 +84,13 @@ impl Negotiation {
             rekey: false,
             dtls,
             qos: None,
+            lines,
         }
+    }
+
+    /// Our source of sound, as descriptions and packets name it.
+    pub(super) fn source(&self) -> &Source {
+        self.lines.source()
     }
 
     /// How the call treats encryption.
@@ -116,6 +126,7 @@ impl Negotiation {
     /// The call begins anew, with the demands that it had.
     pub(super) fn demand_like(&mut self, before: &Self) {
         self.qos = before.qos.clone();
+        self.lines.like(&before.lines);
     }
 
     pub(super) fn knows_preconditions(&self) -> bool {
@@ -192,11 +203,17 @@ impl Negotiation {
         }
     }
 
-    /// The association that follows from a description, if there is one.
-    fn dtls_from(&self, audio: &NegotiatedMedia) -> Result<Option<(DtlsAgreement, bool)>, String> {
+    /// The association that follows from a description, if there is one. In a bundle the line that
+    /// carries the stream has it.
+    fn dtls_from(
+        &self,
+        session: &NegotiatedSession,
+        audio: &NegotiatedMedia,
+    ) -> Result<Option<(DtlsAgreement, bool)>, String> {
+        let transport = session.transport(audio);
         match &self.dtls {
-            Some(side) if audio.protocol.is_dtls() => {
-                let agreement = side.agree(audio, self.dtls_in_force())?;
+            Some(side) if audio.protocol.is_dtls() || transport.dtls.is_some() => {
+                let agreement = side.agree(transport, self.dtls_in_force())?;
                 Ok(Some((agreement, audio.rtcp_mux)))
             }
             _ => Ok(None),
@@ -235,6 +252,9 @@ impl Negotiation {
                 match self.policy {
                     Srtp::Off | Srtp::Optional => Protocol::RtpAvp,
                     Srtp::Sdes => Protocol::RtpSavp,
+                    Srtp::Dtls if self.dtls.is_some() && self.lines.webrtc() => {
+                        Protocol::UdpTlsRtpSavpf
+                    }
                     Srtp::Dtls if self.dtls.is_some() => Protocol::UdpTlsRtpSavp,
                     Srtp::Dtls => return Err(no_dtls()),
                 }
@@ -242,6 +262,7 @@ impl Negotiation {
         };
         write(local, protocol, &lines);
         self.write_dtls(local, rng);
+        self.lines.write_offer(local, self.sdp.is_bundled()).map_err(sdp_error)?;
         if let Some(qos) = &self.qos {
             demand(local, qos);
         }
@@ -276,6 +297,7 @@ impl Negotiation {
         rng: &mut Rng,
     ) -> Result<Answer, tiny_sdp::Error> {
         let description = Description::parse(offer, &self.limits.limits)?;
+        self.lines.fits(&description)?;
         let plan = self.plan(&description, rng)?;
         if let Some(plan) = &plan {
             let lines = plan.keys.as_ref().map(|k| &k.local);
@@ -290,19 +312,39 @@ impl Negotiation {
             qos.learn(&media)?;
             demand(local, qos);
         }
-        let mut sdp = self.sdp.clone();
-        let answer = sdp.answer_to(&description, local)?;
+        let (sdp, answer) = self.answer_with(&description, local)?;
+        let mut lines = self.lines.clone();
         if let Some(audio) = answer.session.audio() {
+            lines.learn(&answer.session, audio)?;
             match plan.filter(|p| p.index == audio.index) {
                 Some(plan) => {
-                    let dtls = self.dtls_from(audio).map_err(|e| refused(&e))?;
-                    self.agree(plan.protocol, plan.keys, dtls, audio);
+                    let dtls = self.dtls_from(&answer.session, audio).map_err(|e| refused(&e))?;
+                    self.agree(plan.protocol, plan.keys, dtls, &answer.session, audio);
                 }
                 None => return Err(refused("no stream has both a codec and keys in common")),
             }
         }
-        (self.sdp, self.qos) = (sdp, qos);
+        (self.sdp, self.qos, self.lines) = (sdp, qos, lines);
         Ok(answer)
+    }
+
+    /// The answer with data channels where they share the transport of the sound, else without: a
+    /// transport of their own is not there for them.
+    fn answer_with(
+        &self,
+        offer: &Description,
+        local: &LocalSession,
+    ) -> Result<(Negotiator, Answer), tiny_sdp::Error> {
+        for data in [true, false] {
+            let (mut sdp, mut local) = (self.sdp.clone(), local.clone());
+            self.lines.write_answer(&mut local, offer, data);
+            let answer = sdp.answer_to(offer, &local)?;
+            let alone = |audio| data && Lines::stands_alone(&answer.session, audio);
+            if !answer.session.audio().is_some_and(alone) {
+                return Ok((sdp, answer));
+            }
+        }
+        Err(refused("data channels stand alone"))
     }
 
     /// Which stream of sound of an offer to take: one with keys before one without. Of each protocol
@@ -312,7 +354,9 @@ impl Negotiation {
         for (index, media) in offer.all_media().enumerate() {
             let protocol = media.protocol();
             let known = !matches!(protocol, Protocol::Other(_)) && !seen.contains(&protocol);
-            if media.kind() != MediaKind::Audio || media.port() == 0 || !known {
+            // RFC 9143 §6: without a port of its own, but bundled.
+            let off = media.port() == 0 && !media.has("bundle-only");
+            if media.kind() != MediaKind::Audio || off || !known {
                 continue;
             }
             seen.push(protocol.clone());
@@ -423,9 +467,10 @@ impl Negotiation {
                 Some(media) => self.keys_from(&media, audio)?,
                 None => None,
             };
-            let dtls = self.dtls_from(audio);
+            let dtls = self.dtls_from(&session, audio);
             let dtls = dtls.map_err(|e| Error::state(format!("encryption: {e}")))?;
-            self.agree(audio.protocol.clone(), keys, dtls, audio);
+            self.lines.learn(&session, audio).map_err(sdp_error)?;
+            self.agree(audio.protocol.clone(), keys, dtls, &session, audio);
         }
         self.offered.clear();
         self.sdp = sdp;
@@ -458,12 +503,15 @@ impl Negotiation {
         protocol: Protocol,
         keys: Option<Agreement>,
         dtls: Option<(DtlsAgreement, bool)>,
+        session: &NegotiatedSession,
         audio: &NegotiatedMedia,
     ) {
         // On hold the peer may have no address: that is no move.
         let before = self.agreed.as_ref().and_then(|a| a.peer.clone());
         let peer = audio.remote_rtp.clone().or_else(|| before.clone());
-        let moved = before.is_some() && before != peer;
+        // With ICE another address in the description is another path to the same peer.
+        let other = session.transport(audio).ice.as_ref().is_none_or(|ice| ice.restarted);
+        let moved = before.is_some() && before != peer && other;
         self.rekey = false;
         self.agreed = Some(Agreed { protocol, keys, dtls, peer, moved });
     }
@@ -472,6 +520,61 @@ impl Negotiation {
     pub(super) fn rollback(&mut self) {
         self.offered.clear();
         self.sdp.rollback();
+    }
+}
+
+// What the engine says and asks of the transport.
+#[allow(dead_code)]
+impl Negotiation {
+    /// The browser profile (JSEP): ICE, DTLS and one port, or nothing. The policy is
+    /// [`Srtp::Dtls`] then.
+    pub(super) fn set_webrtc(&mut self, on: bool) {
+        self.lines.set_webrtc(on);
+        if on {
+            self.policy = Srtp::Dtls;
+        }
+    }
+
+    /// What the next descriptions say of ICE; `None` for none.
+    pub(super) fn set_ice(&mut self, ice: Option<LocalIce>) {
+        self.lines.set_ice(ice);
+    }
+
+    /// The peer's side of ICE, after an exchange that agreed on it.
+    pub(super) fn ice_peer(&self) -> Option<IcePeer> {
+        self.lines.peer()
+    }
+
+    /// Why the last exchange brought no ICE although we wanted it.
+    pub(super) fn ice_refusal(&self) -> Option<IceRefusal> {
+        self.lines.refusal()
+    }
+
+    /// Whether an offer has ICE.
+    pub(super) fn wants_ice(&self, offer: &[u8]) -> bool {
+        Description::parse(offer, &self.limits.limits).is_ok_and(|offer| wants_ice(&offer))
+    }
+
+    /// Whether an offer of the peer restarts ICE: its answer needs new credentials of ours.
+    pub(super) fn peer_restarts_ice(&self, offer: &[u8]) -> bool {
+        let offer = Description::parse(offer, &self.limits.limits);
+        offer.is_ok_and(|offer| self.sdp.ice_restart(&offer))
+    }
+
+    /// Data channels as we take them where they are offered over DTLS with the sound; `None`
+    /// rejects them.
+    pub(super) fn take_data(&mut self, data: Option<LocalData>) {
+        self.lines.take_data(data);
+    }
+
+    /// Whether the next offer has a line of data channels. Once agreed it stays.
+    pub(super) fn offer_data(&mut self, on: bool) {
+        self.lines.offer_data(on);
+    }
+
+    /// The data channels that were agreed on.
+    pub(super) fn data(&self) -> Option<DataAgreement> {
+        self.lines.data().cloned()
     }
 }
 
@@ -513,6 +616,7 @@ fn refused(what: &str) -> tiny_sdp::Error {
 pub(super) fn sdp_error(e: tiny_sdp::Error) -> Error {
     match e {
         tiny_sdp::Error::Security(what) => Error::state(format!("encryption: {what}")),
+        tiny_sdp::Error::Ice(why) => Error::state(format!("ICE: {why}")),
         e => Error::state(format!("session description: {e}")),
     }
 }

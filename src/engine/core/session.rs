@@ -4,6 +4,7 @@
 use super::Core;
 use super::dtls::{Certified, DtlsSide};
 use super::entry::CallEntry;
+use super::lines::Lines;
 use super::negotiation::{Negotiation, sdp_error};
 use crate::command::Content;
 use crate::event::{CallEvent, CodecInfo};
@@ -79,7 +80,8 @@ impl<P: MediaPlane> Core<P> {
     pub(super) fn negotiator(&mut self, policy: Srtp) -> Negotiation {
         let sdp = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34);
         let dtls = self.dtls_side(policy);
-        Negotiation::new(sdp, self.sdp.clone(), policy, self.config.srtp_suites.clone(), dtls)
+        let (suites, lines) = (self.config.srtp_suites.clone(), Lines::new(&mut self.rng));
+        Negotiation::new(sdp, self.sdp.clone(), policy, suites, dtls, lines)
     }
 
     /// Our side of DTLS, for the policies that may need it. The certificate is made for the first.

@@ -208,6 +208,11 @@ impl Negotiator {
         })
     }
 
+    /// Whether streams share a transport (RFC 9143), by the descriptions in force.
+    pub fn is_bundled(&self) -> bool {
+        self.slots.iter().any(|slot| slot.active && slot.bundle.is_some())
+    }
+
     pub(crate) fn limits(&self) -> &crate::Limits {
         &self.config.limits
     }

@@ -168,6 +168,9 @@ fn place(slots: &mut Vec<Slot>, local: &LocalSession) {
             });
         slots[at].reuse(ours.kind.clone(), ours.protocol.clone());
         slots[at].local = Some(index);
+        if let Some(format) = ours.formats.first().filter(|_| !ours.protocol.is_rtp()) {
+            slots[at].format = format.clone();
+        }
     }
 }
 

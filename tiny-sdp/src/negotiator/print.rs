@@ -119,6 +119,7 @@ impl Printer {
         match (media.rtcp_port, rtcp.address) {
             // RFC 8839 §4.2.2: with ICE the default of the second component is always said.
             (Some(port), Some(host)) if rtcp.own => {
+                let host = media.rtcp_address.as_ref().unwrap_or(host);
                 self.push("a=rtcp:").number(port.into());
                 self.push(" IN ").push(host.address_type()).push(" ").host(host)?.end();
             }
@@ -202,9 +203,10 @@ impl Printer {
         Ok(())
     }
 
-    /// RFC 8839 §5.1, §5.2, RFC 8840 §4.
-    pub(super) fn candidates(&mut self, ice: &LocalIce) -> Result<(), Error> {
-        for candidate in &ice.candidates {
+    /// RFC 8839 §5.1, §5.2, RFC 8840 §4. With `mux` the first component is the only one (RFC 5761
+    /// §5.1.3).
+    pub(super) fn candidates(&mut self, ice: &LocalIce, mux: bool) -> Result<(), Error> {
+        for candidate in ice.candidates.iter().filter(|c| !mux || c.component_id == 1) {
             self.text("candidate", &candidate.to_string())?;
         }
         if !ice.remote_candidates.is_empty() {

@@ -79,7 +79,7 @@ pub(super) fn offer(
             p.flag("rtcp-rsize");
         }
         if let Some(local) = &ours.ice {
-            p.candidates(local)?;
+            p.candidates(local, ours.rtcp_mux_only)?;
         }
     }
     if let Some(data) = &ours.data {
@@ -236,7 +236,7 @@ pub(super) fn answer(
             p.flag("rtcp-rsize");
         }
         if let Some(local) = ice {
-            p.candidates(local)?;
+            p.candidates(local, media.rtcp_mux)?;
         }
     }
     if let Some(local) = &ours.data {
