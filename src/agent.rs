@@ -5,7 +5,7 @@ use crate::command::{Command, Commands};
 use crate::config::{Config, Listen};
 use crate::engine::driver;
 use crate::network::{NetworkNews, NetworkReport};
-use crate::{Error, Event, Srtp, Trace};
+use crate::{Error, Event, NatReport, Srtp, Trace};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -289,6 +289,17 @@ impl UserAgent {
 
     async fn tell_network(&self, news: NetworkNews) -> Result<NetworkReport, Error> {
         self.inner.shared.commands.ask(|reply| Command::Network { news, reply }).await
+    }
+
+    /// What kind of NAT is in the way of media, by asking STUN servers (`host` or `host:port`) from a
+    /// port of its own (RFC 5780). With one server that has a second address, or two servers, it tells
+    /// how the NAT chooses outer addresses. A report for people: calls do not depend on it.
+    ///
+    /// # Errors
+    /// [`Error::Network`] where no server has an address.
+    pub async fn nat_report(&self, servers: &[&str]) -> Result<NatReport, Error> {
+        let servers: Vec<String> = servers.iter().map(|s| (*s).to_owned()).collect();
+        off_thread(move || crate::network::nat_report(&servers)).await?
     }
 
     /// Hangs up all calls, unregisters all accounts, and ends; bounded by

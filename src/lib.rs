@@ -101,6 +101,7 @@ pub use tiny_media::StreamStats as CallStats;
 pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
 #[cfg(feature = "dtls")]
 pub use tiny_net::dtls;
+pub use tiny_net::stun::{Behaviour as NatBehaviour, NatReport};
 pub use tiny_net::tls;
 pub use tiny_rtp::srtp::Profile as SrtpProfile;
 pub use tiny_sak::{Flow, Secret, Transport};

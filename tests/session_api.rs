@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::time::Duration;
+use tiny_net::stun;
 use tiny_ua::testkit::{Registrar, ServerEvent};
 use tiny_ua::{
     Account, Audio, Call, CallEvent, CallState, Config, Error, Event, HeaderName, IncomingCall,
@@ -479,4 +480,25 @@ fn an_agent_lives_without_a_runtime_of_the_application() {
     assert_eq!(callee.join().unwrap().by, Party::Remote);
     by_hand(left.shutdown());
     assert!(matches!(by_hand(alice.register()), Err(Error::Ended(_))));
+}
+
+#[tokio::test]
+async fn the_nat_in_the_way_is_reported() {
+    let server = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+    let at = server.local_addr().unwrap().to_string();
+    let answering = async {
+        let mut buffer = [0; 512];
+        let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+        let id = stun::Message::parse(&buffer[..length]).unwrap().id();
+        let answer = stun::Builder::new(stun::Class::Success, stun::method::BINDING, id)
+            .xor_address(stun::attr::XOR_MAPPED_ADDRESS, from);
+        server.send_to(&answer.finish(), from).await.unwrap();
+    };
+    let ua = agent().await;
+    let servers = [at.as_str()];
+    let (report, ()) = soon(async { tokio::join!(ua.nat_report(&servers), answering) }).await;
+    let report = report.unwrap();
+    assert_eq!((report.mapped, report.translated), (Some(report.local), false));
+    let Err(Error::Network(why)) = soon(ua.nat_report(&["nobody.invalid"])).await else { panic!() };
+    assert!(why.contains("nobody.invalid"), "{why}");
 }

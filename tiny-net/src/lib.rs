@@ -12,6 +12,7 @@
 //! - [`turn`]: a relay's client.
 //! - [`ice`]: which path carries the media, found and watched.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
+//! - [`nat`]: what kind of NAT is in the way.
 //! - [`pcapng`]: captures that Wireshark reads.
 //! - [`dtls`]: keys for media between peers that know each other by fingerprint (feature `dtls`).
 //! - [`Config`]: every limit.
@@ -23,6 +24,7 @@ mod error;
 mod event;
 pub mod ice;
 pub mod locate;
+pub mod nat;
 pub mod pcapng;
 pub mod resolve;
 pub mod rtp;
