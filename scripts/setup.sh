@@ -11,7 +11,8 @@ packages_for() {
         kamailio-outbound-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/outbound.so
         kamailio-presence-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/presence.so
         sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark
-        libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl coturn:turnserver" ;;
+        libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl coturn:turnserver
+        chromium:chromium nodejs:node npm:npm iproute2:ip" ;;
     tools) echo "" ;;
     *) echo "setup.sh: unknown step '$1' (build, interop, tools)" >&2; exit 2 ;;
     esac
@@ -49,6 +50,22 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
+# What the browser's pages need (tests/interop/browser), at the versions of the lock file. Registries have bad moments.
+page_modules() {
+    local from=tests/interop/browser to=${CARGO_TARGET_DIR:-target}/browser tries=3
+    [ -d "$to/node_modules/jssip" ] && cmp -s "$from/package-lock.json" "$to/package-lock.json" && return
+    echo "setup: installing the modules of $from"
+    mkdir -p "$to"
+    cp "$from/package.json" "$to/"
+    rm -f "$to/package-lock.json"
+    until (cp "$from/package-lock.json" "$to/" && cd "$to" && npm ci --ignore-scripts --no-audit --no-fund --silent); do
+        rm -f "$to/package-lock.json"
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { echo "setup: npm cannot install what $from/package-lock.json names" >&2; exit 1; }
+        sleep 3
+    done
+}
+
 if ! command -v cargo >/dev/null 2>&1; then
     [ -x "$HOME/.cargo/bin/cargo" ] || {
         echo "setup: Rust is missing; install it from https://rustup.rs (1.95 or newer)" >&2
@@ -57,6 +74,9 @@ if ! command -v cargo >/dev/null 2>&1; then
 fi
 
 for step in "$@"; do
+    if [ "$step" = interop ]; then
+        (cd "$(dirname "$0")/.." && page_modules)
+    fi
     if [ "$step" = tools ] && ! cargo deny --version >/dev/null 2>&1; then
         echo "setup: building cargo-deny"
         cargo install --quiet --locked cargo-deny

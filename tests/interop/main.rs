@@ -5,11 +5,15 @@
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod baresip;
+#[cfg(target_os = "linux")]
+mod browser;
 mod called;
 mod calls;
 mod events;
 mod hold;
 mod kamailio;
+#[cfg(target_os = "linux")]
+mod network;
 mod outbound;
 mod peers;
 mod scenario;

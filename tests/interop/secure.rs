@@ -47,9 +47,9 @@ impl Certificates {
 }
 
 /// Kamailio with all five transports.
-struct Secure {
+pub(crate) struct Secure {
     _kamailio: Kamailio,
-    certificates: Certificates,
+    pub(crate) certificates: Certificates,
     tls: u16,
     ws: u16,
     wss: u16,
@@ -91,7 +91,7 @@ fn config(tls: u16, ws: u16, wss: u16) -> String {
 }
 
 impl Secure {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         let certificates = Certificates::make(name);
         let (tls, ws, wss) = (free_port(), free_port(), free_port());
         let side = "method = TLSv1.2+\nverify_certificate = no\nrequire_certificate = no\n";
@@ -105,8 +105,13 @@ impl Secure {
         Self { _kamailio: kamailio, certificates, tls, ws, wss }
     }
 
+    /// Where pages find it.
+    pub(crate) fn wss_url(&self) -> String {
+        format!("wss://127.0.0.1:{}", self.wss)
+    }
+
     /// The options of a user of it over one of its transports.
-    fn account(&self, user: &str, transport: &str) -> Vec<String> {
+    pub(crate) fn account(&self, user: &str, transport: &str) -> Vec<String> {
         let (port, name) = match transport {
             "tls" => (self.tls, "tls"),
             "ws" => (self.ws, "ws"),
@@ -134,7 +139,7 @@ impl Secure {
     }
 }
 
-fn have_kamailio() -> bool {
+pub(crate) fn have_kamailio() -> bool {
     installed("kamailio") && installed("openssl")
 }
 
