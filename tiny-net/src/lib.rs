@@ -11,6 +11,7 @@
 //! - [`stun`]: STUN messages and transactions, and what kind of NAT is in the way.
 //! - [`turn`]: a relay's client.
 //! - [`ice`]: which path carries the media, found and watched.
+//! - [`mdns`]: addresses that hide behind names of the local link.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
 //! - [`nat`]: what kind of NAT is in the way.
 //! - [`pcapng`]: captures that Wireshark reads.
@@ -24,6 +25,7 @@ mod error;
 mod event;
 pub mod ice;
 pub mod locate;
+pub mod mdns;
 pub mod nat;
 pub mod pcapng;
 pub mod resolve;

@@ -53,7 +53,7 @@ impl Announced {
     pub(super) fn element(&self) -> Option<Extension<'_>> {
         let due = self.since < AT_FIRST || self.since.is_multiple_of(EVERY);
         (!self.known && due)
-            .then(|| Extension { id: self.extension.id, data: self.extension.mid.as_bytes() })
+            .then_some(Extension { id: self.extension.id, data: self.extension.mid.as_bytes() })
     }
 
     pub(super) fn sent(&mut self, sequence: SequenceNumber) {
