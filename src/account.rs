@@ -3,7 +3,7 @@
 use crate::agent::Shared;
 use crate::command::{Command, Content, Headers, Registered, SendRequest, Sender};
 use crate::credentials::AuthSpec;
-use crate::{CallBuilder, Error, IncomingCall, Method, SipMessage, Srtp};
+use crate::{CallBuilder, Error, Ice, IncomingCall, Method, SipMessage, Srtp};
 use std::sync::Arc;
 use std::time::Duration;
 use tiny_sak::{Secret, Transport};
@@ -33,6 +33,8 @@ pub(crate) struct AccountSpec {
     pub(crate) auth: AuthSpec,
     pub(crate) policy: crate::Policy,
     pub(crate) srtp: Option<Srtp>,
+    pub(crate) ice: Option<Ice>,
+    pub(crate) webrtc: Option<bool>,
     pub(crate) instance: Option<String>,
     pub(crate) outbound: bool,
     pub(crate) flows: Vec<String>,
@@ -63,6 +65,8 @@ impl AccountSpec {
             also: Vec::new(),
             caller: Default::default(),
             srtp: None,
+            ice: None,
+            webrtc: None,
             auth: AuthSpec::default(),
             policy: crate::Policy::default(),
         }
@@ -177,6 +181,20 @@ impl AccountBuilder {
         self
     }
 
+    /// Whether the calls of this account use ICE; what [`Config::ice`](crate::Config::ice) says when not
+    /// called.
+    pub fn ice(mut self, ice: Ice) -> Self {
+        self.spec.ice = Some(ice);
+        self
+    }
+
+    /// Whether the calls of this account are as browsers make them; what
+    /// [`Config::webrtc`](crate::Config::webrtc) says when not called.
+    pub fn webrtc(mut self, on: bool) -> Self {
+        self.spec.webrtc = Some(on);
+        self
+    }
+
     /// A header field on every request of this account outside of calls, the INVITE of a call among
     /// them. For others, and for responses, see [`header_rule`](Self::header_rule).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -268,6 +286,7 @@ impl AccountBuilder {
             check_instance(instance)?;
         }
         check_policy(&self.spec.policy)?;
+        crate::ice::check_webrtc(self.spec.webrtc)?;
         for (uri, q) in &self.spec.also {
             crate::bindings::contact("contact", uri, *q)?;
         }

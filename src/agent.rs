@@ -5,7 +5,7 @@ use crate::command::{Command, Commands};
 use crate::config::{Config, Listen};
 use crate::engine::driver;
 use crate::network::{NetworkNews, NetworkReport};
-use crate::{Error, Event, NatReport, Srtp, Trace};
+use crate::{Error, Event, Ice, IceServer, NatReport, Srtp, Trace};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -93,6 +93,25 @@ impl UserAgentBuilder {
         self
     }
 
+    /// Whether calls use ICE where account and call do not say.
+    pub fn ice(mut self, ice: Ice) -> Self {
+        self.config.ice = ice;
+        self
+    }
+
+    /// Adds a STUN server or a relay for ICE.
+    pub fn ice_server(mut self, server: IceServer) -> Self {
+        self.config.ice_servers.push(server);
+        self
+    }
+
+    /// Whether calls are as browsers make them, where account and call do not say; see
+    /// [`Config::webrtc`].
+    pub fn webrtc(mut self, on: bool) -> Self {
+        self.config.webrtc = on;
+        self
+    }
+
     /// Copies every packet to `trace`.
     pub fn trace(mut self, trace: Arc<dyn Trace>) -> Self {
         self.config.trace = Some(trace);
@@ -128,6 +147,8 @@ impl UserAgentBuilder {
         }
         let instance = self.config.instance_id.clone().unwrap_or_default();
         crate::headers::check_rules(&self.config.sip.header_rules)?;
+        self.config.ice_servers.iter().try_for_each(IceServer::check)?;
+        crate::ice::check_webrtc(Some(self.config.webrtc))?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (events_in, events) = mpsc::channel(self.config.max_pending_events.max(1));
         let shared = Arc::new(Shared { commands: Commands(commands), registry });

@@ -6,7 +6,7 @@ use crate::command::{Command, Headers, PlaceCall, Sender};
 use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
 use crate::headers::{check_headers, check_phrase};
 use crate::identity::CallerIdentity;
-use crate::{Account, AccountId, Audio, CallStats, Error, Method, SipMessage, Srtp};
+use crate::{Account, AccountId, Audio, CallStats, Error, Ice, Method, SipMessage, Srtp};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ pub struct CallBuilder {
     pub(crate) headers: Headers,
     audio: Option<Audio>,
     srtp: Option<Srtp>,
+    ice: Option<Ice>,
+    webrtc: Option<bool>,
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
     conference: Option<crate::Conference>,
@@ -75,6 +77,8 @@ impl CallBuilder {
             headers,
             audio: None,
             srtp: None,
+            ice: None,
+            webrtc: None,
             rules: Vec::new(),
             late_offer: false,
             preconditions: None,
@@ -123,6 +127,19 @@ impl CallBuilder {
         self
     }
 
+    /// Whether this call uses ICE; what the account says when not called.
+    pub fn ice(mut self, ice: Ice) -> Self {
+        self.ice = Some(ice);
+        self
+    }
+
+    /// Whether this call is as browsers make them ([`Config::webrtc`](crate::Config::webrtc)); what the
+    /// account says when not called.
+    pub fn webrtc(mut self, on: bool) -> Self {
+        self.webrtc = Some(on);
+        self
+    }
+
     /// Sends the INVITE without an offer: the callee makes one, in its answer or in a reliable
     /// provisional response, and we answer it in the ACK or PRACK (RFC 3261 §13.2.1, RFC 3262 §5). For
     /// gateways that want it so; some telephones refuse it.
@@ -148,6 +165,7 @@ impl CallBuilder {
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
+        let (ice, webrtc) = (self.ice, self.webrtc);
         let conference = self.conference.as_ref().map(crate::Conference::id);
         let (session, preconditions) = (None, self.preconditions);
         PlaceCall {
@@ -156,6 +174,9 @@ impl CallBuilder {
             headers,
             audio,
             srtp,
+            ice,
+            webrtc,
+            terms: None,
             rules,
             late_offer,
             conference,
@@ -168,6 +189,7 @@ impl CallBuilder {
         let mut builder = self;
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
+        crate::ice::check_webrtc(builder.webrtc)?;
         // The account must not go before its call is placed.
         let account = builder.account.clone();
         let shared = account.shared().clone();
@@ -365,6 +387,15 @@ impl Call {
     /// figures are in [`CallEnd::stats`]).
     pub async fn stats(&self) -> Result<CallStats, Error> {
         self.ask(|call, reply| Command::Stats { call, reply }).await
+    }
+
+    /// How ICE stands: candidates of both sides, pairs with their round trips, which one carries the
+    /// media, and why others do not.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the call does without ICE; [`Error::Ended`] when it is over.
+    pub async fn ice(&self) -> Result<crate::ice::IceReport, Error> {
+        self.ask(|call, reply| Command::Ice { call, reply }).await
     }
 
     /// The resources that [`CallEvent::ResourcesWanted`] or

@@ -113,6 +113,10 @@ pub(crate) enum Command {
         call: CallKey,
         reply: Reply<CallStats>,
     },
+    Ice {
+        call: CallKey,
+        reply: Reply<crate::ice::IceReport>,
+    },
     Request {
         request: Box<SendRequest>,
         reply: Reply<SipMessage>,
@@ -222,6 +226,10 @@ pub(crate) struct PlaceCall {
     pub(crate) headers: Headers,
     pub(crate) audio: OpenAudio,
     pub(crate) srtp: Option<Srtp>,
+    pub(crate) ice: Option<crate::Ice>,
+    pub(crate) webrtc: Option<bool>,
+    /// How the media of the call travels that it comes from: said by nobody, but kept.
+    pub(crate) terms: Option<crate::ice::Terms>,
     pub(crate) rules: Vec<HeaderRule>,
     /// The conference that it is placed for.
     pub(crate) conference: Option<ConferenceId>,
@@ -241,6 +249,9 @@ impl PlaceCall {
             headers,
             audio,
             srtp: None,
+            ice: None,
+            webrtc: None,
+            terms: None,
             rules: Vec::new(),
             late_offer: false,
             conference: None,

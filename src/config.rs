@@ -1,6 +1,6 @@
 //! Settings of a user agent: all limits are run-time settings with documented defaults.
 
-use crate::{IdentityConfig, Srtp, SrtpProfile, Trace};
+use crate::{Ice, IceServer, IdentityConfig, Srtp, SrtpProfile, Trace};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -146,6 +146,19 @@ pub struct Config {
     /// Offers of peers are taken in their order, with any suite that encrypts. Default:
     /// AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80.
     pub srtp_suites: Vec<SrtpProfile>,
+    /// Whether calls use ICE (RFC 8445), where account and call do not say. Default [`Ice::Off`].
+    pub ice: Ice,
+    /// The STUN servers and relays of ICE, asked at the same time. Default: none, which finds ways
+    /// within one network and to peers with public addresses.
+    pub ice_servers: Vec<IceServer>,
+    /// Limits and times of ICE, and whether relays alone may be used
+    /// ([`Policy::RelayOnly`](crate::ice::Policy::RelayOnly)). Its `stun_servers` and `turn_servers` are
+    /// asked beside [`ice_servers`](Self::ice_servers); `lite` and `components` are set by the call.
+    pub ice_limits: crate::ice::Config,
+    /// Whether calls are as browsers make them (RFC 8827, RFC 8834), where account and call do not
+    /// say: ICE ([`Ice::Full`] unless [`Ice::Lite`] is set), [`Srtp::Dtls`], BUNDLE, RTP and RTCP on one
+    /// port, feedback. Default false.
+    pub webrtc: bool,
     /// The certificate of DTLS-SRTP, for agents that want the same one again; see
     /// [`Identity`](crate::dtls::Identity). `None` makes one for as long as the agent lives.
     #[cfg(feature = "dtls")]
@@ -191,6 +204,10 @@ impl Default for Config {
             jitter: tiny_media::JitterConfig::default(),
             srtp: Srtp::default(),
             srtp_suites: vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AesCm128HmacSha1_80],
+            ice: Ice::default(),
+            ice_servers: Vec::new(),
+            ice_limits: crate::ice::Config::default(),
+            webrtc: false,
             #[cfg(feature = "dtls")]
             dtls_identity: None,
             #[cfg(feature = "dtls")]

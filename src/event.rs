@@ -186,6 +186,13 @@ pub enum CallEvent {
         /// theirs by voice need not trust the signalling.
         fingerprint: String,
     },
+    /// ICE has found a way, or media goes another one from now on (RFC 8445).
+    IcePath {
+        /// The way: our address, the peer's, what kind they are, the round trip.
+        pair: Box<crate::ice::PairReport>,
+        /// Why this one.
+        reason: crate::ice::SwitchReason,
+    },
     /// The peer put the call on hold, or we did.
     Held {
         /// Who did.
@@ -321,6 +328,9 @@ pub struct CodecInfo {
     /// How its packets are encrypted and with which suite, e.g. `sdes:AES_CM_128_HMAC_SHA1_80`; `None`
     /// when they are not.
     pub srtp: Option<String>,
+    /// Whether ICE finds the way: both sides have it. Then [`CallEvent::IcePath`] says where media
+    /// goes, and `remote` only where it would go without.
+    pub ice: bool,
 }
 
 /// How a call ended.

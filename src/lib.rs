@@ -43,6 +43,7 @@ mod error;
 mod event;
 mod events;
 mod headers;
+pub mod ice;
 mod identity;
 mod media;
 mod message;
@@ -84,6 +85,7 @@ pub use events::{
     Document, IncomingSubscription, Notification, Publication, PublicationUpdate, SubscribeBuilder,
     Subscription, SubscriptionUpdate, Watcher,
 };
+pub use ice::{Ice, IceServer};
 pub use identity::{CallerIdentity, CertificateRequest, IdentityConfig, IdentityRule};
 pub use message::{IncomingMessage, MessageBuilder, MessageReport};
 pub use network::NetworkReport;

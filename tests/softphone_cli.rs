@@ -51,7 +51,8 @@ fn uri_of(phone: &mut Softphone) -> String {
 fn a_wrong_command_line_is_one_line_and_status_2() {
     for (arguments, expected) in [
         (&["--fro", "3", "demo"][..], "--fro"),
-        (&["--ice", "call", "sip:bob@127.0.0.1"], "--ice: not in this build"),
+        (&["--stun", "192.0.2.1", "call", "sip:bob@127.0.0.1"], "--stun: expected a URI"),
+        (&["--turn", "turn:h", "call", "sip:bob@127.0.0.1"], "no name and password"),
         (&["--video", "answer"], "--video: not in this build"),
         (&["--ca", "/nonexistent.pem", "answer"], "--ca: /nonexistent.pem"),
         (&["--cert", "Cargo.toml", "answer"], "--cert: needs --key"),

@@ -1,12 +1,13 @@
 //! Following a call from its beginning to its end: events, figures, keys, scripts, time limits.
 
-use crate::events::{Event, Stats, status_line};
+use crate::events::{Event, Ice, Stats, status_line};
 use crate::phone::Phone;
 use crate::report;
 use crate::script::Action;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tiny_ua::ice::{CandidateKind, PairReport};
 use tiny_ua::{Call, CallEnd, CallEvent, CallStats, DtmfMode, IncomingCall, Party};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -61,6 +62,8 @@ struct Following<'a> {
     codec: String,
     held_since: Option<f64>,
     last: Stats,
+    /// The pair that ICE uses.
+    path: Option<String>,
 }
 
 /// Follows a call to its end.
@@ -83,6 +86,7 @@ pub(crate) async fn follow(phone: &Arc<Phone>, call: Call, follow: Follow) -> Ou
         codec: String::new(),
         held_since: None,
         last: Stats::default(),
+        path: None,
     };
     loop {
         let up = f.up_since;
@@ -130,6 +134,15 @@ pub(crate) async fn follow(phone: &Arc<Phone>, call: Call, follow: Follow) -> Ou
     }
 }
 
+/// What our end of a way and the peer's are. Ours counts as reflexive where the peer sees another
+/// address than the socket's.
+fn way(pair: &PairReport) -> String {
+    let outer = pair.local_kind == CandidateKind::Host
+        && pair.mapped.is_some_and(|mapped| mapped != pair.local);
+    let ours = if outer { CandidateKind::ServerReflexive } else { pair.local_kind };
+    format!("{}/{}", ours.name(), pair.remote_kind.name())
+}
+
 /// What `--dtmf` and `--script` ask for, in the order of time.
 fn plan(phone: &Phone) -> VecDeque<(Duration, Action)> {
     let keys = phone.settings.dtmf.iter().map(|d| (BEFORE_KEYS, Action::Dtmf(d.clone())));
@@ -173,7 +186,10 @@ impl Following<'_> {
                     sample_rate: codec.as_ref().map(|c| c.sample_rate),
                     channels: codec.as_ref().map(|c| c.channels),
                     srtp: codec.as_ref().and_then(|c| c.srtp.clone()).unwrap_or("off".into()),
-                    ice: false,
+                    ice: match (&codec, &self.path) {
+                        (Some(c), Some(pair)) if c.ice => Ice::Pair(pair.clone()),
+                        (c, _) => Ice::On(c.as_ref().is_some_and(|c| c.ice)),
+                    },
                     remote: codec.as_ref().map(|c| c.remote.clone()),
                     codec: codec.map(|c| c.name),
                 });
@@ -181,6 +197,21 @@ impl Following<'_> {
             CallEvent::Secured { srtp, cipher, fingerprint } => {
                 self.note(|notes, _| notes.facts.push(("Encryption".into(), srtp.clone())));
                 self.say(&Event::Secured { call, srtp, cipher, fingerprint });
+            }
+            CallEvent::IcePath { pair, reason } => {
+                let local = pair.mapped.filter(|_| pair.local_kind != CandidateKind::Relayed);
+                let way = way(&pair);
+                self.path = Some(way.clone());
+                self.note(|notes, t| notes.marks.push((t, format!("path {way}"))));
+                let rtt = |rtt: Duration| (rtt.as_secs_f64() * 100_000.0).round() / 100.0;
+                self.say(&Event::Ice {
+                    call,
+                    pair: way,
+                    local: local.unwrap_or(pair.local).to_string(),
+                    remote: pair.remote.to_string(),
+                    rtt_ms: pair.rtt.map(rtt),
+                    reason: format!("{reason:?}").to_ascii_lowercase(),
+                });
             }
             CallEvent::Held { by } => {
                 self.held_since = Some(self.phone.reporter.seconds());

@@ -13,7 +13,7 @@ Examples:
   softphone --aor sip:1001@example.com --registrar sip:example.com --input silence --output null answer
   softphone --json --listen 127.0.0.1:5070 --for 60 answer --after 2
 
-Not in this build: --ice --ice-lite --stun --turn --webrtc --video --video-input --video-output
+Not in this build: --video --video-input --video-output
 
 Exit status: 0 done; 1 the call or request failed; 2 a wrong option or setting; 130 interrupted.
 Options may stand before or after the command. On a terminal, no command starts the interactive phone.";
@@ -151,19 +151,27 @@ pub(crate) struct Options {
     /// Encryption of media: off, optional (default); sdes or dtls, or no call
     #[arg(long, global = true, value_name = "MODE", help_heading = "Network")]
     pub(crate) srtp: Option<String>,
-    /// NAT traversal (not in this build)
+    /// Find a way for media through NATs and firewalls (ICE)
     #[arg(long, global = true, help_heading = "Network", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide = true)]
+          default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
     pub(crate) ice: Option<bool>,
+    /// Let the other side find it: for machines with a public address
     #[arg(long, global = true, help_heading = "Network", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide = true)]
+          default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
     pub(crate) ice_lite: Option<bool>,
-    #[arg(long, global = true, value_name = "URI", hide = true)]
-    pub(crate) stun: Option<String>,
-    #[arg(long, global = true, value_name = "URI", hide = true)]
-    pub(crate) turn: Option<String>,
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide = true)]
+    /// Ask this server for our outer address, e.g. stun:stun.example.com (repeatable; means --ice)
+    #[arg(long, global = true, value_name = "URI", help_heading = "Network")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) stun: Vec<String>,
+    /// Let this relay carry media if nothing else can, e.g. turn:name:password@turn.example.com,
+    /// turns:… for TLS, …?transport=tcp (repeatable; means --ice). Others on this machine may see the
+    /// password: prefer --config
+    #[arg(long, global = true, value_name = "URI", help_heading = "Network")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) turn: Vec<String>,
+    /// Call as browsers do: ICE, DTLS-SRTP, BUNDLE, one port, feedback
+    #[arg(long, global = true, help_heading = "Network", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
     pub(crate) webrtc: Option<bool>,
     /// Ask this name server, and not the system's
     #[arg(long, global = true, value_name = "ADDR[:PORT]", help_heading = "Network")]

@@ -29,6 +29,15 @@ pub(crate) struct Stats {
     pub(crate) output_level_db: f64,
 }
 
+/// How a call's media finds its way: `false` without ICE, the pair once there is one, and `true`
+/// before.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Ice {
+    On(bool),
+    Pair(String),
+}
+
 /// One event. The names and fields are a contract with scripts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -63,7 +72,7 @@ pub(crate) enum Event {
         /// `off`, or how and with which suite: `sdes:AEAD_AES_128_GCM`; `dtls` alone until
         /// `secured` says the suite.
         srtp: String,
-        ice: bool,
+        ice: Ice,
         remote: Option<String>,
     },
     /// The handshake of DTLS is done.
@@ -72,6 +81,17 @@ pub(crate) enum Event {
         srtp: String,
         cipher: String,
         fingerprint: String,
+    },
+    /// ICE has found a way, or has changed to another.
+    Ice {
+        call: u64,
+        /// What our address and the peer's are: `host/srflx`.
+        pair: String,
+        local: String,
+        remote: String,
+        rtt_ms: Option<f64>,
+        /// `first`, `nominated`, `died`, `better`, `quicker`.
+        reason: String,
     },
     Media {
         call: u64,
@@ -289,6 +309,10 @@ fn sentence(event: &Event) -> Option<String> {
             format!("[{call}] answered: {codec}{rate}{remote}")
         }
         Event::Secured { call, srtp, .. } => format!("[{call}] encrypted: {srtp}"),
+        Event::Ice { call, pair, local, remote, rtt_ms, .. } => {
+            let rtt = rtt_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();
+            format!("[{call}] media goes {pair}: {local} to {remote}{rtt}")
+        }
         Event::Media { .. } => return None,
         Event::Held { call, by } => format!("[{call}] on hold (by {by} side)"),
         Event::Resumed { call, by } => format!("[{call}] resumed (by {by} side)"),

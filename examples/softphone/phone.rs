@@ -153,7 +153,12 @@ impl Desk {
         let mut builder = UserAgent::builder()
             .listen(settings.listen)
             .srtp(settings.srtp)
+            .ice(settings.ice)
+            .webrtc(settings.webrtc)
             .tls(settings.tls.clone());
+        for server in &settings.ice_servers {
+            builder = builder.ice_server(server.clone());
+        }
         if let Some(server) = settings.dns_server {
             builder = builder.name_servers(&[server]);
         }
@@ -327,6 +332,9 @@ fn listen_error(error: Error, wanted: SocketAddr) -> Failure {
             } else {
                 format!("--listen {wanted}: {reason}")
             }))
+        }
+        Error::Config { field, reason } if field == "ice server" => {
+            Failure::Usage(Problem(format!("--turn: {reason}")))
         }
         Error::Config { field, reason } if field == "tls" => {
             Failure::Usage(Problem(format!("--ca, --cert, --key: {reason}")))

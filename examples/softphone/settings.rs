@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tiny_ua::tls::{Identity, Material, Roots, TlsConfig};
-use tiny_ua::{DtmfMode, Secret, Srtp, Transport};
+use tiny_ua::{DtmfMode, Ice, IceServer, Secret, Srtp, Transport};
 
 /// A usage or configuration error: one line; the exit status is 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub(crate) struct Settings {
     pub(crate) codecs: Vec<String>,
     pub(crate) ptime: Option<u32>,
     pub(crate) srtp: Srtp,
+    pub(crate) ice: Ice,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) webrtc: bool,
     pub(crate) input: String,
     pub(crate) looped: bool,
     pub(crate) output: String,
@@ -82,8 +85,8 @@ pub(crate) fn merge(cli: Options, file: Options) -> Options {
         srtp: cli.srtp.or(file.srtp),
         ice: cli.ice.or(file.ice),
         ice_lite: cli.ice_lite.or(file.ice_lite),
-        stun: cli.stun.or(file.stun),
-        turn: cli.turn.or(file.turn),
+        stun: many(cli.stun, file.stun),
+        turn: many(cli.turn, file.turn),
         webrtc: cli.webrtc.or(file.webrtc),
         dns_server: cli.dns_server.or(file.dns_server),
         ca: cli.ca.or(file.ca),
@@ -140,11 +143,6 @@ fn parse_config(text: &str) -> Result<Options, String> {
 /// Refuses what this build cannot do yet, naming the option.
 pub(crate) fn refuse_missing(options: &Options) -> Result<(), Problem> {
     let asked = [
-        ("--ice", options.ice.unwrap_or(false)),
-        ("--ice-lite", options.ice_lite.unwrap_or(false)),
-        ("--stun", options.stun.is_some()),
-        ("--turn", options.turn.is_some()),
-        ("--webrtc", options.webrtc.unwrap_or(false)),
         ("--video", options.video.unwrap_or(false)),
         ("--video-input", options.video_input.is_some()),
         ("--video-output", options.video_output.is_some()),
@@ -168,7 +166,13 @@ impl Settings {
             return Err(Problem::new("--ptime", what));
         }
         let transport = options.transport.as_deref().map(transport).transpose()?;
+        let (ice, ice_servers, webrtc) = ice(&options)?;
         let srtp = match options.srtp.as_deref() {
+            None | Some("dtls") if webrtc => Srtp::Dtls,
+            Some(mode) if webrtc => {
+                let what = format!("'{mode}' does not go with --webrtc, which is dtls");
+                return Err(Problem::new("--srtp", what));
+            }
             None | Some("optional") => Srtp::Optional,
             Some("off") => Srtp::Off,
             Some("sdes") => Srtp::Sdes,
@@ -226,6 +230,9 @@ impl Settings {
         Ok(Self {
             aor,
             srtp,
+            ice,
+            ice_servers,
+            webrtc,
             display: options.display,
             registrar,
             expires: options.expires,
@@ -264,6 +271,54 @@ impl Settings {
 pub(crate) fn uri_of(option: &str, uri: String) -> Result<String, Problem> {
     match tiny_ua::UserAgent::check_uri(&uri) {
         Ok(()) => Ok(uri),
+        Err(tiny_ua::Error::Config { reason, .. }) => Err(Problem::new(option, reason)),
+        Err(other) => Err(Problem::new(option, other)),
+    }
+}
+
+/// Whether and with whose help a way for media is looked for; whether as browsers do.
+fn ice(options: &Options) -> Result<(Ice, Vec<IceServer>, bool), Problem> {
+    let webrtc = options.webrtc.unwrap_or(false);
+    if webrtc && !cfg!(feature = "dtls") {
+        return Err(Problem::new("--webrtc", "not in this build"));
+    }
+    let lite = options.ice_lite.unwrap_or(false);
+    let mut servers = Vec::new();
+    for (option, scheme, uris) in
+        [("--stun", "stun", &options.stun), ("--turn", "turn", &options.turn)]
+    {
+        for uri in uris {
+            if lite {
+                return Err(Problem::new(
+                    option,
+                    "--ice-lite asks no server; leave one of them out",
+                ));
+            }
+            servers.push(server(option, scheme, uri)?);
+        }
+    }
+    let wanted = options.ice.unwrap_or(webrtc || !servers.is_empty());
+    if !wanted && webrtc {
+        return Err(Problem::new("--ice", "--webrtc goes with it only"));
+    }
+    if !wanted && let Some(server) = servers.first() {
+        return Err(Problem::new("--ice", format!("{server} goes with it only")));
+    }
+    let ice = match (lite, wanted) {
+        (true, _) => Ice::Lite,
+        (false, true) => Ice::Full,
+        (false, false) => Ice::Off,
+    };
+    Ok((ice, servers, webrtc))
+}
+
+fn server(option: &str, scheme: &str, uri: &str) -> Result<IceServer, Problem> {
+    // Not the whole of it in an error: there is a password in it.
+    if !uri.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(scheme)) {
+        return Err(Problem::new(option, format!("expected a URI that begins with {scheme}:")));
+    }
+    match uri.parse::<IceServer>() {
+        Ok(server) => Ok(server),
         Err(tiny_ua::Error::Config { reason, .. }) => Err(Problem::new(option, reason)),
         Err(other) => Err(Problem::new(option, other)),
     }

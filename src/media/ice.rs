@@ -3,12 +3,13 @@
 #![allow(dead_code)]
 
 use crate::command::Reply;
+pub(crate) use crate::ice::{IceServer, IceServerKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tiny_net::ice::{
     Candidate, Config, IceFailure, IceOptions, IceReport, PairReport, SwitchReason,
 };
-use tiny_sak::{Secret, Transport};
+use tiny_sak::Secret;
 
 /// What an agent gathers with.
 #[derive(Debug, Clone)]
@@ -21,25 +22,6 @@ pub(crate) struct IceSetup {
     pub(crate) controlling: bool,
     /// Whether the addresses of all networks are used, or that one alone.
     pub(crate) all_networks: bool,
-}
-
-/// A STUN or TURN server of the settings (RFC 7064, RFC 7065).
-#[derive(Debug, Clone)]
-pub(crate) struct IceServer {
-    pub(crate) kind: IceServerKind,
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum IceServerKind {
-    Stun,
-    /// Over UDP, TCP or TLS.
-    Turn {
-        transport: Transport,
-        username: String,
-        password: Secret,
-    },
 }
 
 /// Our side, as a description tells it.

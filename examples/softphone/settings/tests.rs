@@ -14,16 +14,7 @@ fn problem(line: &str) -> String {
 
 #[test]
 fn what_is_not_built_is_refused_by_name() {
-    for option in [
-        "--ice",
-        "--ice-lite",
-        "--stun stun:192.0.2.1",
-        "--turn turn:u:p@192.0.2.1",
-        "--webrtc",
-        "--video",
-        "--video-input pattern",
-        "--video-output null",
-    ] {
+    for option in ["--video", "--video-input pattern", "--video-output null"] {
         let line = problem(&format!("{option} demo"));
         let name = option.split(' ').next().unwrap();
         assert!(line.starts_with(&format!("{name}: ")), "{option}: {line}");
@@ -36,7 +27,47 @@ fn what_is_not_built_is_refused_by_name() {
         true => assert_eq!(settings("--srtp dtls demo").unwrap().srtp, Srtp::Dtls),
         false => assert!(problem("--srtp dtls demo").ends_with("not in this build")),
     }
-    assert!(settings("--ice=false demo").is_ok());
+}
+
+#[test]
+fn a_way_through_nats_is_looked_for_as_it_is_said() {
+    use tiny_ua::Ice::{Full, Lite, Off};
+    for (typed, ice, servers) in [
+        ("demo", Off, 0),
+        ("--ice demo", Full, 0),
+        ("--ice=false demo", Off, 0),
+        ("--ice --ice-lite demo", Lite, 0),
+        ("--stun stun:192.0.2.1 demo", Full, 1),
+        ("--stun stun:a --turn turn:u:p@b --turn turns:u:p@b demo", Full, 3),
+    ] {
+        let settings = settings(typed).unwrap();
+        assert_eq!((settings.ice, settings.ice_servers.len()), (ice, servers), "{typed}");
+        assert!(!settings.webrtc);
+    }
+    for (typed, expected) in [
+        ("--stun 192.0.2.1 demo", "--stun: expected a URI that begins with stun:"),
+        ("--turn stun:192.0.2.1 demo", "--turn: expected a URI that begins with turn:"),
+        ("--stun stuns:192.0.2.1 demo", "--stun: '192.0.2.1': STUN over TLS"),
+        ("--turn turn:geheim@b demo", "--turn: 'b': the password is missing"),
+        ("--ice-lite --stun stun:a demo", "--stun: --ice-lite asks no server"),
+        ("--ice=false --stun stun:a demo", "--ice: stun:a:3478 goes with it only"),
+    ] {
+        let said = problem(typed);
+        assert!(said.starts_with(expected), "{typed}: {said}");
+    }
+}
+
+#[test]
+fn a_call_as_browsers_make_it_is_encrypted_by_dtls_and_has_ice() {
+    if !cfg!(feature = "dtls") {
+        assert_eq!(problem("--webrtc demo"), "--webrtc: not in this build");
+        return;
+    }
+    let webrtc = settings("--webrtc --stun stun:a demo").unwrap();
+    assert_eq!((webrtc.srtp, webrtc.ice, webrtc.webrtc), (Srtp::Dtls, tiny_ua::Ice::Full, true));
+    assert!(settings("--webrtc --srtp dtls --ice demo").is_ok());
+    assert!(problem("--webrtc --srtp sdes demo").starts_with("--srtp: 'sdes' does not go with"));
+    assert!(problem("--webrtc --ice=false demo").starts_with("--ice: --webrtc"));
 }
 
 #[test]

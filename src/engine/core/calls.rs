@@ -123,11 +123,11 @@ impl<P: MediaPlane> Core<P> {
         }
         self.demand(&mut call)?;
         let ports = self.plane.open(local)?;
-        let policy = call.srtp.unwrap_or_else(|| self.policy(Some(call.account)));
+        let terms = self.terms_of(&call);
         let transport = self.accounts.get(&call.account).and_then(|a| a.spec.transport);
         let by_tls = matches!(transport, Some(Transport::Tls | Transport::Wss));
-        self.note_keys(policy, by_tls || call.to.starts_with("sips:"));
-        let mut negotiator = self.negotiator(policy);
+        self.note_keys(terms.srtp, by_tls || call.to.starts_with("sips:"));
+        let mut negotiator = self.negotiator(terms);
         if crate::caller::is_withheld(&call.headers) {
             negotiator.show_another_certificate(&self.config);
         }
@@ -152,7 +152,7 @@ impl<P: MediaPlane> Core<P> {
             }
         };
         let max = self.config.max_pending_call_events;
-        let (mut entry, handle) = CallEntry::new(shared, key, call.to, negotiator, max);
+        let (mut entry, handle) = CallEntry::new(shared, key, call.to, (terms, negotiator), max);
         entry.ports = Some(ports);
         entry.again = call.audio.again.clone();
         entry.audio = Some(call.audio);

@@ -9,6 +9,7 @@ use crate::audio::{AudioSpec, OpenAudio};
 use crate::call::CallInner;
 use crate::command::Reply;
 use crate::event::{CallEnd, CallEvent, CodecInfo};
+use crate::ice::Terms;
 use crate::media::MediaPorts;
 use crate::{Call, CallState};
 use bytes::Bytes;
@@ -52,6 +53,8 @@ impl HoldChange {
 pub(super) struct CallEntry {
     state: watch::Sender<CallState>,
     events: mpsc::Sender<CallEvent>,
+    /// How its media travels.
+    pub(super) terms: Terms,
     pub(super) negotiator: Negotiation,
     /// The negotiator as our offer left it: every branch's answer starts from here.
     pub(super) offered: Option<Negotiation>,
@@ -108,7 +111,7 @@ impl CallEntry {
         shared: Arc<Shared>,
         key: CallKey,
         remote: String,
-        negotiator: Negotiation,
+        (terms, negotiator): (Terms, Negotiation),
         max_events: usize,
     ) -> (Self, Call) {
         let source = negotiator.source().clone();
@@ -119,6 +122,7 @@ impl CallEntry {
         let entry = Self {
             state,
             events,
+            terms,
             negotiator,
             offered: None,
             branches: Branches::default(),

@@ -86,9 +86,9 @@ impl<P: MediaPlane> Core<P> {
             Some(Related::Replaces(old)) => self.calls.get(&old),
             _ => None,
         };
-        let policy = old.map_or_else(|| self.policy(account), |old| old.negotiator.policy());
-        self.note_keys(policy, matches!(flow.transport, Transport::Tls | Transport::Wss));
-        let mut negotiator = self.negotiator(policy);
+        let terms = old.map_or_else(|| self.terms(account), |old| old.terms);
+        self.note_keys(terms.srtp, matches!(flow.transport, Transport::Tls | Transport::Wss));
+        let mut negotiator = self.negotiator(terms);
         let reserved = self.precondition_policy(account, &request)?;
         if let Some(reserved) = reserved {
             negotiator.expect(QosTable::default(), reserved, true);
@@ -111,7 +111,7 @@ impl<P: MediaPlane> Core<P> {
         }
         let from = request.from().map(|f| f.uri.as_str().to_owned()).unwrap_or_default();
         let max = self.config.max_pending_call_events;
-        let (mut entry, call) = CallEntry::new(shared, key, from, negotiator, max);
+        let (mut entry, call) = CallEntry::new(shared, key, from, (terms, negotiator), max);
         entry.offer = offer;
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);

@@ -16,6 +16,7 @@ mod dtls;
 mod dtls;
 mod entry;
 mod events;
+mod ice;
 mod identity;
 mod incoming;
 mod lamps;
@@ -309,6 +310,7 @@ impl<P: MediaPlane> Core<P> {
                 self.dtmf(now, call, digits, mode, reply);
             }
             Command::Stats { call, reply } => self.stats(call, reply),
+            Command::Ice { call, reply } => self.ice_report(call, reply),
             Command::Request { request, reply } => self.request(now, *request, reply),
             Command::Respond { key, status, headers } => {
                 let result = self.endpoint.respond(now, key, status, None, headers, None);
@@ -485,7 +487,7 @@ impl<P: MediaPlane> Core<P> {
             MediaReport::Event(event) => self.media_event(notice.id, event),
             MediaReport::RekeyDue => self.rekey(now, notice.id),
             MediaReport::Secured(secured) => self.media_secured(notice.id, secured),
-            MediaReport::Ice(notice) => tracing::debug!("{notice:?}"),
+            MediaReport::Ice(ice) => self.ice_notice(now, notice.id, ice),
             MediaReport::NoKeys(why) => self.media_failed(now, notice.id, &why),
             MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),
         }

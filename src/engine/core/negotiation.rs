@@ -93,11 +93,6 @@ impl Negotiation {
         self.lines.source()
     }
 
-    /// How the call treats encryption.
-    pub(super) fn policy(&self) -> Srtp {
-        self.policy
-    }
-
     /// The next offer or answer brings a new key of ours.
     pub(super) fn rekey(&mut self) {
         self.rekey = true;

@@ -67,8 +67,8 @@ impl<P: MediaPlane> Core<P> {
         if policy != Some(ReferralPolicy::Ask) {
             return Err(403);
         }
-        let srtp = self.policy(Some(account));
-        let errand = errand(account, to, request, (None, srtp))?;
+        let terms = self.terms(Some(account));
+        let errand = errand(account, to, request, (None, terms))?;
         let place = self.events.try_reserve().map_err(|_| 503u16)?;
         if !is_quiet(request) {
             self.endpoint.accept_referral(now, key, true).map_err(|_| 500u16)?;

@@ -151,9 +151,9 @@ impl<P: MediaPlane> Core<P> {
     fn try_restart(&mut self, now: Instant, key: CallKey) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let policy = entry.negotiator.policy();
+        let terms = entry.terms;
         let before = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
-        let mut negotiator = self.negotiator(policy);
+        let mut negotiator = self.negotiator(terms);
         negotiator.demand_like(&before);
         let body = match self.endpoint.offers_at_restart(key) {
             true => Some(self.offer(&mut negotiator, &ports, Direction::SendRecv)?),

@@ -8,6 +8,7 @@ use super::lines::Lines;
 use super::negotiation::{Negotiation, sdp_error};
 use crate::command::Content;
 use crate::event::{CallEvent, CodecInfo};
+use crate::ice::Terms;
 use crate::media::{MediaCommand, MediaId, MediaPlane, MediaPorts, Secured};
 use crate::{Error, SipMessage, Srtp};
 use bytes::Bytes;
@@ -77,11 +78,14 @@ pub(super) fn parse_dtmf(request: &SipMessage) -> Option<(char, u32)> {
 
 impl<P: MediaPlane> Core<P> {
     /// A session of our own: `o=` id and version drawn at random.
-    pub(super) fn negotiator(&mut self, policy: Srtp) -> Negotiation {
+    pub(super) fn negotiator(&mut self, terms: Terms) -> Negotiation {
+        let policy = terms.srtp;
         let sdp = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34);
         let dtls = self.dtls_side(policy);
         let (suites, lines) = (self.config.srtp_suites.clone(), Lines::new(&mut self.rng));
-        Negotiation::new(sdp, self.sdp.clone(), policy, suites, dtls, lines)
+        let mut negotiation = Negotiation::new(sdp, self.sdp.clone(), policy, suites, dtls, lines);
+        negotiation.set_webrtc(terms.webrtc);
+        negotiation
     }
 
     /// Our side of DTLS, for the policies that may need it. The certificate is made for the first.
@@ -117,12 +121,6 @@ impl<P: MediaPlane> Core<P> {
         if sends_keys && !protected && !std::mem::replace(&mut self.keys_noted, true) {
             tracing::warn!("media keys travel readable in session descriptions: SIP without TLS");
         }
-    }
-
-    /// How the calls of an account treat encryption.
-    pub(super) fn policy(&self, account: Option<tiny_sip::AccountKey>) -> Srtp {
-        let own = account.and_then(|key| self.accounts.get(&key)).and_then(|a| a.spec.srtp);
-        own.unwrap_or(self.config.srtp)
     }
 
     fn local_session(&self, address: IpAddr, ports: (u16, u16), way: Direction) -> LocalSession {
@@ -260,6 +258,7 @@ impl<P: MediaPlane> Core<P> {
             channels: format.channels,
             remote: remote.map(|r| r.to_string()).unwrap_or_default(),
             srtp: entry.negotiator.security().name(),
+            ice: false,
         };
         let send = StreamCodec::new(codec, first.send_pt, Fmtp(first.remote_fmtp.to_string()));
         let mut config = StreamConfig::new(send, entry.ssrc, entry.cname.as_str());

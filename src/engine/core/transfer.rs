@@ -6,11 +6,12 @@ use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{AnswerTransfer, Headers, PlaceCall, Reply, TransferCall, TransferTo};
 use crate::event::CallEvent;
+use crate::ice::Terms;
 use crate::media::MediaPlane;
 use crate::policy::TransferPolicy;
 use crate::target::without_method;
 use crate::transfer::{Transfer, TransferOutcome, TransferRequest, TransferState};
-use crate::{Call, CallId, Error, Event, Party, SipMessage, Srtp};
+use crate::{Call, CallId, Error, Event, Party, SipMessage};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,7 +43,7 @@ pub(super) struct Errand {
     headers: Headers,
     audio: Option<AudioSpec>,
     /// What the call that it came by does about encryption.
-    srtp: Srtp,
+    terms: Terms,
     /// The name of its session.
     session: Option<u128>,
     started: bool,
@@ -180,7 +181,7 @@ impl<P: MediaPlane> Core<P> {
         let mut all = self.accounts.keys().copied();
         let only = all.next().filter(|_| self.accounts.len() == 1);
         let account = self.endpoint.account_of(key).or(only).ok_or(603u16)?;
-        let sound = (entry.again.clone(), entry.negotiator.policy());
+        let sound = (entry.again.clone(), entry.terms);
         let session = self.endpoint.session_id(key).map(|id| id.local);
         errand(account, to, request, sound).map(|errand| Errand { session, ..errand })
     }
@@ -221,7 +222,7 @@ impl<P: MediaPlane> Core<P> {
         errand.started = true;
         let (account, to, headers) = (errand.account, errand.to.clone(), errand.headers.clone());
         let mut call = PlaceCall::new(account, to, headers, audio);
-        (call.srtp, call.session) = (Some(errand.srtp), errand.session);
+        (call.terms, call.session) = (Some(errand.terms), errand.session);
         self.locate(now, call, Placed::Errand(key));
     }
 
@@ -328,7 +329,7 @@ pub(super) fn errand(
     account: AccountKey,
     to: &str,
     request: &SipMessage,
-    (audio, srtp): (Option<AudioSpec>, Srtp),
+    (audio, terms): (Option<AudioSpec>, Terms),
 ) -> Result<Errand, u16> {
     let uri = Uri::parse(to).map_err(|_| 400u16)?;
     if !matches!(uri.scheme(), Scheme::Sip | Scheme::Sips | Scheme::Tel) {
@@ -356,7 +357,7 @@ pub(super) fn errand(
         headers.push(("Referred-By".into(), format!("<{}>", by.uri.as_str())));
     }
     let to = without_method(uri.without_headers());
-    Ok(Errand { account, to, headers, audio, srtp, session: None, started: false })
+    Ok(Errand { account, to, headers, audio, terms, session: None, started: false })
 }
 
 impl Errand {
