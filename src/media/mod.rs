@@ -8,7 +8,11 @@ mod dtls;
 #[path = "dtls_off.rs"]
 mod dtls;
 mod ice;
+mod ice_path;
+#[cfg(test)]
+mod ice_tests;
 mod mixing;
+mod path;
 mod shield;
 mod streams;
 pub(crate) mod worker;

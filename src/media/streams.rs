@@ -1,22 +1,22 @@
 //! One stream of a media worker: a task that waits for its sockets, its deadline or a command, and
 //! moves packets between them, the stream and what protects it.
 
+use super::ice_path::{Change, IceStart};
 use super::mixing::Sound;
+use super::path::{Path, Ready, Received, Told, Tracer, anchor};
 use super::{
     DtlsEvent, Handshakes, MediaCommand, MediaId, MediaNotice, MediaReport, Security, Shield,
 };
 use crate::audio::OpenAudio;
-use crate::trace::{TraceKind, TracePacket};
-use crate::{CallStats, Error, Trace};
+use crate::{CallStats, Error};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tiny_media::{
     AudioStream, Component, DtmfVia, Input as StreamInput, MediaError, StreamConfig, StreamEvent,
 };
-use tiny_net::rtp::{RtpPair, RtpSocket};
+use tiny_net::rtp::RtpPair;
 use tiny_rtp::{NtpClock, PacketKind};
-use tiny_sak::{Flow, Output, Rng, Transport};
+use tiny_sak::{Output, Rng};
 use tokio::sync::mpsc;
 
 /// The longest RTP or RTCP packet that is read; longer ones are cut and then fail to parse.
@@ -28,7 +28,12 @@ const MAX_BURST: usize = 64;
 const DTMF_MS: u32 = 160;
 const DTMF_GAP_MS: u32 = 80;
 
+/// How long a relay is waited for that was given back, after the end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 pub(super) enum ToStream {
+    /// The ports have been waiting, with an agent beside them.
+    Start(Box<Start>),
     Command(MediaCommand),
     /// Other sound in place of its own, which it keeps.
     Connect(Sound),
@@ -38,7 +43,17 @@ pub(super) enum ToStream {
     Lend(Box<dyn FnOnce(Sound) + Send>),
     /// Send and listen here from now on.
     Rebind(RtpPair),
+    /// Some of our addresses are gone, and there are new ones.
+    Change(Box<Change>),
     Close,
+}
+
+/// What a stream begins with.
+pub(super) struct Start {
+    pub(super) config: StreamConfig,
+    pub(super) security: Security,
+    pub(super) audio: OpenAudio,
+    pub(super) rng: Rng,
 }
 
 /// Gives a stream other sound, and returns what it had.
@@ -55,22 +70,8 @@ fn no_sockets(e: std::io::Error) -> MediaError {
     MediaError::Device { id: "media sockets".into(), reason: e.to_string() }
 }
 
-struct Sockets {
-    rtp: RtpSocket,
-    rtcp: RtpSocket,
-}
-
-impl Sockets {
-    fn of(&self, component: Component) -> &RtpSocket {
-        match component {
-            Component::Rtp => &self.rtp,
-            Component::Rtcp => &self.rtcp,
-        }
-    }
-}
-
 /// A stream, and what protects its packets.
-struct Carried {
+pub(super) struct Carried {
     stream: AudioStream,
     shield: Shield,
     /// Its own sound, while it is connected to other.
@@ -80,6 +81,39 @@ struct Carried {
 }
 
 impl Carried {
+    fn new(start: Start, path: &mut Path) -> Result<Self, MediaError> {
+        let Start { mut config, security, audio, mut rng } = start;
+        let (now, seeds) = (Instant::now(), rng.fork());
+        path.set_remotes(&mut config);
+        let peers = path.peers(&config);
+        let mut stream = AudioStream::new(now, config, rng)?;
+        stream.set_source(now, Some(audio.source))?;
+        stream.set_sink(now, Some(audio.sink))?;
+        stream.set_recorder(now, audio.recorder)?;
+        let broken = |reason| MediaError::Device { id: "srtp".into(), reason };
+        let shield = Shield::new(security.clone()).map_err(|e| broken(e.to_string()))?;
+        let mut carried = Self { stream, shield, own: None, dtls: None, rng: seeds };
+        carried.follow(&security, peers).map_err(broken)?;
+        Ok(carried)
+    }
+
+    /// Handshakes begin with the path of their component.
+    fn peers_known(&mut self, path: &mut Path) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.set_peers(Instant::now(), path.peers(self.stream.config()));
+        }
+    }
+
+    /// The peer has no ICE: what signalling said of its addresses counts.
+    fn without_ice(&mut self, path: &mut Path) {
+        let mut config = self.stream.config().clone();
+        [config.remote_rtp, config.remote_rtcp] = path.signalled();
+        if let Err(e) = self.stream.reconfigure(Instant::now(), config) {
+            tracing::error!("media: {e}");
+        }
+        self.peers_known(path);
+    }
+
     /// What runs handshakes for the security that was agreed on.
     fn follow(
         &mut self,
@@ -109,7 +143,6 @@ pub(super) struct StreamTask {
     pub(super) id: MediaId,
     pub(super) inbox: mpsc::UnboundedReceiver<ToStream>,
     pub(super) notices: mpsc::UnboundedSender<MediaNotice>,
-    pub(super) trace: Option<Arc<dyn Trace>>,
     pub(super) ntp: NtpClock,
 }
 
@@ -118,145 +151,219 @@ impl StreamTask {
         let _ = self.notices.send(MediaNotice { id: self.id, report });
     }
 
-    pub(super) async fn run(
-        mut self,
-        pair: RtpPair,
-        config: StreamConfig,
-        security: Security,
-        audio: OpenAudio,
-        mut rng: Rng,
-    ) {
-        let now = Instant::now();
-        let (peers, seeds) = ([config.remote_rtp, config.remote_rtcp], rng.fork());
-        let ready = pair.attach().map_err(no_sockets).and_then(|(rtp, rtcp)| {
-            let mut stream = AudioStream::new(now, config, rng)?;
-            stream.set_source(now, Some(audio.source))?;
-            stream.set_sink(now, Some(audio.sink))?;
-            stream.set_recorder(now, audio.recorder)?;
-            let broken = |reason| MediaError::Device { id: "srtp".into(), reason };
-            let shield = Shield::new(security.clone()).map_err(|e| broken(e.to_string()))?;
-            let mut carried = Carried { stream, shield, own: None, dtls: None, rng: seeds };
-            carried.follow(&security, peers).map_err(broken)?;
-            Ok((Sockets { rtp, rtcp }, carried))
+    /// A stream that starts at once.
+    pub(super) async fn run(self, pair: RtpPair, start: Start, tracer: Tracer) {
+        let path = Path::plain(pair, tracer).map_err(no_sockets);
+        let ready = path.and_then(|mut path| {
+            let carried = Carried::new(start, &mut path)?;
+            Ok((path, Some(carried)))
         });
-        let stats = match ready {
-            Ok((sockets, mut carried)) => Some(self.carry(sockets, &mut carried).await),
-            Err(e) => {
-                tracing::error!("no media: {e}");
-                None
-            }
-        };
-        self.report(MediaReport::Closed(stats));
+        self.live(ready).await;
     }
 
-    async fn carry(&mut self, mut sockets: Sockets, carried: &mut Carried) -> CallStats {
+    /// Ports with an agent beside them, that wait for their stream.
+    pub(super) async fn run_ice(self, start: IceStart, tracer: Tracer) {
+        let path = Path::with_ice(Instant::now(), start, tracer).map_err(no_sockets);
+        self.live(path.map(|path| (path, None))).await;
+    }
+
+    async fn live(mut self, ready: Result<(Path, Option<Carried>), MediaError>) {
+        match ready {
+            Ok((mut path, mut carried)) => {
+                let stats = self.carry(&mut path, &mut carried).await;
+                drop(carried);
+                self.report(MediaReport::Closed(stats));
+                self.part(&mut path).await;
+            }
+            Err(e) => {
+                tracing::error!("no media: {e}");
+                self.report(MediaReport::Closed(None));
+            }
+        }
+    }
+
+    // Gives relays back: their servers ask who we are.
+    async fn part(&self, path: &mut Path) {
+        let end = Instant::now() + FAREWELL;
+        let mut buffer = [0u8; MAX_PACKET];
+        path.close(Instant::now());
+        while let Some(deadline) = self.drain(path, &mut None).filter(|_| Instant::now() < end) {
+            tokio::select! {
+                ready = path.ready() => if let Ready::Socket(at) = ready {
+                    self.receive(path, at, &mut None, &mut buffer);
+                },
+                () = tokio::time::sleep_until(deadline.min(end).into()) => {
+                    path.handle_timeout(Instant::now());
+                }
+            }
+        }
+    }
+
+    pub(super) async fn carry(
+        &mut self,
+        path: &mut Path,
+        carried: &mut Option<Carried>,
+    ) -> Option<CallStats> {
         let far = Duration::from_secs(3600);
         let sleep = tokio::time::sleep(far);
         tokio::pin!(sleep);
         let mut buffer = [0u8; MAX_PACKET];
         loop {
-            let deadline = self.drain(&sockets, carried);
+            let deadline = self.drain(path, carried);
             sleep.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + far).into());
             tokio::select! {
-                _ = sockets.rtp.readable() => {
-                    self.receive(&sockets, Component::Rtp, carried, &mut buffer);
-                }
-                _ = sockets.rtcp.readable() => {
-                    self.receive(&sockets, Component::Rtcp, carried, &mut buffer);
-                }
+                ready = path.ready() => match ready {
+                    Ready::Socket(at) => self.receive(path, at, carried, &mut buffer),
+                    Ready::Word(word) => path.hear(Instant::now(), word),
+                },
                 () = &mut sleep => {
                     let now = Instant::now();
-                    if let Some(dtls) = &mut carried.dtls {
-                        dtls.handle_timeout(now);
+                    path.handle_timeout(now);
+                    if let Some(carried) = carried {
+                        if let Some(dtls) = &mut carried.dtls {
+                            dtls.handle_timeout(now);
+                        }
+                        carried.stream.handle(now, StreamInput::Timeout);
                     }
-                    carried.stream.handle(now, StreamInput::Timeout);
                 }
                 told = self.inbox.recv() => match told {
-                    Some(ToStream::Command(command)) => self.obey(carried, command),
-                    Some(ToStream::Rebind(pair)) => match pair.attach() {
-                        Ok((rtp, rtcp)) => sockets = Sockets { rtp, rtcp },
-                        Err(e) => tracing::error!("media stays where it was: {e}"),
+                    Some(ToStream::Close) | None => return self.end(path, carried),
+                    Some(ToStream::Rebind(pair)) => path.rebind(pair),
+                    Some(ToStream::Change(change)) => path.change(Instant::now(), *change),
+                    Some(ToStream::Start(start)) => match Carried::new(*start, path) {
+                        Ok(new) => *carried = Some(new),
+                        Err(e) => {
+                            tracing::error!("no media: {e}");
+                            return None;
+                        }
                     },
-                    Some(ToStream::Connect(sound)) => {
-                        if let Some(own) = exchange(&mut carried.stream, Some(sound)) {
-                            carried.own.get_or_insert(own);
+                    Some(ToStream::Command(MediaCommand::Ice(command))) => {
+                        if path.obey(Instant::now(), command) && let Some(carried) = carried {
+                            carried.without_ice(path);
                         }
                     }
-                    Some(ToStream::Disconnect(lent)) => {
-                        let own = lent.or(carried.own.take());
-                        exchange(&mut carried.stream, own);
-                    }
-                    Some(ToStream::Lend(give)) => {
-                        if let Some(own) = carried.own.take() {
-                            give(own);
-                        }
-                    }
-                    Some(ToStream::Close) | None => {
-                        carried.stream.end(Instant::now());
-                        // What the stream has to say still needs the keys.
-                        self.drain(&sockets, carried);
-                        if let Some(dtls) = &mut carried.dtls {
-                            dtls.close();
-                        }
-                        self.drain(&sockets, carried);
-                        return carried.stats();
-                    }
+                    Some(told) => if let Some(carried) = carried {
+                        self.told(path, carried, told);
+                    },
                 },
             }
         }
     }
 
+    fn told(&self, path: &mut Path, carried: &mut Carried, told: ToStream) {
+        match told {
+            ToStream::Command(command) => self.obey(path, carried, command),
+            ToStream::Connect(sound) => {
+                if let Some(own) = exchange(&mut carried.stream, Some(sound)) {
+                    carried.own.get_or_insert(own);
+                }
+            }
+            ToStream::Disconnect(lent) => {
+                let own = lent.or(carried.own.take());
+                exchange(&mut carried.stream, own);
+            }
+            ToStream::Lend(give) => {
+                if let Some(own) = carried.own.take() {
+                    give(own);
+                }
+            }
+            ToStream::Start(_) | ToStream::Rebind(_) | ToStream::Change(_) | ToStream::Close => {}
+        }
+    }
+
+    fn end(&self, path: &mut Path, carried: &mut Option<Carried>) -> Option<CallStats> {
+        if let Some(carried) = carried {
+            carried.stream.end(Instant::now());
+        }
+        // What the stream has to say still needs the keys.
+        self.drain(path, carried);
+        if let Some(dtls) = carried.as_mut().and_then(|c| c.dtls.as_mut()) {
+            dtls.close();
+        }
+        self.drain(path, carried);
+        carried.as_ref().map(Carried::stats)
+    }
+
     /// Reads all that has arrived at a socket.
     fn receive(
         &self,
-        sockets: &Sockets,
-        component: Component,
-        carried: &mut Carried,
+        path: &mut Path,
+        at: usize,
+        carried: &mut Option<Carried>,
         buffer: &mut [u8],
     ) {
         let now = Instant::now();
-        let socket = sockets.of(component);
         for _ in 0..MAX_BURST {
-            match socket.try_recv_from(buffer) {
-                Ok((length, from)) => {
-                    let data = &mut buffer[..length];
-                    self.traced(false, component, socket.local_addr(), from, data);
-                    if let Some(dtls) = &mut carried.dtls
-                        && PacketKind::of(data) == PacketKind::Dtls
-                    {
-                        dtls.handle(now, component, from, data);
-                        self.shake_hands(sockets, carried);
-                        continue;
-                    }
-                    if let Some(length) = carried.shield.open(component, data) {
-                        let data = &data[..length];
-                        carried.stream.handle(now, StreamInput::Packet { component, from, data });
+            match path.receive(now, at, buffer) {
+                Received::Packet(component, from, place) => {
+                    if let Some(carried) = carried {
+                        self.take(now, path, carried, component, from, &mut buffer[place]);
                     }
                 }
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return,
-                // An ICMP error about a packet sent earlier: the next read may well succeed.
-                Err(_) => {}
+                Received::Taken => {}
+                Received::Nothing => return,
             }
         }
     }
 
-    /// Sends and reports all that the stream has; returns its next deadline.
-    fn drain(&self, sockets: &Sockets, carried: &mut Carried) -> Option<Instant> {
-        let handshake = self.shake_hands(sockets, carried);
+    /// A packet of the peer, as it came.
+    #[inline]
+    fn take(
+        &self,
+        now: Instant,
+        path: &mut Path,
+        carried: &mut Carried,
+        component: Component,
+        from: SocketAddr,
+        data: &mut [u8],
+    ) {
+        if let Some(dtls) = &mut carried.dtls
+            && PacketKind::of(data) == PacketKind::Dtls
+        {
+            dtls.handle(now, component, from, data);
+            self.shake_hands(path, carried);
+            return;
+        }
+        if let Some(length) = carried.shield.open(component, data) {
+            let data = &data[..length];
+            carried.stream.handle(now, StreamInput::Packet { component, from, data });
+        }
+    }
+
+    /// Sends and reports all that the path and the stream have; returns the next deadline.
+    fn drain(&self, path: &mut Path, carried: &mut Option<Carried>) -> Option<Instant> {
+        let mut stream = carried.as_mut().and_then(|carried| self.drain_stream(path, carried));
+        loop {
+            match path.poll(Instant::now()) {
+                Output::Transmit(never) => match never {},
+                Output::Event(Told::Notice(notice)) => self.report(MediaReport::Ice(notice)),
+                Output::Event(told) => {
+                    let Some(carried) = carried else { continue };
+                    match told {
+                        Told::Packet(component, data) => {
+                            let (now, mut data) = (Instant::now(), Vec::from(data));
+                            self.take(now, path, carried, component, anchor(component), &mut data);
+                        }
+                        _ => carried.peers_known(path),
+                    }
+                    // What follows from it goes out at once.
+                    stream = self.drain_stream(path, carried);
+                }
+                Output::Timeout(deadline) => return deadline.into_iter().chain(stream).min(),
+            }
+        }
+    }
+
+    fn drain_stream(&self, path: &mut Path, carried: &mut Carried) -> Option<Instant> {
+        let handshake = self.shake_hands(path, carried);
         let now = Instant::now();
         let Carried { stream, shield, .. } = carried;
         loop {
             match stream.poll(now) {
                 Output::Transmit(mut packet) => {
-                    if !shield.seal(packet.component, &mut packet.data) {
-                        stream.recycle(packet.data);
-                        continue;
+                    if shield.seal(packet.component, &mut packet.data) {
+                        path.send(now, packet.component, packet.to, &packet.data);
                     }
-                    let socket = sockets.of(packet.component);
-                    let local = socket.local_addr();
-                    self.traced(true, packet.component, local, packet.to, &packet.data);
-                    // A full buffer loses the packet: media does not wait.
-                    let _ = socket.try_send_to(&packet.data, packet.to);
                     stream.recycle(packet.data);
                 }
                 Output::Event(event) => {
@@ -276,15 +383,14 @@ impl StreamTask {
     }
 
     /// Sends what the handshakes have, and takes up the keys that they bring; returns their deadline.
-    fn shake_hands(&self, sockets: &Sockets, carried: &mut Carried) -> Option<Instant> {
+    fn shake_hands(&self, path: &mut Path, carried: &mut Carried) -> Option<Instant> {
         let Carried { dtls, shield, .. } = carried;
         let dtls = dtls.as_mut()?;
         loop {
-            match dtls.poll(Instant::now()) {
+            let now = Instant::now();
+            match dtls.poll(now) {
                 Output::Transmit((component, to, data)) => {
-                    let socket = sockets.of(component);
-                    self.traced(true, component, socket.local_addr(), to, &data);
-                    let _ = socket.try_send_to(&data, to);
+                    path.send_handshake(now, component, to, data);
                 }
                 Output::Event(DtlsEvent::Keys(component, keyed)) => {
                     if component == Component::Rtp {
@@ -298,12 +404,13 @@ impl StreamTask {
         }
     }
 
-    fn obey(&self, carried: &mut Carried, command: MediaCommand) {
+    fn obey(&self, path: &mut Path, carried: &mut Carried, command: MediaCommand) {
         let now = Instant::now();
         match command {
             MediaCommand::Reconfigure(mut config, security) => {
                 config.ntp = Some(self.ntp);
-                let followed = carried.follow(&security, [config.remote_rtp, config.remote_rtcp]);
+                path.set_remotes(&mut config);
+                let followed = carried.follow(&security, path.peers(&config));
                 let applied = carried.shield.apply(security).map_err(|e| e.to_string());
                 if let Err(e) = followed.and(applied) {
                     self.report(MediaReport::NoKeys(e));
@@ -330,25 +437,11 @@ impl StreamTask {
                 let sent = carried.stream.send_dtmf(now, &digits, via, DTMF_MS, DTMF_GAP_MS);
                 let _ = reply.send(sent.map_err(Error::from));
             }
-            MediaCommand::Ice(command) => tracing::debug!("{command:?}"),
+            // Done before, with or without a stream.
+            MediaCommand::Ice(_) => {}
             MediaCommand::Stats(reply) => {
                 let _ = reply.send(Ok(carried.stats()));
             }
-        }
-    }
-
-    fn traced(
-        &self,
-        outgoing: bool,
-        component: Component,
-        local: SocketAddr,
-        remote: SocketAddr,
-        data: &[u8],
-    ) {
-        if let Some(trace) = &self.trace {
-            let kind = if component == Component::Rtcp { TraceKind::Rtcp } else { TraceKind::Rtp };
-            let flow = Flow { transport: Transport::Udp, local, remote };
-            trace.packet(TracePacket { at: SystemTime::now(), outgoing, kind, flow, data });
         }
     }
 }

@@ -93,11 +93,11 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
             let mut stream = AudioStream::new(now, config, Rng::from_seed(3)).unwrap();
             stream.set_source(now, Some(Box::new(Quiet))).unwrap();
             stream.set_sink(now, Some(Box::new(Quiet))).unwrap();
-            let (rtp, rtcp) = old.attach().unwrap();
+            let mut path = Path::plain(old, Tracer(None)).unwrap();
             let (dtls, rng) = (None, Rng::from_seed(4));
-            let mut carried = Carried { stream, shield: ours, own: None, dtls, rng };
-            let mut task = StreamTask { id: MediaId(1), inbox, notices, trace: None, ntp };
-            task.carry(Sockets { rtp, rtcp }, &mut carried).await
+            let carried = Carried { stream, shield: ours, own: None, dtls, rng };
+            let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp };
+            task.carry(&mut path, &mut Some(carried)).await.unwrap()
         })
     });
     let (mut number, mut stamp, mut from) = receive(&peer, &mut theirs);

@@ -1,22 +1,25 @@
 //! The media plane with sockets and threads: each worker is one thread with a single-threaded
 //! runtime, each stream a task on it.
 
+use super::ice_path::{Change, IceStart};
 use super::mixing::Mixers;
-use super::streams::{StreamTask, ToStream};
+use super::path::Tracer;
+use super::streams::{Start, StreamTask, ToStream};
 use super::{
-    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, MixCommand, MixerId,
-    Security,
+    IceCommand, IceSetup, MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport,
+    MixCommand, MixerId, Security,
 };
+use crate::Error;
 use crate::audio::OpenAudio;
 use crate::config::Config;
-use crate::{Error, Trace};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tiny_media::StreamConfig;
-use tiny_net::BindError;
+use tiny_net::ice::Network;
 use tiny_net::rtp::{RtpPair, RtpPorts};
+use tiny_net::{BindError, Interface};
 use tiny_rtp::{NtpClock, NtpTime};
 use tiny_sak::Rng;
 use tokio::runtime::Handle;
@@ -29,13 +32,27 @@ pub(crate) struct Workers {
     next_id: u64,
     ports: RtpPorts,
     waiting: HashMap<MediaId, RtpPair>,
-    running: HashMap<MediaId, mpsc::UnboundedSender<ToStream>>,
+    running: HashMap<MediaId, Running>,
     notices: mpsc::UnboundedSender<MediaNotice>,
     rng: Rng,
-    net: tiny_net::Config,
-    trace: Option<Arc<dyn Trace>>,
+    net: Arc<tiny_net::Config>,
+    trace: Tracer,
     ntp: NtpClock,
     pub(super) mixers: Mixers,
+}
+
+/// A stream with a task, or one with an agent that waits to be started.
+struct Running {
+    queue: mpsc::UnboundedSender<ToStream>,
+    started: bool,
+    ice: Option<Booked>,
+}
+
+/// What the agent of a stream has sockets for.
+struct Booked {
+    addresses: Vec<IpAddr>,
+    all_networks: bool,
+    most: usize,
 }
 
 struct Worker {
@@ -75,8 +92,8 @@ impl Workers {
             running: HashMap::new(),
             notices,
             rng,
-            net: config.net.clone(),
-            trace: config.trace.clone(),
+            net: Arc::new(config.net.clone()),
+            trace: Tracer(config.trace.clone()),
             ntp: wall_clock(),
             mixers: Mixers::default(),
         })
@@ -95,7 +112,56 @@ impl Workers {
 
     /// The queue of a stream that runs.
     pub(super) fn stream(&self, id: MediaId) -> Option<&mpsc::UnboundedSender<ToStream>> {
-        self.running.get(&id)
+        self.running.get(&id).filter(|r| r.started).map(|r| &r.queue)
+    }
+
+    fn new_id(&mut self) -> MediaId {
+        self.next_id += 1;
+        MediaId(self.next_id)
+    }
+
+    fn new_task(&mut self, id: MediaId, ice: Option<Booked>) -> StreamTask {
+        let (queue, inbox) = mpsc::unbounded_channel();
+        self.running.insert(id, Running { queue, started: ice.is_none(), ice });
+        StreamTask { id, inbox, notices: self.notices.clone(), ntp: self.ntp }
+    }
+
+    /// Pairs of ports at the addresses of other networks; one that cannot be had is left out.
+    fn pairs_beside(&mut self, taken: &[IpAddr], most: usize) -> Vec<(RtpPair, Network)> {
+        let loopback = taken.iter().any(IpAddr::is_loopback);
+        let mut others = tiny_net::interfaces();
+        others.retain(|i| !taken.contains(&i.ip) && (loopback || !i.ip.is_loopback()));
+        others.truncate(most.saturating_sub(taken.len()));
+        let pair = |i: Interface| Some((self.pair_at(i.ip).ok()?, i.network));
+        others.into_iter().filter_map(pair).collect()
+    }
+
+    /// Our addresses are others now. Gives the new pair, where a stream is named by another one.
+    fn change(&mut self, id: MediaId, now_ours: &[IpAddr], main: Option<RtpPair>) {
+        let Some(booked) = self.running.get(&id).and_then(|r| r.ice.as_ref()) else { return };
+        let (all, most) = (booked.all_networks, booked.most);
+        let (mut kept, gone): (Vec<IpAddr>, Vec<IpAddr>) =
+            booked.addresses.iter().partition(|ip| now_ours.contains(ip));
+        let main = main.map(|pair| {
+            let ip = pair.local_addr().ip();
+            kept.push(ip);
+            (pair, network_of(ip))
+        });
+        let mut new = Vec::new();
+        for ip in now_ours.iter().take(if all { most } else { 1 - kept.len().min(1) }) {
+            if !kept.contains(ip)
+                && let Ok(pair) = self.pair_at(*ip)
+            {
+                kept.push(*ip);
+                new.push((pair, network_of(*ip)));
+            }
+        }
+        if let Some(running) = self.running.get_mut(&id) {
+            if let Some(booked) = &mut running.ice {
+                booked.addresses = kept;
+            }
+            let _ = running.queue.send(ToStream::Change(Box::new(Change { main, gone, new })));
+        }
     }
 
     /// The worker whose turn it is.
@@ -112,10 +178,27 @@ impl MediaPlane for Workers {
 
     fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
         let pair = self.pair_at(address)?;
-        self.next_id += 1;
-        let id = MediaId(self.next_id);
+        let id = self.new_id();
         let ports = ports_of(id, &pair);
         self.waiting.insert(id, pair);
+        Ok(ports)
+    }
+
+    fn open_ice(&mut self, address: IpAddr, setup: IceSetup) -> Result<MediaPorts, Error> {
+        let pair = self.pair_at(address)?;
+        let id = self.new_id();
+        let ports = ports_of(id, &pair);
+        let all_networks = setup.all_networks;
+        let most = setup.config.max_local / usize::from(setup.config.components.clamp(1, 2));
+        let more = if all_networks { self.pairs_beside(&[address], most) } else { Vec::new() };
+        let others = more.iter().map(|(pair, _)| pair.local_addr().ip());
+        let addresses = std::iter::once(address).chain(others).collect();
+        let task = self.new_task(id, Some(Booked { addresses, all_networks, most }));
+        let main = (pair, network_of(address));
+        let (net, rng) = (Arc::clone(&self.net), self.rng.fork());
+        let start = IceStart { setup, main, more, net, rng };
+        let tracer = self.trace.clone();
+        self.next_worker().spawn(task.run_ice(start, tracer));
         Ok(ports)
     }
 
@@ -129,7 +212,14 @@ impl MediaPlane for Workers {
         if let Some(waiting) = self.waiting.get_mut(&id) {
             *waiting = pair;
         } else if let Some(stream) = self.running.get(&id) {
-            let _ = stream.send(ToStream::Rebind(pair));
+            match &stream.ice {
+                None => drop(stream.queue.send(ToStream::Rebind(pair))),
+                Some(booked) => {
+                    let own = |ip: &&IpAddr| tiny_net::is_own_address(**ip);
+                    let ours: Vec<IpAddr> = booked.addresses.iter().filter(own).copied().collect();
+                    self.change(id, &ours, Some(pair));
+                }
+            }
         }
         Ok(ports)
     }
@@ -142,23 +232,22 @@ impl MediaPlane for Workers {
         audio: OpenAudio,
     ) {
         config.ntp = Some(self.ntp);
-        let Some(pair) = self.waiting.remove(&id) else { return };
-        let (commands, inbox) = mpsc::unbounded_channel();
-        self.running.insert(id, commands);
-        let task = StreamTask {
-            id,
-            inbox,
-            notices: self.notices.clone(),
-            trace: self.trace.clone(),
-            ntp: self.ntp,
-        };
-        let rng = self.rng.fork();
-        self.next_worker().spawn(task.run(pair, config, security, audio, rng));
+        let start = Start { config, security, audio, rng: self.rng.fork() };
+        if let Some(pair) = self.waiting.remove(&id) {
+            let (task, tracer) = (self.new_task(id, None), self.trace.clone());
+            self.next_worker().spawn(task.run(pair, start, tracer));
+        } else if let Some(waiting) = self.running.get_mut(&id).filter(|r| !r.started) {
+            waiting.started = true;
+            let _ = waiting.queue.send(ToStream::Start(Box::new(start)));
+        }
     }
 
     fn tell(&mut self, id: MediaId, command: MediaCommand) {
+        if let MediaCommand::Ice(IceCommand::Network(ours)) = command {
+            return self.change(id, &ours, None);
+        }
         if let Some(stream) = self.running.get(&id) {
-            let _ = stream.send(ToStream::Command(command));
+            let _ = stream.queue.send(ToStream::Command(command));
         }
     }
 
@@ -170,11 +259,17 @@ impl MediaPlane for Workers {
         if self.waiting.remove(&id).is_some() {
             self.report(id, MediaReport::Closed(None));
         } else if let Some(stream) = self.running.remove(&id)
-            && stream.send(ToStream::Close).is_err()
+            && stream.queue.send(ToStream::Close).is_err()
         {
             self.report(id, MediaReport::Closed(None));
         }
     }
+}
+
+/// What is known of the network of an address.
+fn network_of(ip: IpAddr) -> Network {
+    let mut all = tiny_net::interfaces().into_iter();
+    all.find(|i| i.ip == ip).map_or_else(Network::default, |i| i.network)
 }
 
 fn ports_of(id: MediaId, pair: &RtpPair) -> MediaPorts {

@@ -10,6 +10,7 @@
 //! - [`resolve`]: the same over real name servers, and our own address as a target sees it.
 //! - [`stun`]: STUN messages and transactions, and what kind of NAT is in the way.
 //! - [`turn`]: a relay's client.
+//! - [`interfaces()`]: the addresses of this machine.
 //! - [`ice`]: which path carries the media, found and watched.
 //! - [`mdns`]: addresses that hide behind names of the local link.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
@@ -24,6 +25,7 @@ pub mod dtls;
 mod error;
 mod event;
 pub mod ice;
+mod interfaces;
 pub mod locate;
 pub mod mdns;
 pub mod nat;
@@ -42,6 +44,7 @@ mod udp;
 pub use config::Config;
 pub use error::{BindError, ResolveError};
 pub use event::NetEvent;
+pub use interfaces::{Interface, interfaces};
 pub use resolve::{is_own_address, local_address_for};
 pub use stats::Stats;
 pub use transports::SipTransports;

@@ -255,6 +255,20 @@ impl Agent {
         self.settle(now);
     }
 
+    /// Another peer takes the place of the one that is known: another branch of a forked offer. Our own
+    /// credentials and candidates stay as they were signalled; the path to the other is left at once.
+    pub fn replace_peer(&mut self, now: Instant, peer: Peer) {
+        if let Some(known) = &self.session.remote {
+            if known.ufrag == peer.ufrag && known.password.expose() == peer.password.expose() {
+                return;
+            }
+            self.session.replace();
+            (self.old, self.selected) = (None, [None, None]);
+            (self.failure, self.nominate_at, self.review_at) = (None, None, None);
+        }
+        self.set_peer(now, peer);
+    }
+
     /// Takes a candidate of the peer, whenever it comes.
     ///
     /// # Errors
@@ -376,7 +390,10 @@ impl Agent {
     /// [`SendError`]: it was not sent.
     pub fn send(&mut self, now: Instant, component: u16, data: &[u8]) -> Result<(), SendError> {
         let slot = usize::from(component.clamp(1, 2) - 1);
-        let Some(selected) = self.selected[slot].as_mut() else { return Err(SendError::NoPath) };
+        let Some(selected) = self.selected[slot].as_mut() else {
+            self.counters.unsent += 1;
+            return Err(SendError::NoPath);
+        };
         selected.sent(now);
         let (generation, id) = (selected.generation, selected.pair);
         let Some((base, remote)) = self.pair_in(generation, id).map(|p| (p.base, p.remote)) else {
@@ -487,7 +504,7 @@ impl Agent {
     }
 
     fn socket(&self, local: SocketAddr) -> Option<usize> {
-        self.bases.iter().position(|b| !b.gone && b.via == Via::Udp && b.addr == local)
+        self.bases.iter().position(|b| b.is_socket(local))
     }
 
     /// A packet came to one of our addresses.

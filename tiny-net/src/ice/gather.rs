@@ -65,6 +65,22 @@ impl Agent {
         self.settle(now);
     }
 
+    /// The servers, where they were not known before: to be told before [`gather`](Self::gather).
+    pub fn set_servers(&mut self, stun: Vec<SocketAddr>, turn: Vec<turn::Server>) {
+        (self.config.stun_servers, self.config.turn_servers) = (stun, turn);
+    }
+
+    /// Whether a server may still bring a candidate: also beyond the patience with it.
+    pub fn is_gathering(&self) -> bool {
+        self.gathering.is_some() && !self.is_gathered()
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.starts.is_empty()
+            && self.probes.is_empty()
+            && self.relays.iter().all(|relay| relay.settled)
+    }
+
     pub(super) fn gather_from(&mut self, now: Instant, base: usize) {
         let from = &self.bases[base];
         if self.gathering.is_none()
@@ -300,10 +316,7 @@ impl Agent {
     /// Whether all servers have answered, or will not.
     pub(super) fn finish_gathering(&mut self, now: Instant) {
         let Some(patience) = self.gathering.filter(|_| !self.gathered) else { return };
-        let settled = self.starts.is_empty()
-            && self.probes.is_empty()
-            && self.relays.iter().all(|relay| relay.settled);
-        if settled || patience <= now {
+        if self.is_gathered() || patience <= now {
             self.gathered = true;
             self.out.push_back(Output::Event(Event::GatheringDone));
         }

@@ -49,6 +49,11 @@ impl Base {
         }
     }
 
+    /// Whether it is the socket bound to an address.
+    pub(super) fn is_socket(&self, local: SocketAddr) -> bool {
+        !self.gone && self.via == Via::Udp && self.addr == local
+    }
+
     /// What a peer-reflexive candidate of it would have (RFC 8445 §7.1.1).
     pub(super) fn reflexive_priority(&self) -> u32 {
         let kind = CandidateKind::PeerReflexive;

@@ -13,6 +13,7 @@ mod agent;
 mod answer;
 mod attributes;
 mod candidate;
+mod carry;
 mod checks;
 mod config;
 mod gather;
@@ -32,6 +33,7 @@ pub use attributes::{IceAttribute, IceAttributeError, IceOptions, is_mismatch};
 pub use candidate::{
     Candidate, CandidateAddress, CandidateError, CandidateKind, CandidateTransport, TcpType,
 };
+pub use carry::Arrival;
 pub use config::{Config, Policy};
 pub use priority::{Network, NetworkKind};
 pub use report::{

@@ -176,6 +176,8 @@ pub struct IceCounters {
     pub candidates_refused: u64,
     /// Data from addresses that no pair has.
     pub stray_data: u64,
+    /// Packets that could not be sent, as there was no path.
+    pub unsent: u64,
     /// Role conflicts, seen or told of.
     pub role_conflicts: u64,
     /// TCP connections closed for their limit or their framing.

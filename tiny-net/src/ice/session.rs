@@ -83,6 +83,17 @@ impl Session {
         }
     }
 
+    /// Forgets all of the peer's; what we have signalled stays.
+    pub(super) fn replace(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.remote = None;
+        self.remotes.clear();
+        self.unresolved.clear();
+        self.pairs.clear();
+        self.triggered.clear();
+        (self.started, self.remote_done, self.first_valid) = (None, false, [None; 2]);
+    }
+
     pub(super) fn pair(&mut self, id: u32) -> Option<&mut Pair> {
         self.pairs.iter_mut().find(|p| p.id == id)
     }

@@ -154,6 +154,12 @@ impl Client {
         self.peers.bound(now, peer)
     }
 
+    /// The peer at the far end of a channel that stands.
+    pub fn channel_peer(&self, now: Instant, number: u16) -> Option<SocketAddr> {
+        let peer = self.peers.peer_of(now, number)?;
+        (self.state == State::Allocated && self.peers.permits(now, peer.ip())).then_some(peer)
+    }
+
     /// Sends a peer a datagram through the relay. Where there is no permission yet, it is asked for
     /// and the datagram waits.
     ///

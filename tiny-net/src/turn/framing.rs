@@ -3,6 +3,7 @@
 //! the stream.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::ops::Range;
 
 /// Why a stream cannot be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,24 +76,35 @@ impl Framer {
 
 /// A ChannelData message; `padded` for a connection (RFC 8656 §12.5).
 pub fn channel_data(number: u16, data: &[u8], padded: bool) -> Bytes {
+    let mut out = Vec::with_capacity(8 + data.len());
+    write_channel_data(&mut out, number, data, padded);
+    out.into()
+}
+
+/// The same into a buffer that is used again and again, in place of what was in it.
+pub fn write_channel_data(out: &mut Vec<u8>, number: u16, data: &[u8], padded: bool) {
     let data = data.get(..data.len().min(usize::from(u16::MAX))).unwrap_or_default();
-    let mut out = BytesMut::with_capacity(8 + data.len());
+    out.clear();
     out.put_u16(number);
     out.put_u16(data.len() as u16);
     out.put_slice(data);
     if padded {
         out.put_bytes(0, data.len().next_multiple_of(4) - data.len());
     }
-    out.freeze()
 }
 
 /// The channel and the data of a ChannelData message (§12.4); over UDP padding may follow.
 pub fn split_channel_data(frame: &Bytes) -> Option<(u16, Bytes)> {
+    split_channel(frame).map(|(number, content)| (number, frame.slice(content)))
+}
+
+/// The channel of a ChannelData message, and where its data lies (§12.4).
+pub(crate) fn split_channel(frame: &[u8]) -> Option<(u16, Range<usize>)> {
     let &[a, b, high, low] = frame.first_chunk::<4>()?;
     let number = u16::from_be_bytes([a, b]);
     let length = usize::from(u16::from_be_bytes([high, low]));
     if !(0x4000..=0x4fff).contains(&number) || frame.len() < 4 + length {
         return None;
     }
-    Some((number, frame.slice(4..4 + length)))
+    Some((number, 4..4 + length))
 }

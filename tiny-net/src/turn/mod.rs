@@ -19,7 +19,8 @@ mod tests;
 pub use client::{Client, Event};
 pub use config::{Config, Server};
 pub use error::{Failure, SendError};
-pub use framing::{FrameError, Framer, channel_data, split_channel_data};
+pub(crate) use framing::split_channel;
+pub use framing::{FrameError, Framer, channel_data, split_channel_data, write_channel_data};
 
 /// Which kind of address a relay should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

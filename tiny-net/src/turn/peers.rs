@@ -50,6 +50,12 @@ impl Peers {
         self.channels.iter().find(stands).map(|c| c.number)
     }
 
+    /// The peer of a channel that stands.
+    pub(super) fn peer_of(&self, now: Instant, number: u16) -> Option<SocketAddr> {
+        let stands = |c: &&Channel| c.number == number && c.until.is_some_and(|until| now < until);
+        self.channels.iter().find(stands).map(|c| c.peer)
+    }
+
     pub(super) fn channel(&mut self, number: u16) -> Option<&mut Channel> {
         self.channels.iter_mut().find(|c| c.number == number)
     }

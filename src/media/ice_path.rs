@@ -1,0 +1,547 @@
+//! Runs the ICE agent of a stream beside its sockets (RFC 8445): gathers, tells packets apart (RFC 7983),
+//! sends where the agent says, and asks for what the agent cannot know. What arrives from somebody who
+//! did not prove to be the peer goes no further, and nothing is sent where there is no consent.
+
+use super::ice::{IceCommand, IceNotice, IcePeer, IceServer, IceServerKind, IceSetup, LocalIce};
+use super::path::{Told, Tracer};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tiny_media::Component;
+use tiny_net::NetEvent;
+use tiny_net::ice::{
+    Agent, Arrival, CandidateKind, CandidateTransport, Event, HostAddress, Network, Peer, Policy,
+    Route,
+};
+use tiny_net::rtp::{RtpPair, RtpSocket};
+use tiny_net::stun::{Input, Transmit};
+use tiny_net::turn;
+use tiny_sak::{Flow, Output, Rng, Transport};
+use tokio::sync::mpsc;
+
+/// Packets of handshakes that wait for a path: more than one flight has.
+const MOST_KEPT: usize = 16;
+/// How long a way is believed before the agent is asked again: relays' channels end without an event.
+const WAY: Duration = Duration::from_secs(1);
+/// Answers of other tasks that may wait.
+const WORDS: usize = 64;
+
+/// The sockets of a stream: the pair that its ports are named by, and those of other networks.
+pub(super) struct Sockets {
+    pub(super) main: [RtpSocket; 2],
+    more: Vec<(RtpSocket, Component)>,
+}
+
+impl Sockets {
+    pub(super) fn new(main: [RtpSocket; 2]) -> Self {
+        Self { main, more: Vec::new() }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        2 + self.more.len()
+    }
+
+    #[inline]
+    pub(super) fn at(&self, at: usize) -> (&RtpSocket, Component) {
+        match at {
+            0 => (&self.main[0], Component::Rtp),
+            1 => (&self.main[1], Component::Rtcp),
+            _ => (&self.more[at - 2].0, self.more[at - 2].1),
+        }
+    }
+
+    fn place_of(&self, local: SocketAddr) -> Option<usize> {
+        (0..self.count()).find(|at| self.at(*at).0.local_addr() == local)
+    }
+}
+
+/// What an agent begins with.
+pub(super) struct IceStart {
+    pub(super) setup: IceSetup,
+    pub(super) main: (RtpPair, Network),
+    pub(super) more: Vec<(RtpPair, Network)>,
+    pub(super) net: Arc<tiny_net::Config>,
+    pub(super) rng: Rng,
+}
+
+/// Another network: its addresses.
+pub(super) struct Change {
+    /// In place of the pair that the stream's ports are named by.
+    pub(super) main: Option<(RtpPair, Network)>,
+    pub(super) gone: Vec<IpAddr>,
+    pub(super) new: Vec<(RtpPair, Network)>,
+}
+
+/// An answer of another task.
+pub(super) enum Word {
+    /// The addresses of a server of the settings, by its place; none where it has none.
+    Server(usize, Vec<SocketAddr>),
+}
+
+/// Servers are being asked for by name.
+struct LookUps {
+    until: Instant,
+    waiting: usize,
+    found: Vec<Vec<SocketAddr>>,
+}
+
+#[derive(Clone, Copy)]
+struct Way {
+    route: Route,
+    place: usize,
+    until: Instant,
+}
+
+pub(super) struct IcePath {
+    agent: Agent,
+    components: u16,
+    relay_only: bool,
+    patience: Duration,
+    servers: Vec<IceServer>,
+    look_ups: Option<LookUps>,
+    // Until when what is gathered is told at the latest.
+    owed: Option<Instant>,
+    ways: [Option<Way>; 2],
+    kept: Vec<(Component, Vec<u8>)>,
+    scratch: Vec<u8>,
+    /// What signalling said of the peer's addresses.
+    pub(super) signalled: [Option<SocketAddr>; 2],
+    // The peer has no ICE.
+    off: bool,
+    told: VecDeque<Told>,
+    deadline: Option<Instant>,
+    words: mpsc::Receiver<Word>,
+    speaker: mpsc::Sender<Word>,
+}
+
+fn number(component: Component) -> u16 {
+    1 + u16::from(component == Component::Rtcp)
+}
+
+impl IcePath {
+    /// Attaches the sockets, and begins to gather.
+    pub(super) fn new(now: Instant, start: IceStart) -> io::Result<(Sockets, Self)> {
+        let IceStart { setup, main: (main, network), more, net, rng } = start;
+        let IceSetup { config, servers, controlling, .. } = setup;
+        let (rtp, rtcp) = main.attach()?;
+        let mut sockets = Sockets::new([rtp, rtcp]);
+        let (speaker, words) = mpsc::channel(WORDS);
+        let mut ice = Self {
+            components: config.components.clamp(1, 2),
+            relay_only: config.policy == Policy::RelayOnly,
+            patience: config.gather_patience,
+            agent: Agent::new(config, controlling, rng),
+            servers,
+            look_ups: None,
+            owed: Some(now),
+            ways: [None; 2],
+            kept: Vec::new(),
+            scratch: Vec::new(),
+            signalled: [None; 2],
+            off: false,
+            told: VecDeque::new(),
+            deadline: None,
+            words,
+            speaker,
+        };
+        ice.owed = Some(now + ice.patience);
+        for at in 0..usize::from(ice.components) {
+            ice.add(now, sockets.at(at).0.local_addr(), at as u16 + 1, network);
+        }
+        for pair in more {
+            ice.attach(now, &mut sockets, pair)?;
+        }
+        ice.look_up(now, &net);
+        Ok((sockets, ice))
+    }
+
+    fn add(&mut self, now: Instant, addr: SocketAddr, component: u16, network: Network) {
+        let transport = CandidateTransport::Udp;
+        self.agent.add_local(now, HostAddress { component, addr, transport, network, name: None });
+    }
+
+    // A pair on another network; with one component its second socket is not needed.
+    fn attach(
+        &mut self,
+        now: Instant,
+        sockets: &mut Sockets,
+        (pair, network): (RtpPair, Network),
+    ) -> io::Result<()> {
+        let (rtp, rtcp) = pair.attach()?;
+        let both = [(rtp, Component::Rtp), (rtcp, Component::Rtcp)];
+        for (socket, component) in both.into_iter().take(usize::from(self.components)) {
+            self.add(now, socket.local_addr(), number(component), network);
+            sockets.more.push((socket, component));
+        }
+        Ok(())
+    }
+
+    // Addresses are known at once; names are asked for, and what is not answered in half of the
+    // patience is left out.
+    fn look_up(&mut self, now: Instant, net: &Arc<tiny_net::Config>) {
+        let mut look_ups =
+            LookUps { until: now + self.patience / 2, waiting: 0, found: Vec::new() };
+        for (at, server) in self.servers.iter().enumerate() {
+            let host = server.host.trim_start_matches('[').trim_end_matches(']');
+            if let Ok(ip) = host.parse::<IpAddr>() {
+                look_ups.found.push(vec![SocketAddr::new(ip, server.port)]);
+                continue;
+            }
+            look_ups.found.push(Vec::new());
+            look_ups.waiting += 1;
+            let (host, port) = (host.to_owned(), server.port);
+            let (net, speaker) = (Arc::clone(net), self.speaker.clone());
+            tokio::spawn(async move {
+                let found = tiny_net::resolve::resolve(&host, port, &net).await;
+                let found = found.inspect_err(|e| tracing::warn!("ICE server: {e}"));
+                let _ = speaker.send(Word::Server(at, found.unwrap_or_default())).await;
+            });
+        }
+        self.look_ups = Some(look_ups);
+        self.gather(now);
+    }
+
+    // Begins to ask the servers, once their addresses are known.
+    fn gather(&mut self, now: Instant) {
+        let due = |l: &mut LookUps| l.waiting == 0 || l.until <= now;
+        let Some(found) = self.look_ups.take_if(due).map(|l| l.found) else { return };
+        let (mut stun, mut turn) = (Vec::new(), Vec::new());
+        for (server, found) in self.servers.iter().zip(found) {
+            // One address of each family, the one that the system likes best.
+            let first = |v4| found.iter().copied().find(|addr| addr.is_ipv4() == v4);
+            for addr in [true, false].into_iter().filter_map(first) {
+                match &server.kind {
+                    IceServerKind::Stun => stun.push(addr),
+                    IceServerKind::Turn { transport, username, password } => {
+                        let (username, password) = (username.clone(), password.clone());
+                        let transport = *transport;
+                        turn.push(turn::Server { transport, addr, username, password });
+                    }
+                }
+            }
+        }
+        self.agent.set_servers(stun, turn);
+        self.agent.gather(now);
+    }
+
+    pub(super) fn is_off(&self) -> bool {
+        self.off
+    }
+
+    pub(super) fn poll_word(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
+        match self.words.poll_recv(cx) {
+            Poll::Ready(Some(word)) => Poll::Ready(word),
+            _ => Poll::Pending,
+        }
+    }
+
+    pub(super) fn hear(&mut self, now: Instant, word: Word) {
+        match word {
+            Word::Server(at, addresses) => {
+                let Some(look_ups) = &mut self.look_ups else { return };
+                look_ups.waiting = look_ups.waiting.saturating_sub(1);
+                if let Some(found) = look_ups.found.get_mut(at) {
+                    *found = addresses;
+                }
+                self.gather(now);
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.gather(now);
+        if self.deadline.is_some_and(|at| at <= now) {
+            self.agent.handle(now, Input::Timeout);
+        }
+    }
+
+    /// A datagram: the component and the place of what is the peer's packet.
+    #[inline]
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        data: &[u8],
+    ) -> Option<(u16, Range<usize>)> {
+        match self.agent.arrived(now, local, remote, data) {
+            Arrival::Packet { component, content, .. } => Some((component, content)),
+            Arrival::Agent => {
+                let flow = Flow { transport: Transport::Udp, local, remote };
+                let data = Bytes::copy_from_slice(data);
+                self.agent.handle(now, Input::Net(NetEvent::Datagram { flow, data }));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    // The way of a component, as the agent said lately.
+    #[inline]
+    fn way(&mut self, now: Instant, sockets: &Sockets, component: u16) -> Option<Way> {
+        let slot = usize::from(component - 1);
+        if let Some(way) = self.ways[slot].filter(|way| now < way.until) {
+            return Some(way);
+        }
+        let route = self.agent.route(now, component)?;
+        let place = sockets.place_of(route.flow.local)?;
+        let direct = route.flow.transport == Transport::Udp && !route.framed;
+        let way = direct.then_some(Way { route, place, until: now + WAY });
+        self.ways[slot] = way;
+        way
+    }
+
+    /// False where there is no path.
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        sockets: &Sockets,
+        tracer: &Tracer,
+        component: Component,
+        data: &[u8],
+    ) -> bool {
+        let Some(way) = self.way(now, sockets, number(component)) else {
+            let sent = self.agent.send(now, number(component), data).is_ok();
+            self.carry_out(now, sockets, tracer);
+            return sent;
+        };
+        let (socket, flow) = (sockets.at(way.place).0, way.route.flow);
+        let packet = match way.route.channel {
+            None => data,
+            Some(channel) => {
+                turn::write_channel_data(&mut self.scratch, channel, data, false);
+                self.scratch.as_slice()
+            }
+        };
+        tracer.packet(true, component, flow.local, flow.remote, packet);
+        match socket.try_send_to(packet, flow.remote) {
+            // A full buffer loses the packet: media does not wait.
+            Err(e) if e.kind() != ErrorKind::WouldBlock => self.send_failed(now, flow, e.kind()),
+            _ => self.agent.sent(now, number(component)),
+        }
+        true
+    }
+
+    fn send_failed(&mut self, now: Instant, flow: Flow, error: ErrorKind) {
+        self.agent.handle(now, Input::Net(NetEvent::SendFailed { flow, error }));
+    }
+
+    pub(super) fn send_or_keep(
+        &mut self,
+        now: Instant,
+        sockets: &Sockets,
+        tracer: &Tracer,
+        component: Component,
+        data: Vec<u8>,
+    ) {
+        if !self.send(now, sockets, tracer, component, &data) && self.kept.len() < MOST_KEPT {
+            self.kept.push((component, data));
+        }
+    }
+
+    /// Whether a component, 0 or 1, has a path.
+    pub(super) fn has_way(&self, slot: usize) -> bool {
+        self.agent.selected(slot as u16 + 1).is_some()
+    }
+
+    /// Does what signalling says. True where the peer has no ICE.
+    pub(super) fn obey(&mut self, now: Instant, command: IceCommand) -> bool {
+        match command {
+            IceCommand::Peer(peer) => self.set_peer(now, *peer),
+            IceCommand::NoPeer => {
+                self.close(now);
+                return !std::mem::replace(&mut self.off, true);
+            }
+            IceCommand::Add(candidates) => {
+                for candidate in candidates {
+                    self.add_remote(now, candidate);
+                }
+            }
+            IceCommand::End => self.agent.end_of_candidates(now),
+            IceCommand::Restart => {
+                self.agent.restart(now);
+                self.owed = Some(now + self.patience);
+            }
+            IceCommand::Report(reply) => drop(reply.send(Ok(self.agent.report()))),
+            // Sockets are bound by who owns the ports.
+            IceCommand::Network(_) => {}
+        }
+        false
+    }
+
+    fn set_peer(&mut self, now: Instant, peer: IcePeer) {
+        let IcePeer { ufrag, password, lite, options, pace, candidates, done } = peer;
+        self.agent.replace_peer(now, Peer { ufrag, password, lite, options, pace });
+        self.ways = [None; 2];
+        for candidate in candidates {
+            self.add_remote(now, candidate);
+        }
+        if done {
+            self.agent.end_of_candidates(now);
+        }
+    }
+
+    fn add_remote(&mut self, now: Instant, candidate: tiny_net::ice::Candidate) {
+        let line = candidate.to_string();
+        if let Err(e) = self.agent.add_remote(now, candidate) {
+            tracing::debug!("{e}: {line}");
+        }
+    }
+
+    /// Some of our addresses are gone, and there are new ones; the new ones first, so that there is
+    /// always one.
+    pub(super) fn change(&mut self, now: Instant, sockets: &mut Sockets, change: Change) {
+        let Change { main, gone, new } = change;
+        for pair in new {
+            if let Err(e) = self.attach(now, sockets, pair) {
+                tracing::error!("an address is not used: {e}");
+            }
+        }
+        if let Some((pair, network)) = main {
+            match pair.attach() {
+                Ok((rtp, rtcp)) => {
+                    let old = std::mem::replace(&mut sockets.main, [rtp, rtcp]);
+                    let components = [Component::Rtp, Component::Rtcp];
+                    sockets.more.extend(old.into_iter().zip(components));
+                    for at in 0..usize::from(self.components) {
+                        self.add(now, sockets.at(at).0.local_addr(), at as u16 + 1, network);
+                    }
+                }
+                Err(e) => tracing::error!("media stays where it was: {e}"),
+            }
+        }
+        let is_gone = |socket: &RtpSocket| gone.contains(&socket.local_addr().ip());
+        for at in (0..sockets.count()).filter(|at| is_gone(sockets.at(*at).0)) {
+            self.agent.remove_local(now, sockets.at(at).0.local_addr());
+        }
+        sockets.more.retain(|(socket, _)| !is_gone(socket));
+        self.ways = [None; 2];
+    }
+
+    pub(super) fn close(&mut self, now: Instant) {
+        self.agent.close(now);
+        (self.owed, self.look_ups) = (None, None);
+        self.kept.clear();
+        self.ways = [None; 2];
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        sockets: &Sockets,
+        tracer: &Tracer,
+    ) -> Output<Infallible, Told> {
+        self.carry_out(now, sockets, tracer);
+        if let Some(told) = self.told.pop_front() {
+            return Output::Event(told);
+        }
+        let names = self.look_ups.as_ref().map(|l| l.until);
+        Output::Timeout([self.deadline, self.owed, names].into_iter().flatten().min())
+    }
+
+    // Sends what the agent has, and keeps what it tells.
+    fn carry_out(&mut self, now: Instant, sockets: &Sockets, tracer: &Tracer) {
+        loop {
+            match self.agent.poll(now) {
+                Output::Transmit(transmit) => self.transmit(now, sockets, tracer, transmit),
+                Output::Event(event) => self.happened(now, sockets, tracer, event),
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline;
+                    break;
+                }
+            }
+        }
+        let open = self.look_ups.is_some() || self.agent.is_gathering();
+        if self.owed.take_if(|until| !open || *until <= now).is_some() {
+            let local = Box::new(self.local(sockets, !open));
+            self.told.push_back(Told::Notice(IceNotice::Gathered(local)));
+        }
+    }
+
+    fn transmit(&mut self, now: Instant, sockets: &Sockets, tracer: &Tracer, transmit: Transmit) {
+        let Transmit::Send { flow, data } = transmit else { return };
+        let place = sockets.place_of(flow.local).filter(|_| flow.transport == Transport::Udp);
+        let Some(place) = place else {
+            return self.send_failed(now, flow, ErrorKind::Unsupported);
+        };
+        let (socket, component) = sockets.at(place);
+        tracer.packet(true, component, flow.local, flow.remote, &data);
+        match socket.try_send_to(&data, flow.remote) {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => self.send_failed(now, flow, e.kind()),
+            _ => {}
+        }
+    }
+
+    fn happened(&mut self, now: Instant, sockets: &Sockets, tracer: &Tracer, event: Event) {
+        match event {
+            Event::Candidate(candidate) if self.owed.is_none() => {
+                self.told.push_back(Told::Notice(IceNotice::Candidate(Box::new(candidate))));
+            }
+            Event::State(_) => self.ways = [None; 2],
+            Event::Selected { pair, reason, .. } => {
+                self.ways = [None; 2];
+                for (component, data) in std::mem::take(&mut self.kept) {
+                    self.send_or_keep(now, sockets, tracer, component, data);
+                }
+                self.told.push_back(Told::Way);
+                self.told.push_back(Told::Notice(IceNotice::Selected { pair, reason }));
+            }
+            Event::Data { component, data, .. } => {
+                let component = if component == 2 { Component::Rtcp } else { Component::Rtp };
+                self.told.push_back(Told::Packet(component, data));
+            }
+            Event::Failed(failure) => {
+                self.ways = [None; 2];
+                self.kept.clear();
+                self.told.push_back(Told::Notice(IceNotice::Failed(failure)));
+            }
+            Event::Resolve(name) => self.agent.resolved(now, &name, None),
+            Event::Role { controlling } => tracing::debug!(controlling, "the ICE role changed"),
+            _ => {}
+        }
+    }
+
+    fn local(&self, sockets: &Sockets, done: bool) -> LocalIce {
+        let (ufrag, password) = self.agent.credentials();
+        let candidates = self.agent.local_candidates();
+        // Peers without ICE find us by symmetric RTP behind a NAT; a relay would have to be told of
+        // them first, so it is the default only where nothing else may be shown.
+        let default = |component: u16| {
+            let main = sockets.main[usize::from(component - 1)].local_addr();
+            let mine = candidates.iter().filter(|c| {
+                c.component == component
+                    && c.transport == CandidateTransport::Udp
+                    && (self.relay_only || c.kind != CandidateKind::Relayed)
+            });
+            let known = mine.filter_map(|c| {
+                let addr = c.address.ip()?;
+                Some(((c.kind, addr == main || c.related == Some(main)), addr))
+            });
+            known.max_by_key(|(liked, _)| *liked).map(|(_, addr)| addr)
+        };
+        let hidden = |addr: SocketAddr| match self.relay_only {
+            true => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 9),
+            false => addr,
+        };
+        let main = |at: usize| hidden(sockets.main[at].local_addr());
+        let default_rtcp = (self.components == 2).then(|| default(2).unwrap_or_else(|| main(1)));
+        LocalIce {
+            ufrag: ufrag.to_owned(),
+            password: password.clone(),
+            options: self.agent.options(),
+            lite: self.agent.is_lite(),
+            done,
+            default_rtp: default(1).unwrap_or_else(|| main(0)),
+            default_rtcp,
+            remote_candidates: self.agent.remote_candidates(),
+            candidates,
+        }
+    }
+}
