@@ -23,7 +23,7 @@ impl Source for Tone {
     fn read(&mut self, out: &mut [i16]) -> usize {
         for sample in out.iter_mut() {
             self.0 += 1;
-            *sample = if self.0 / 10 % 2 == 0 { 8000 } else { -8000 };
+            *sample = if (self.0 / 10).is_multiple_of(2) { 8000 } else { -8000 };
         }
         out.len()
     }
@@ -58,8 +58,7 @@ fn setup(components: u16, controlling: bool) -> IceSetup {
 impl End {
     fn open(seed: u64, setup: IceSetup) -> Self {
         let (told, notices) = mpsc::unbounded_channel();
-        let mut config = Config::default();
-        config.media_workers = 1;
+        let config = Config { media_workers: 1, ..Config::default() };
         let mut plane = Workers::start(&config, Rng::from_seed(seed), told).unwrap();
         let ports = plane.open_ice("127.0.0.1".parse().unwrap(), setup).unwrap();
         let (heard, selected) = (Arc::default(), Vec::new());
@@ -128,7 +127,7 @@ impl End {
     async fn closed(&mut self) -> Option<CallStats> {
         self.plane.close(self.ports.id);
         self.until(|_, report| match report {
-            MediaReport::Closed(stats) => Some(stats.clone()),
+            MediaReport::Closed(stats) => Some(*stats),
             _ => None,
         })
         .await
