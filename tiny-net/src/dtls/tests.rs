@@ -9,6 +9,7 @@ use tiny_sak::{Output, Rng};
 
 mod handshake;
 mod hostile;
+mod newer;
 mod parts;
 
 pub(super) const AT: [&str; 2] = ["192.0.2.1:4000", "192.0.2.2:4002"];
