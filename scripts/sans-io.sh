@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cores=(tiny-sdp/src tiny-rtp/src tiny-sip/src tiny-media/src tiny-net/src/sim tiny-net/src/locate tiny-net/src/locate.rs tiny-net/src/dtls tiny-net/src/dtls.rs tiny-net/src/stun tiny-net/src/turn tiny-net/src/ice tiny-net/src/mdns/message.rs src/engine/core src/media/dtls.rs)
+cores=(tiny-sdp/src tiny-rtp/src tiny-sip/src tiny-media/src tiny-net/src/sim tiny-net/src/locate tiny-net/src/locate.rs tiny-net/src/dtls tiny-net/src/dtls.rs tiny-net/src/stun tiny-net/src/turn tiny-net/src/ice tiny-net/src/data tiny-net/src/mdns/message.rs src/engine/core src/media/dtls.rs)
 banned='Instant::now|SystemTime::now|UNIX_EPOCH\.elapsed|thread_rng|rand::rng\(|from_os\(|\btokio::(net|time|spawn|task|runtime)|std::net::(Udp|Tcp)|std::thread|thread::(spawn|sleep)'
 
 # What follows the test module of a file is a test: tests make up their own base instant.

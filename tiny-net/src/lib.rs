@@ -17,9 +17,12 @@
 //! - [`nat`]: what kind of NAT is in the way.
 //! - [`pcapng`]: captures that Wireshark reads.
 //! - [`dtls`]: keys for media between peers that know each other by fingerprint (feature `dtls`).
+//! - [`data`]: channels for messages beside media, in records of DTLS (feature `data`).
 //! - [`Config`]: every limit.
 
 mod config;
+#[cfg(feature = "data")]
+pub mod data;
 #[cfg(feature = "dtls")]
 pub mod dtls;
 mod error;
