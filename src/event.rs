@@ -193,6 +193,12 @@ pub enum CallEvent {
         /// Why this one.
         reason: crate::ice::SwitchReason,
     },
+    /// ICE was offered, or was wanted, and the two sides did not agree on it: media goes to the address
+    /// of the peer's session description.
+    WithoutIce {
+        /// Why: the peer does not use ICE, or something between us has changed the addresses.
+        reason: String,
+    },
     /// The peer put the call on hold, or we did.
     Held {
         /// Who did.

@@ -77,7 +77,8 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let local = self.config.media_address.or(entry.local).ok_or(Error::Ended("the call"))?;
         let (offer, mut negotiator) = (entry.offer.clone(), entry.negotiator.clone());
-        let ports = match self.plane.open(local) {
+        let gathered = entry.ice.as_ref().map(|ice| ice.ports);
+        let ports = match gathered.map_or_else(|| self.plane.open(local), Ok) {
             Ok(ports) => ports,
             Err(e) => {
                 // Another call has to end first: the caller may try again (RFC 3261 §21.5.4).
@@ -96,7 +97,9 @@ impl<P: MediaPlane> Core<P> {
         let (body, session) = match described {
             Ok(described) => described,
             Err(e) => {
-                self.plane.close(ports.id);
+                if gathered.is_none() {
+                    self.plane.close(ports.id);
+                }
                 return Err(e);
             }
         };
@@ -111,9 +114,12 @@ impl<P: MediaPlane> Core<P> {
     }
 
     fn undescribe(&mut self, key: CallKey, ports: MediaPorts) {
-        self.media.remove(&ports.id);
-        self.plane.close(ports.id);
         let Some(entry) = self.calls.get_mut(&key) else { return };
+        // What was gathered is for the next attempt.
+        if entry.ice.is_none() {
+            self.media.remove(&ports.id);
+            self.plane.close(ports.id);
+        }
         if let Some(before) = entry.offered.take() {
             entry.negotiator = before;
         }

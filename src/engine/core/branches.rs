@@ -267,13 +267,19 @@ impl<P: MediaPlane> Core<P> {
     fn try_offer_by_prack(&mut self, now: Instant, key: CallKey, tag: &str) -> Result<bool, Error> {
         let update = self.endpoint.allows_update(key);
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
-        let Some(change) = entry.changes.front().filter(|_| entry.changing.is_none() && !update)
+        let Some(change) = entry
+            .changes
+            .front()
+            .filter(|_| entry.changing.is_none() && !update && !entry.gathers())
         else {
             return Ok(false);
         };
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let branch = entry.branches.get(tag).ok_or(Error::Ended("the branch"))?;
         let (mut negotiator, way) = (branch.negotiator.clone(), change.direction());
+        if let Some(ice) = &entry.ice {
+            negotiator.set_ice(ice.to_offer());
+        }
         let body = self.offer(&mut negotiator, &ports, way)?;
         self.endpoint.prack(now, key, tag, Some(body)).map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(true) };

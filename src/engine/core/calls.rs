@@ -3,11 +3,13 @@
 use super::accounts::dialable;
 use super::branches::{Branches, to_tag};
 use super::entry::{CallEntry, HoldChange};
+use super::ice::IceSide;
 use super::transfer::Placed;
 use super::{Core, Request, session, sip_error};
 use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
-use crate::media::{MediaCommand, MediaId, MediaPlane};
+use crate::ice::Terms;
+use crate::media::{LocalIce, MediaCommand, MediaId, MediaPlane, MediaPorts};
 use crate::policy::ChangePolicy;
 use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
 use std::net::IpAddr;
@@ -45,7 +47,7 @@ impl<P: MediaPlane> Core<P> {
             self.placed(now, who, Err(Error::Network("there is no network".into())));
             return;
         }
-        if self.calls.len() >= self.config.max_calls {
+        if self.calls.len() + self.gathering.len() >= self.config.max_calls {
             let what = format!("max_calls = {}", self.config.max_calls);
             self.placed(now, who, Err(Error::Limit(what)));
             return;
@@ -104,12 +106,27 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
-    fn place(&mut self, now: Instant, call: PlaceCall, local: IpAddr, who: Placed) {
-        let placed = self.try_place(now, call, local);
-        self.placed(now, who, placed);
+    /// Places a call from ports that are open; they are closed where it cannot be.
+    pub(super) fn try_place(
+        &mut self,
+        now: Instant,
+        call: PlaceCall,
+        ports: MediaPorts,
+        terms: Terms,
+        ice: Option<LocalIce>,
+    ) -> Result<Call, Error> {
+        let placed = self.place_from(now, call, ports, terms, ice);
+        placed.inspect_err(|_| self.plane.close(ports.id))
     }
 
-    fn try_place(&mut self, now: Instant, call: PlaceCall, local: IpAddr) -> Result<Call, Error> {
+    fn place_from(
+        &mut self,
+        now: Instant,
+        call: PlaceCall,
+        ports: MediaPorts,
+        terms: Terms,
+        ice: Option<LocalIce>,
+    ) -> Result<Call, Error> {
         let shared = self.shared.upgrade().ok_or(Error::Ended("the agent"))?;
         let mut call = call;
         if let Some(account) = self.accounts.get(&call.account) {
@@ -122,38 +139,29 @@ impl<P: MediaPlane> Core<P> {
             self.sign(now, signer, &account.spec.aor, &call.to, &mut call.headers)?;
         }
         self.demand(&mut call)?;
-        let ports = self.plane.open(local)?;
-        let terms = self.terms_of(&call);
         let transport = self.accounts.get(&call.account).and_then(|a| a.spec.transport);
         let by_tls = matches!(transport, Some(Transport::Tls | Transport::Wss));
         self.note_keys(terms.srtp, by_tls || call.to.starts_with("sips:"));
         let mut negotiator = self.negotiator(terms);
+        negotiator.set_ice(ice.clone());
         if crate::caller::is_withheld(&call.headers) {
             negotiator.show_another_certificate(&self.config);
         }
         if let Some(wanted) = &call.preconditions {
             negotiator.expect(wanted.table, wanted.reserved, false);
         }
-        let offer = match call.late_offer {
-            true => Ok(None),
-            false => self.offer(&mut negotiator, &ports, Direction::SendRecv).map(Some),
+        let body = match call.late_offer {
+            true => None,
+            false => Some(self.offer(&mut negotiator, &ports, Direction::SendRecv)?),
         };
-        let placed = offer.and_then(|body| {
-            let (to, headers) = (call.to.clone(), call.headers);
-            let (rules, session) = (call.rules, call.session);
-            let outgoing = Outgoing { to, headers, body, redirects: true, rules, session };
-            self.invite(now, call.account, outgoing, call.conference)
-        });
-        let key = match placed {
-            Ok(key) => key,
-            Err(e) => {
-                self.plane.close(ports.id);
-                return Err(e);
-            }
-        };
+        let (to, headers) = (call.to.clone(), call.headers);
+        let (rules, session) = (call.rules, call.session);
+        let outgoing = Outgoing { to, headers, body, redirects: true, rules, session };
+        let key = self.invite(now, call.account, outgoing, call.conference)?;
         let max = self.config.max_pending_call_events;
         let (mut entry, handle) = CallEntry::new(shared, key, call.to, (terms, negotiator), max);
         entry.ports = Some(ports);
+        entry.ice = ice.map(|local| Box::new(IceSide::new(ports, Some(local))));
         entry.again = call.audio.again.clone();
         entry.audio = Some(call.audio);
         entry.placed_to = Some(handle.remote_uri().to_owned());
@@ -208,6 +216,7 @@ impl<P: MediaPlane> Core<P> {
         entry.tell(CallEvent::Answered { codec: entry.codec.clone(), response });
         self.take_seat(key);
         self.tell_focus(now, key);
+        self.check_ice(now, key);
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
@@ -224,7 +233,7 @@ impl<P: MediaPlane> Core<P> {
         let offline = self.offline.is_some();
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let busy = entry.changing.is_some() || entry.answer_in_ack || entry.end.is_some();
-        if offline || busy {
+        if offline || busy || entry.gathers() {
             return;
         }
         let Some(change) = entry.changes.front() else { return self.focus_told(now, key) };
@@ -295,6 +304,9 @@ impl<P: MediaPlane> Core<P> {
         let branch = by.branch();
         let early = branch.as_ref().and_then(|tag| entry.branches.get(tag));
         let mut negotiator = early.map_or(&entry.negotiator, |b| &b.negotiator).clone();
+        if let Some(ice) = &entry.ice {
+            negotiator.set_ice(ice.to_offer());
+        }
         if negotiator.requires_preconditions() {
             headers.push(super::preconditions::require());
         }
@@ -320,6 +332,9 @@ impl<P: MediaPlane> Core<P> {
         let answer = session::sdp_of(&response);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(change) = entry.changing.take() else { return };
+        if let Some(ice) = entry.ice.as_deref_mut().filter(|_| answer.is_some()) {
+            ice.offered();
+        }
         let result = match (answer, entry.changing_in.take()) {
             (Some(sdp), None) => self.apply_answer(key, &sdp),
             (Some(sdp), Some(tag)) => match entry.branches.get_mut(&tag) {

@@ -2,6 +2,7 @@
 //! that want to join (RFC 3911 §4). Mixing is the media plane's; who watches is in `roster`.
 
 use super::entry::HoldChange;
+use super::ice::Answerer;
 use super::warnings::Refused;
 use super::{Core, sip_error};
 use crate::command::{Headers, Reply};
@@ -426,11 +427,15 @@ impl<P: MediaPlane> Core<P> {
 
     fn answer_member(&mut self, now: Instant, key: CallKey) {
         let audio = Audio::silent().open(&self.registry);
-        let answered = audio.and_then(|audio| self.answer(now, key, Headers::new(), Some(audio)));
-        if let Err(e) = answered {
-            tracing::info!("a call that joins cannot be answered: {e}");
-            let result = self.endpoint.reject(now, key, 488, None, Headers::new());
-            self.tolerate("reject", result);
+        match audio {
+            Ok(audio) => {
+                self.answer_call(now, key, Headers::new(), Some(audio), Answerer::Agent(488));
+            }
+            Err(e) => {
+                tracing::info!("a call that joins cannot be answered: {e}");
+                let result = self.endpoint.reject(now, key, 488, None, Headers::new());
+                self.tolerate("reject", result);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine knows of one call.
 
 use super::branches::Branches;
+use super::ice::IceSide;
 use super::negotiation::Negotiation;
 use super::policy::Refusal;
 use super::redirect::Redirects;
@@ -62,6 +63,7 @@ pub(super) struct CallEntry {
     pub(super) branches: Branches,
     pub(super) session: Option<NegotiatedSession>,
     pub(super) ports: Option<MediaPorts>,
+    pub(super) ice: Option<Box<IceSide>>,
     /// Our synchronization source and canonical name, for the life of the call.
     pub(super) ssrc: u32,
     pub(super) cname: String,
@@ -128,6 +130,7 @@ impl CallEntry {
             branches: Branches::default(),
             session: None,
             ports: None,
+            ice: None,
             ssrc: source.ssrc,
             cname: source.cname,
             audio: None,

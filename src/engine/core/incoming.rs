@@ -53,7 +53,7 @@ impl<P: MediaPlane> Core<P> {
         }
         let ringing = account.map(|account| (account, request.clone()));
         if let Err(refused) = self.try_incoming(now, key, request, flow, identity) {
-            self.calls.remove(&key);
+            self.forget_call(key);
             let Refused { status, reason, headers, body } = refused;
             let reason = reason.as_deref();
             let result = self.endpoint.reject_with(now, key, status, reason, headers, body);
@@ -115,6 +115,7 @@ impl<P: MediaPlane> Core<P> {
         entry.offer = offer;
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);
+        self.gather_for_caller(key)?;
         let related = self.endpoint.related_to(key);
         // A call that takes the place of another is its continuation: nobody is asked.
         if let Some(Related::Replaces(old)) = related
@@ -173,7 +174,16 @@ impl<P: MediaPlane> Core<P> {
         if let Some(entry) = self.calls.get(&key) {
             entry.tell(CallEvent::Request { request: request.clone() });
         }
-        let result = self.try_reinvited(now, key, &request);
+        self.take_offer(now, key, &request);
+    }
+
+    /// Answers a request that changes media, or lets it wait for candidates.
+    pub(super) fn take_offer(&mut self, now: Instant, key: CallKey, request: &SipMessage) {
+        let offer = session::sdp_of(request);
+        if offer.is_some_and(|offer| self.offer_waits(key, &offer, request)) {
+            return;
+        }
+        let result = self.try_reinvited(now, key, request);
         if let Err(Refused { status, reason, headers, .. }) = result {
             let reason = reason.as_deref();
             let result = self.endpoint.reject_reinvite(now, key, status, reason, headers);
@@ -207,8 +217,13 @@ impl<P: MediaPlane> Core<P> {
         }
         let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
         let mut negotiator = own.clone();
+        let offer = session::sdp_of(request);
+        let restarts = offer.as_ref().is_some_and(|offer| negotiator.peer_restarts_ice(offer));
+        if let Some(ice) = &entry.ice {
+            negotiator.set_ice(ice.to_answer(restarts));
+        }
         let agent = Some(ports.rtp.ip());
-        let (body, session) = match session::sdp_of(request) {
+        let (body, session) = match offer {
             Some(offer) => {
                 let answered = self.try_answer(&mut negotiator, &offer, &ports, direction);
                 answered.map_err(|e| Refused::offer(agent, &e))?
@@ -222,6 +237,9 @@ impl<P: MediaPlane> Core<P> {
         let taken = self.endpoint.accept_reinvite(now, key, Vec::new(), Some(body));
         taken.map_err(|e| Refused { reason: Some(e.to_string()), ..Refused::new(500) })?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
+        if let Some(ice) = entry.ice.as_deref_mut().filter(|_| restarts) {
+            ice.offered();
+        }
         if let Some(tag) = early {
             if let Some(branch) = entry.branches.get_mut(&tag) {
                 (branch.negotiator, branch.session) = (negotiator, session);

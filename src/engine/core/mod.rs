@@ -117,6 +117,8 @@ pub(crate) struct Core<P> {
     requests: HashMap<RequestKey, Reply<SipMessage>>,
     /// Requests that the application has still to answer.
     waiting_requests: usize,
+    /// Calls of ours that wait for their candidates.
+    gathering: HashMap<MediaId, ice::Gathering>,
     placing: HashMap<u64, (PlaceCall, transfer::Placed)>,
     moves: transfer::Moves,
     /// Calls that ring and will go elsewhere.
@@ -168,6 +170,7 @@ impl<P: MediaPlane> Core<P> {
             media: HashMap::new(),
             requests: HashMap::new(),
             waiting_requests: 0,
+            gathering: HashMap::new(),
             placing: HashMap::new(),
             moves: transfer::Moves::default(),
             patience: TimerQueue::new(),
@@ -286,16 +289,18 @@ impl<P: MediaPlane> Core<P> {
                 let _ = reply.send(self.ring(now, call, status, headers));
             }
             Command::RingWithMedia { call, status, headers, audio, reply } => {
-                let _ = reply.send(self.ring_with_media(now, call, status, headers, *audio));
+                self.ring_call(now, call, (status, headers), audio, reply);
             }
             Command::Answer { call, headers, audio, reply } => {
-                let _ = reply.send(self.answer(now, call, headers, Some(audio)));
+                let who = ice::Answerer::Application(reply);
+                self.answer_call(now, call, headers, Some(audio), who);
             }
             Command::Preconditions { call, met, reply } => {
                 let _ = reply.send(self.preconditions(now, call, met));
             }
             Command::AnswerEarly { call, headers, reply } => {
-                let _ = reply.send(self.answer(now, call, headers, None));
+                let who = ice::Answerer::Application(reply);
+                self.answer_call(now, call, headers, None, who);
             }
             Command::Reject { call, status, reason, headers } => {
                 let result = self.endpoint.reject(now, call, status, reason.as_deref(), headers);

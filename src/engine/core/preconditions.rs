@@ -3,6 +3,7 @@
 
 use super::branches::Branch;
 use super::entry::HoldChange;
+use super::ice::Waiting;
 use super::warnings::Refused;
 use super::{Core, session};
 use crate::command::{Headers, PlaceCall};
@@ -72,14 +73,36 @@ impl<P: MediaPlane> Core<P> {
             let headers = vec![(H::Require.as_str().to_owned(), "100rel".to_owned())];
             return Err(Refused { headers, ..Refused::new(421) });
         }
-        let call = incoming.call.clone();
-        let refuse = |_| Refused::new(480);
         if let Some(entry) = self.calls.get_mut(&key) {
             entry.suspended = Some(Box::new(incoming));
         }
+        match self.waits_for_ice(key, Waiting::Suspended(asks)) {
+            Ok(()) => Ok(()),
+            Err(_) => self.describe_suspended(now, key, asks),
+        }
+    }
+
+    /// The same, of a call that had to wait for candidates.
+    pub(super) fn describe_waiting(&mut self, now: Instant, key: CallKey, asks: bool) {
+        if let Err(Refused { status, headers, .. }) = self.describe_suspended(now, key, asks) {
+            let result = self.endpoint.reject(now, key, status, None, headers);
+            self.tolerate("reject", result);
+        }
+    }
+
+    fn describe_suspended(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        asks: bool,
+    ) -> Result<(), Refused> {
+        let refuse = |_| Refused::new(480);
         self.describe_call(now, key).map_err(refuse)?;
         self.ring(now, key, 183, Headers::new()).map_err(refuse)?;
         if asks {
+            let suspended = self.calls.get(&key).and_then(|entry| entry.suspended.as_ref());
+            let call = suspended.map(|incoming| incoming.call.clone());
+            let call = call.ok_or_else(|| Refused::new(480))?;
             let event = Event::ResourcesWanted { call };
             self.events.try_send(event).map_err(|_| Refused::new(503))?;
         }

@@ -4,6 +4,7 @@
 
 use super::branches::Branches;
 use super::entry::HoldChange;
+use super::ice::Waiting;
 use super::{Core, sip_error};
 use crate::command::Reply;
 use crate::media::MediaPlane;
@@ -41,6 +42,11 @@ impl<P: MediaPlane> Core<P> {
         self.offline = None;
         let addresses = network.bound.clone();
         self.media_moves(&network, told, &gone);
+        let mut ours: Vec<IpAddr> = network.local.iter().map(|(_, local)| local.ip()).collect();
+        ours.extend(told);
+        ours.sort();
+        ours.dedup();
+        self.ice_moves(&ours);
         self.endpoint.network_changed(now, network);
         let mut report = NetworkReport { addresses, ..NetworkReport::default() };
         report.registrations = self.accounts.values().filter(|a| a.registered).count();
@@ -125,7 +131,8 @@ impl<P: MediaPlane> Core<P> {
     /// A peer that speaks from the other address family now is answered from there, where we have an
     /// address of it: a description has media of one family (RFC 6157 §3.1).
     pub(super) fn follow_family(&mut self, key: CallKey, offer: &Bytes) {
-        let Some(ports) = self.calls.get(&key).and_then(|entry| entry.ports) else { return };
+        let entry = self.calls.get(&key).filter(|entry| !entry.has_ice());
+        let Some(ports) = entry.and_then(|entry| entry.ports) else { return };
         let Ok(offer) = Description::parse(offer, &self.sdp.limits) else { return };
         let audio = offer.all_media().find(|m| m.kind() == MediaKind::Audio && m.port() != 0);
         let Some(peer) = audio.and_then(|audio| audio.host()?.ip()) else { return };
@@ -142,7 +149,10 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// Places a call anew: in a dialog of its own, with another offer if it had one.
-    fn restart(&mut self, now: Instant, key: CallKey) {
+    pub(super) fn restart(&mut self, now: Instant, key: CallKey) {
+        if self.waits_for_ice(key, Waiting::Restart).is_ok() {
+            return;
+        }
         if let Err(e) = self.try_restart(now, key) {
             self.fail(now, key, &format!("the network has changed: {e}"));
         }
@@ -152,9 +162,11 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let terms = entry.terms;
+        let ice = entry.ice.as_ref().and_then(|ice| ice.to_offer());
         let before = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
         let mut negotiator = self.negotiator(terms);
         negotiator.demand_like(&before);
+        negotiator.set_ice(ice);
         let body = match self.endpoint.offers_at_restart(key) {
             true => Some(self.offer(&mut negotiator, &ports, Direction::SendRecv)?),
             false => None,
@@ -162,6 +174,9 @@ impl<P: MediaPlane> Core<P> {
         self.endpoint.restart(now, key, body).map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
         entry.negotiator = negotiator;
+        if let Some(ice) = &mut entry.ice {
+            ice.offered();
+        }
         (entry.offered, entry.session, entry.changing_in) = (None, None, None);
         entry.branches = Branches::default();
         // What was being changed in an early dialog is changed in the next one.

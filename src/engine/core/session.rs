@@ -221,6 +221,7 @@ impl<P: MediaPlane> Core<P> {
 
     /// Starts the stream of a call, or changes the running one, to what was agreed.
     pub(super) fn run_media(&mut self, key: CallKey) {
+        self.follow_ice(key);
         let Some(entry) = self.calls.get(&key) else { return };
         let Some((config, info)) = self.stream_config(entry) else { return };
         let Some(entry) = self.calls.get_mut(&key) else { return };
@@ -258,7 +259,7 @@ impl<P: MediaPlane> Core<P> {
             channels: format.channels,
             remote: remote.map(|r| r.to_string()).unwrap_or_default(),
             srtp: entry.negotiator.security().name(),
-            ice: false,
+            ice: entry.has_ice(),
         };
         let send = StreamCodec::new(codec, first.send_pt, Fmtp(first.remote_fmtp.to_string()));
         let mut config = StreamConfig::new(send, entry.ssrc, entry.cname.as_str());

@@ -66,11 +66,14 @@ impl<P: MediaPlane> Core<P> {
             change.done(Err(Error::Ended("the call")));
         }
         entry.audio = None;
+        if let Some(ice) = &mut entry.ice {
+            ice.refuse_waiting();
+        }
         let failure = entry.failure.take().filter(|_| by == Party::Local);
         let failed = failure.is_some();
         let reason = failure.unwrap_or(reason);
         entry.end = Some(CallEnd { by, status, reason, duration, stats: None, message, failed });
-        match entry.ports {
+        match entry.open_ports() {
             Some(ports) => self.plane.close(ports.id),
             None => self.finish(key, None),
         }
@@ -101,6 +104,7 @@ impl<P: MediaPlane> Core<P> {
         calls.into_iter().for_each(|call| self.hangup(now, call, Vec::new()));
         let accounts: Vec<_> = self.accounts.keys().copied().collect();
         accounts.into_iter().for_each(|account| self.remove_account(now, account));
+        self.give_up_gathering(now);
         let placing: Vec<_> = self.placing.drain().collect();
         for (_, (_, who)) in placing {
             self.placed(now, who, Err(Error::Ended("the agent")));

@@ -1,6 +1,7 @@
 //! Transfers (RFC 5589): ours, reported to a [`Transfer`]; the peer's, for which a new call is placed
 //! and its progress told back; and calls that come in the place of others (RFC 3891).
 
+use super::ice::Answerer;
 use super::{Core, Request, sip_error};
 use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
@@ -59,6 +60,13 @@ enum Opening {
 pub(super) enum Placed {
     Handle(Reply<Call>),
     Errand(CallKey),
+}
+
+impl Placed {
+    /// Nobody does.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Handle(reply) if reply.is_closed())
+    }
 }
 
 impl<P: MediaPlane> Core<P> {
@@ -311,13 +319,13 @@ impl<P: MediaPlane> Core<P> {
         match (self.moves.opening.remove(&job), audio) {
             (Some(Opening::Errand(key)), Ok(audio)) => self.run_errand(now, key, audio),
             (Some(Opening::Errand(key)), Err(e)) => self.errand_over(now, key, 500, &e.to_string()),
-            (Some(Opening::Replacement(key)), audio) => {
-                let answer = |audio| self.answer(now, key, Headers::new(), Some(audio));
-                if let Err(e) = audio.and_then(answer) {
-                    tracing::info!("a call that replaces another cannot be answered: {e}");
-                    let result = self.endpoint.reject(now, key, 500, None, Headers::new());
-                    self.tolerate("reject", result);
-                }
+            (Some(Opening::Replacement(key)), Ok(audio)) => {
+                self.answer_call(now, key, Headers::new(), Some(audio), Answerer::Agent(500));
+            }
+            (Some(Opening::Replacement(key)), Err(e)) => {
+                tracing::info!("a call that replaces another cannot be answered: {e}");
+                let result = self.endpoint.reject(now, key, 500, None, Headers::new());
+                self.tolerate("reject", result);
             }
             (None, _) => {}
         }
