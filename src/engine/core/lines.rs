@@ -5,12 +5,13 @@
 
 use crate::media::{DataAgreement, IcePeer, LocalIce};
 use std::time::Duration;
+use tiny_media::MidExtension;
 use tiny_net::ice::{IceAttribute, IceOptions};
 use tiny_sak::{Rng, id};
 use tiny_sdp::attribute::{Msid, RemoteCandidate, Ssrc, SsrcAttribute};
 use tiny_sdp::{
     AttributeList, BundlePolicy, Description, Error, Host, IceCredentials, IceRefusal, LocalData,
-    LocalMedia, LocalRtp, LocalSession, MediaKind, NegotiatedIce, NegotiatedMedia,
+    LocalMedia, LocalRtp, LocalSession, MID_EXTENSION, MediaKind, NegotiatedIce, NegotiatedMedia,
     NegotiatedSession, Text,
 };
 
@@ -218,9 +219,10 @@ impl Lines {
         local.media.push(media);
     }
 
-    /// Whether data channels were agreed on, but on a transport that is not the sound's.
-    pub(super) fn stands_alone(session: &NegotiatedSession, audio: &NegotiatedMedia) -> bool {
-        data_of(session).is_some_and(|data| data.carrier != audio.carrier)
+    /// Whether data channels were agreed on, but not on the transport of the sound.
+    pub(super) fn stands_alone(session: &NegotiatedSession) -> bool {
+        let Some(data) = data_of(session) else { return false };
+        session.audio().is_none_or(|audio| audio.carrier != data.carrier)
     }
 
     /// Takes what an exchange brought. `Err`: the profile forbids it; nothing has changed.
@@ -266,6 +268,13 @@ impl Lines {
 pub(super) fn wants_ice(offer: &Description) -> bool {
     let mut sound = offer.all_media().filter(|m| m.kind() == MediaKind::Audio);
     sound.any(|m| m.ice_ufrag().is_some() && m.ice_pwd().is_some())
+}
+
+/// How our packets name their line (RFC 9143 §15.2), if both sides agreed on it.
+pub(super) fn mid_of(media: &NegotiatedMedia) -> Option<MidExtension> {
+    let agreed = media.rtp.as_deref()?.extensions.iter().find(|e| e.uri == *MID_EXTENSION)?;
+    let mid = MidExtension { id: agreed.id, mid: media.mid.as_ref()?.to_string() };
+    Some(mid).filter(|mid| agreed.direction.sends() && mid.is_valid())
 }
 
 fn data_of(session: &NegotiatedSession) -> Option<&NegotiatedMedia> {

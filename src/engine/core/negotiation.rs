@@ -334,8 +334,7 @@ impl Negotiation {
             let (mut sdp, mut local) = (self.sdp.clone(), local.clone());
             self.lines.write_answer(&mut local, offer, data);
             let answer = sdp.answer_to(offer, &local)?;
-            let alone = |audio| data && Lines::stands_alone(&answer.session, audio);
-            if !answer.session.audio().is_some_and(alone) {
+            if !data || !Lines::stands_alone(&answer.session) {
                 return Ok((sdp, answer));
             }
         }
@@ -347,7 +346,7 @@ impl Negotiation {
     fn plan(&self, offer: &Description, rng: &mut Rng) -> Result<Option<Plan>, tiny_sdp::Error> {
         let (mut plain, mut error, mut seen) = (None, None, Vec::new());
         for (index, media) in offer.all_media().enumerate() {
-            let protocol = media.protocol();
+            let protocol = self.meant(&media);
             let known = !matches!(protocol, Protocol::Other(_)) && !seen.contains(&protocol);
             // RFC 9143 §6: without a port of its own, but bundled.
             let off = media.port() == 0 && !media.has("bundle-only");
@@ -355,7 +354,7 @@ impl Negotiation {
                 continue;
             }
             seen.push(protocol.clone());
-            match self.keys_for(&media, &protocol, rng) {
+            match self.keys_for(offer, &media, &protocol, rng) {
                 Ok(None) if !protocol.is_dtls() => {
                     plain.get_or_insert(Plan { index, protocol, keys: None });
                 }
@@ -370,9 +369,25 @@ impl Negotiation {
         }
     }
 
+    /// Old peers write `RTP/SAVPF` and mean DTLS (RFC 8829 §5.1.2): there is a fingerprint then, and
+    /// no key.
+    fn meant(&self, media: &MediaDescription<'_>) -> Protocol {
+        let over_dtls = match media.protocol() {
+            Protocol::RtpSavp => Protocol::UdpTlsRtpSavp,
+            Protocol::RtpSavpf => Protocol::UdpTlsRtpSavpf,
+            protocol => return protocol,
+        };
+        let keys = media.values("crypto").next().is_some() && self.policy != Srtp::Dtls;
+        match self.dtls.is_some() && !keys && has_fingerprint(media) {
+            true => over_dtls,
+            false => media.protocol(),
+        }
+    }
+
     /// The keys for an offered stream; `None` to talk in the clear.
     fn keys_for(
         &self,
+        offer: &Description,
         media: &MediaDescription<'_>,
         protocol: &Protocol,
         rng: &mut Rng,
@@ -381,7 +396,7 @@ impl Negotiation {
             Protocol::RtpAvp | Protocol::RtpAvpf => false,
             Protocol::RtpSavp | Protocol::RtpSavpf => true,
             Protocol::UdpTlsRtpSavp | Protocol::UdpTlsRtpSavpf => {
-                return self.takes_dtls(media).map(|()| None);
+                return self.takes_dtls(offer).map(|()| None);
             }
             // Never planned with.
             Protocol::Other(_) => return Err("transport protocol not supported".into()),
@@ -417,15 +432,16 @@ impl Negotiation {
     }
 
     /// Whether an offered stream of DTLS-SRTP can be ours; the sentence why not.
-    fn takes_dtls(&self, media: &MediaDescription<'_>) -> Result<(), String> {
-        let first = media.fingerprints().into_iter().find_map(Result::ok);
+    fn takes_dtls(&self, offer: &Description) -> Result<(), String> {
+        // In a bundle another line may say it.
+        let known = offer.all_media().any(|media| has_fingerprint(&media));
         match self.policy {
             Srtp::Off => Err("encryption is switched off here".into()),
             Srtp::Sdes => Err("keys in the session description are demanded here".into()),
             _ if self.dtls.is_none() => Err("DTLS-SRTP is not in this build".into()),
             _ if self.in_force().is_some() => Err("the kind of encryption cannot change".into()),
             // RFC 5763 §5: without one nobody knows who is there.
-            _ if first.is_none() => Err("no certificate fingerprint".into()),
+            _ if !known => Err("no certificate fingerprint".into()),
             _ => Ok(()),
         }
     }
@@ -597,6 +613,10 @@ fn write<'a>(
     media.protocol = protocol;
     let lines = lines.into_iter().map(|l| LocalAttribute::new("crypto", l.to_string()));
     media.attributes.extend(lines);
+}
+
+fn has_fingerprint(media: &MediaDescription<'_>) -> bool {
+    media.fingerprints().into_iter().any(|f| f.is_ok())
 }
 
 fn no_dtls() -> Error {

@@ -14,6 +14,7 @@ use tiny_media::{AudioFormat, Direction, Sink, Source, StreamConfig};
 
 mod floods;
 mod identity;
+mod lines;
 mod registration;
 mod srtp;
 
