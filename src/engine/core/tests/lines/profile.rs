@@ -225,7 +225,7 @@ fn answers_below_the_profile_are_refused_by_name() {
     assert!(a.call.ice_peer().is_some());
 
     let refuse = |offer: String, why: &str| {
-        let refused = b.clone().try_answer(&offer).unwrap_err().to_string();
+        let refused = pair().1.try_answer(&offer).unwrap_err().to_string();
         assert!(refused.contains(why), "{why}: {refused}");
     };
     refuse(without(&chromium(), "a=ice-pwd"), "ICE: the peer does not use ICE");
