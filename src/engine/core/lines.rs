@@ -1,7 +1,6 @@
 //! What the descriptions of a call say of its transport beside keys: ICE (RFC 8839), the browser
 //! profile (JSEP, RFC 8829), one transport for all (RFC 9143), data channels (RFC 8841). Gathers
 //! nothing, checks no path, opens no channel.
-#![allow(dead_code)]
 
 use crate::media::{DataAgreement, IcePeer, LocalIce};
 use std::time::Duration;
@@ -93,14 +92,17 @@ impl Lines {
         self.agreed.refusal.as_ref().map(|(why, _)| *why)
     }
 
+    #[allow(dead_code)]
     pub(super) fn take_data(&mut self, data: Option<LocalData>) {
         self.data = data;
     }
 
+    #[allow(dead_code)]
     pub(super) fn offer_data(&mut self, on: bool) {
         self.offers_data = on;
     }
 
+    #[allow(dead_code)]
     pub(super) fn data(&self) -> Option<&DataAgreement> {
         self.agreed.data.as_ref()
     }

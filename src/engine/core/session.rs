@@ -143,7 +143,11 @@ impl<P: MediaPlane> Core<P> {
         media.direction = way;
         media.ptime = self.config.ptime_ms;
         media.rtcp_mux = self.config.rtcp_mux;
-        LocalSession::new(address, vec![media])
+        let mut session = LocalSession::new(address, vec![media]);
+        // RFC 8839 §5.5: what is not said is 50.
+        let pace = self.config.ice_limits.pace.as_millis() as u32;
+        session.ice_pacing = (pace != 50).then_some(pace);
+        session
     }
 
     fn session_at(&self, ports: &MediaPorts, way: Direction) -> LocalSession {

@@ -8,6 +8,7 @@ use crate::media::{LocalIce, Security};
 use crate::{Config, Srtp};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tiny_net::ice::{Candidate, IceOptions};
 use tiny_sak::Rng;
 use tiny_sdp::{
@@ -211,6 +212,18 @@ fn a_relay_per_component_and_a_lite_agent_are_written_as_they_are() {
     b.call.set_ice(Some(b.ice("bobby")));
     b.answer(&offer.replace("a=rtcp:7003 IN IP6 2001:db8::7\r\n", ""));
     assert!(b.call.ice_peer().unwrap().lite);
+}
+
+// RFC 8839 §5.5
+#[test]
+fn another_pace_is_said_with_ice_and_known_to_the_peer() {
+    let (mut a, mut b) = pair();
+    let mut local = a.local(Direction::SendRecv);
+    local.ice_pacing = Some(20);
+    let offer = a.call.offer(&mut local, &mut a.rng).unwrap();
+    assert!(has(&offer, "a=ice-pacing:20"), "{offer}");
+    b.answer(&offer);
+    assert_eq!(b.call.ice_peer().unwrap().pace, Some(Duration::from_millis(20)));
 }
 
 // RFC 8839 §4.2.3: an answer has ICE where the offer has it; §4.3.

@@ -1,0 +1,228 @@
+//! The browser profile as an application sees it: two agents on real sockets of the loopback, with
+//! ICE, DTLS-SRTP and one port for all.
+#![cfg(feature = "dtls")]
+
+use std::future::{Future, IntoFuture};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tiny_media::tone::strongest_tone;
+use tiny_media::{AudioFormat, Pace, PcmReader, ring};
+use tiny_ua::{
+    Account, Audio, Call, CallEvent, Config, Event, IncomingCall, Srtp, Trace, TraceKind,
+    TracePacket, UserAgent,
+};
+use tokio::time::{sleep, timeout};
+
+const RATE: u32 = 8000;
+
+/// The descriptions that an agent sent and got.
+#[derive(Default)]
+struct Descriptions(Mutex<Vec<String>>);
+
+impl Trace for Descriptions {
+    fn packet(&self, packet: TracePacket<'_>) {
+        let text = String::from_utf8_lossy(packet.data);
+        if packet.kind == TraceKind::Sip
+            && let Some(at) = text.find("\r\n\r\nv=0")
+        {
+            self.0.lock().unwrap().push(text[at + 4..].to_owned());
+        }
+    }
+}
+
+impl Descriptions {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
+    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap());
+    builder.webrtc(true).configure(change).build().await.unwrap()
+}
+
+fn address(ua: &UserAgent) -> SocketAddr {
+    ua.addresses()[0].1
+}
+
+async fn account(ua: &UserAgent, name: &str) -> Account {
+    ua.account(format!("sip:{name}@{}", address(ua))).build().await.unwrap()
+}
+
+async fn soon<F: Future>(what: F) -> F::Output {
+    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
+}
+
+async fn incoming(ua: &UserAgent) -> IncomingCall {
+    loop {
+        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
+            return call;
+        }
+    }
+}
+
+/// Says a tone; what is heard can be read.
+fn voice(hz: f64) -> (Audio, PcmReader) {
+    let registry = tiny_dav::builtin_registry();
+    let (format, options) = (AudioFormat::new(48_000, 1), tiny_dav::SourceOptions::looped(true));
+    let source = tiny_dav::open_source(&registry, &format!("tone:{hz}"), &options, format).unwrap();
+    let (sink, reader) =
+        ring::sink(AudioFormat::new(RATE, 1), Duration::from_secs(60), Pace::Timer);
+    (Audio::custom(source, Box::new(sink)), reader)
+}
+
+/// Waits until nothing but this tone is heard for a quarter of a second.
+async fn hears(reader: &mut PcmReader, hz: f64) {
+    let mut block = vec![0; RATE as usize / 4];
+    reader.read(&mut vec![0; reader.available()]);
+    let listen = async {
+        loop {
+            while reader.available() < block.len() {
+                sleep(Duration::from_millis(20)).await;
+            }
+            reader.read(&mut block);
+            let tone = strongest_tone(&block, RATE);
+            if tone.is_some_and(|t| (t.frequency - hz).abs() < 10.0 && t.purity > 0.9) {
+                return;
+            }
+        }
+    };
+    soon(listen).await;
+}
+
+async fn event<T>(call: &Call, wanted: impl Fn(CallEvent) -> Option<T>) -> T {
+    loop {
+        match soon(call.next_event()).await.expect("an event of the call") {
+            CallEvent::Ended(end) => panic!("{end:?}"),
+            other => {
+                if let Some(found) = wanted(other) {
+                    return found;
+                }
+            }
+        }
+    }
+}
+
+/// The way that media goes, and how it is encrypted: both are told, in whichever order.
+async fn path_and_keys(call: &Call) -> (String, String) {
+    let (mut path, mut keys) = (None, None);
+    while path.is_none() || keys.is_none() {
+        match soon(call.next_event()).await.expect("an event of the call") {
+            CallEvent::IcePath { pair, .. } => path = Some(format!("{pair:?}")),
+            CallEvent::Secured { srtp, .. } => keys = Some(srtp),
+            CallEvent::Ended(end) => panic!("{end:?}"),
+            _ => {}
+        }
+    }
+    (path.unwrap_or_default(), keys.unwrap_or_default())
+}
+
+fn has(text: &str, line: &str) -> bool {
+    text.lines().any(|l| l == line)
+}
+
+fn line<'a>(text: &'a str, start: &str) -> &'a str {
+    text.lines().find(|l| l.starts_with(start)).unwrap_or_else(|| panic!("{start} in {text}"))
+}
+
+struct Pair {
+    left: UserAgent,
+    _right: UserAgent,
+    placed: Call,
+    taken: Call,
+    left_hears: PcmReader,
+    right_hears: PcmReader,
+    wire: Arc<Descriptions>,
+}
+
+/// A call that is up: the left says 500 Hz, the right 1200.
+async fn call() -> Pair {
+    let wire = Arc::new(Descriptions::default());
+    let left = agent(|config| config.trace = Some(wire.clone())).await;
+    let right = agent(|_| {}).await;
+    let ((says, left_hears), (answers, right_hears)) = (voice(500.0), voice(1200.0));
+    let bob = format!("sip:bob@{}", address(&right));
+    let placed =
+        soon(account(&left, "alice").await.call(bob).audio(says).into_future()).await.unwrap();
+    let taken = soon(incoming(&right).await.answer(answers)).await.unwrap();
+    soon(placed.answered()).await.unwrap();
+    Pair { left, _right: right, placed, taken, left_hears, right_hears, wire }
+}
+
+#[tokio::test]
+async fn a_call_of_two_agents_like_browsers_is_heard_both_ways_over_hold_and_resume() {
+    let mut pair = call().await;
+    for call in [&pair.placed, &pair.taken] {
+        let (_, keys) = path_and_keys(call).await;
+        assert_eq!(keys, "dtls:AEAD_AES_128_GCM");
+    }
+    hears(&mut pair.left_hears, 1200.0).await;
+    hears(&mut pair.right_hears, 500.0).await;
+    let seen = pair.wire.take();
+    let (offer, answer) = (&seen[0], seen.last().unwrap());
+    assert!(offer.contains("UDP/TLS/RTP/SAVPF") && has(offer, "a=group:BUNDLE 0"), "{offer}");
+    assert!(has(answer, "a=group:BUNDLE 0") && has(answer, "a=setup:active"), "{answer}");
+    assert!(!pair.placed.ice().await.unwrap().remote.is_empty());
+
+    for (holder, other) in [(&pair.placed, &pair.taken), (&pair.taken, &pair.placed)] {
+        soon(holder.hold()).await.unwrap();
+        event(other, |e| matches!(e, CallEvent::Held { .. }).then_some(())).await;
+        soon(holder.resume()).await.unwrap();
+        event(other, |e| matches!(e, CallEvent::Resumed { .. }).then_some(())).await;
+    }
+    hears(&mut pair.left_hears, 1200.0).await;
+    hears(&mut pair.right_hears, 500.0).await;
+    // Nothing of the transport was made anew.
+    let later = pair.wire.take();
+    assert_eq!(later.len(), 8, "{later:?}");
+    for start in ["a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=tls-id", "a=mid"] {
+        let (ours, theirs) = (line(offer, start), line(answer, start));
+        for text in &later {
+            assert!([ours, theirs].contains(&line(text, start)), "{start} in {text}");
+        }
+    }
+    let stats = soon(pair.placed.hangup()).await.stats.unwrap();
+    assert_eq!((stats.srtp_auth_failed, stats.srtp_replayed), (0, 0), "{stats:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn another_address_restarts_ice_and_keeps_the_keys() {
+    let mut pair = call().await;
+    path_and_keys(&pair.placed).await;
+    hears(&mut pair.right_hears, 500.0).await;
+    let before = pair.wire.take();
+    pair.left.network_moved_to([127, 0, 0, 2].into()).await.unwrap();
+    event(&pair.placed, |e| matches!(e, CallEvent::IcePath { .. }).then_some(())).await;
+    hears(&mut pair.left_hears, 1200.0).await;
+    hears(&mut pair.right_hears, 500.0).await;
+    let after = pair.wire.take();
+    for (old, new) in [(&before[0], &after[0]), (before.last().unwrap(), after.last().unwrap())] {
+        assert_ne!(line(old, "a=ice-ufrag"), line(new, "a=ice-ufrag"));
+        assert_ne!(line(old, "a=ice-pwd"), line(new, "a=ice-pwd"));
+        assert_eq!(line(old, "a=tls-id"), line(new, "a=tls-id"));
+        assert_eq!(line(old, "a=fingerprint"), line(new, "a=fingerprint"));
+    }
+    assert!(after[0].contains("127.0.0.2"), "{}", after[0]);
+    soon(pair.placed.hangup()).await;
+}
+
+#[tokio::test]
+async fn who_has_no_ice_is_refused_by_name_in_either_role() {
+    let browser = agent(|_| {}).await;
+    let plain = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap()).srtp(Srtp::Dtls);
+    let plain = plain.build().await.unwrap();
+    let (alice, bob) = (account(&browser, "alice").await, account(&plain, "bob").await);
+    let to = |ua: &UserAgent| format!("sip:someone@{}", address(ua));
+    let call = soon(bob.call(to(&browser)).audio(Audio::silent()).into_future()).await.unwrap();
+    let end = soon(call.ended()).await;
+    assert_eq!(end.status, Some(488), "{end:?}");
+    let warning = end.message.as_ref().and_then(|m| m.header_named("Warning")).unwrap_or_default();
+    assert!(warning.contains("ICE: the peer does not use ICE"), "{warning}");
+
+    let call = soon(alice.call(to(&plain)).audio(Audio::silent()).into_future()).await.unwrap();
+    let _taken = soon(incoming(&plain).await.answer(Audio::silent())).await.unwrap();
+    let end = soon(call.ended()).await;
+    assert!(end.failed && end.reason.contains("ICE: the peer does not use ICE"), "{end:?}");
+}
