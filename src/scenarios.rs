@@ -1,11 +1,13 @@
 //! Whole call flows in virtual time: agents' cores, driven through the handles that applications
 //! hold, and proxies of the testkit, on the simulated network.
 
+mod agents;
 mod caller;
 mod conference;
 mod early;
 mod events;
 mod headers;
+mod ice;
 mod messages;
 mod outbound;
 mod policies;

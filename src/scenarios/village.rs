@@ -1,13 +1,14 @@
 //! Telephones, proxies and redirect servers of one simulated world, and the ladder of what they say.
 
+use super::agents::{Agents, MadeUp, notice};
 use crate::account::AccountBuilder;
 use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{Command, Commands};
 use crate::engine::core::{Core, Input, NetworkChange, Request};
 use crate::media::{
-    MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport, MixCommand, MixerId,
-    Security,
+    IceNotice, IceSetup, MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport,
+    MixCommand, MixerId, Security,
 };
 use crate::testkit::{Server, ServerConfig};
 use crate::{
@@ -60,6 +61,7 @@ struct Notes {
     /// Where streams listen.
     bound: HashMap<MediaId, SocketAddr>,
     closed: Vec<MediaId>,
+    agents: Agents,
     next: u64,
 }
 
@@ -84,12 +86,19 @@ impl MediaPlane for Plane {
         notes.bound.insert(id, rtp);
         Ok(MediaPorts { id, rtp, rtcp })
     }
+    fn open_ice(&mut self, address: IpAddr, setup: IceSetup) -> Result<MediaPorts, Error> {
+        let ports = self.open(address)?;
+        self.notes.lock().unwrap().agents.open(ports.id, ports.rtp, setup);
+        Ok(ports)
+    }
     fn has_address(&mut self, ip: IpAddr) -> bool {
         self.ips.lock().unwrap().contains(&ip)
     }
     fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error> {
         let opened = self.open(address)?;
-        self.notes.lock().unwrap().bound.insert(id, opened.rtp);
+        let mut notes = self.notes.lock().unwrap();
+        notes.bound.insert(id, opened.rtp);
+        notes.agents.rebind(id, opened.rtp);
         Ok(MediaPorts { id, ..opened })
     }
     fn start(&mut self, id: MediaId, config: StreamConfig, keys: Security, _: OpenAudio) {
@@ -106,7 +115,8 @@ impl MediaPlane for Plane {
             }
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
-            MediaCommand::Audio(_) | MediaCommand::Mute(_) | MediaCommand::Ice(_) => {}
+            MediaCommand::Ice(command) => self.notes.lock().unwrap().agents.obey(id, command),
+            MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
         }
     }
     fn mix(&mut self, _: MixerId, command: MixCommand) {
@@ -117,6 +127,7 @@ impl MediaPlane for Plane {
     fn close(&mut self, id: MediaId) {
         let mut notes = self.notes.lock().unwrap();
         notes.running.remove(&id);
+        notes.agents.all.remove(&id);
         notes.closed.push(id);
     }
 }
@@ -223,9 +234,15 @@ impl Node for House {
                     Output::Transmit(t) => break Transmit::Send { flow: t.flow, data: t.data },
                     Output::Event(request) => agent.ask(now, request),
                     Output::Timeout(at) => {
-                        let closed = std::mem::take(&mut agent.notes.lock().unwrap().closed);
-                        if closed.is_empty() {
-                            return Output::Timeout(at);
+                        let mut notes = agent.notes.lock().unwrap();
+                        let (told, next) = notes.agents.poll(now);
+                        let closed = std::mem::take(&mut notes.closed);
+                        drop(notes);
+                        if closed.is_empty() && told.is_empty() {
+                            return Output::Timeout(at.into_iter().chain(next).min());
+                        }
+                        for notice in told {
+                            agent.core.handle(now, Input::Media(notice));
                         }
                         for id in closed {
                             let report = MediaReport::Closed(Some(CallStats::default()));
@@ -316,6 +333,21 @@ impl Phone {
     pub(super) fn keys(&self) -> Vec<Security> {
         let notes = self.notes.lock().unwrap();
         notes.running.keys().filter_map(|id| notes.secured.get(id).cloned()).collect()
+    }
+
+    /// What there is to see of its only ICE agent.
+    pub(super) fn agent<T>(&self, look: impl FnOnce(&MadeUp) -> T) -> T {
+        look(self.notes.lock().unwrap().agents.only().1)
+    }
+
+    /// How many ICE agents it has.
+    pub(super) fn agents(&self) -> usize {
+        self.notes.lock().unwrap().agents.all.len()
+    }
+
+    /// How long its agents gather.
+    pub(super) fn gathers(&self, ms: u64) {
+        self.notes.lock().unwrap().agents.gathers = Duration::from_millis(ms);
     }
 
     /// Where each stream that runs listens.
@@ -413,6 +445,20 @@ impl Village {
             let Who::Agent(agent) = &mut house.who else { return };
             agent.media_ips.lock().unwrap().push(ip.parse().unwrap());
         });
+    }
+
+    /// The only ICE agent of a telephone says something.
+    pub(super) fn ice_says(&mut self, phone: &Phone, say: impl FnOnce(&MadeUp) -> IceNotice) {
+        let said = {
+            let notes = phone.notes.lock().unwrap();
+            let (id, agent) = notes.agents.only();
+            notice(id, say(agent))
+        };
+        self.world.act(phone.node, |house, now| {
+            let Who::Agent(agent) = &mut house.who else { return };
+            agent.core.handle(now, Input::Media(said));
+        });
+        self.run(1);
     }
 
     /// Takes its network from a telephone.
