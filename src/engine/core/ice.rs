@@ -316,14 +316,13 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// Something waits if candidates are on their way.
-    pub(super) fn waits_for_ice(&mut self, key: CallKey, waiting: Waiting) -> Result<(), Waiting> {
-        match self.unready(key) {
-            Some(ice) => {
-                ice.waiting.push(waiting);
-                Ok(())
-            }
-            None => Err(waiting),
+    pub(super) fn waits_for_ice(&mut self, key: CallKey, waiting: Waiting) -> bool {
+        let unready = self.unready(key);
+        let waits = unready.is_some();
+        if let Some(ice) = unready {
+            ice.waiting.push(waiting);
         }
+        waits
     }
 
     /// An offer of the peer that restarts ICE waits for new credentials of ours (RFC 8839 §4.4.2).

@@ -77,8 +77,8 @@ impl<P: MediaPlane> Core<P> {
             entry.suspended = Some(Box::new(incoming));
         }
         match self.waits_for_ice(key, Waiting::Suspended(asks)) {
-            Ok(()) => Ok(()),
-            Err(_) => self.describe_suspended(now, key, asks),
+            true => Ok(()),
+            false => self.describe_suspended(now, key, asks),
         }
     }
 

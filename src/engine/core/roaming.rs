@@ -150,7 +150,7 @@ impl<P: MediaPlane> Core<P> {
 
     /// Places a call anew: in a dialog of its own, with another offer if it had one.
     pub(super) fn restart(&mut self, now: Instant, key: CallKey) {
-        if self.waits_for_ice(key, Waiting::Restart).is_ok() {
+        if self.waits_for_ice(key, Waiting::Restart) {
             return;
         }
         if let Err(e) = self.try_restart(now, key) {
