@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub use tiny_net::ice::{
     Candidate, CandidateAddress, CandidateKind, CandidateTransport, Config, IceCounters,
     IceFailure, IceReport, Network, NetworkKind, PairFailure, PairReport, PairState, Policy, State,
-    SwitchReason, TcpType,
+    SwitchReason, TcpCandidates, TcpType,
 };
 pub use tiny_net::turn::Failure as RelayFailure;
 

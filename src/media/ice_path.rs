@@ -14,14 +14,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tiny_media::Component;
-use tiny_net::NetEvent;
 use tiny_net::ice::{
-    Agent, Arrival, CandidateKind, CandidateTransport, Event, HostAddress, Network, Peer, Policy,
-    Route,
+    Agent, Arrival, CandidateKind, CandidateTransport, Event, HostAddress, IceFailure, Network,
+    Peer, Policy, Route, TcpCandidates, TcpType,
 };
+use tiny_net::mdns::{self, HiddenName, MdnsConfig};
 use tiny_net::rtp::{RtpPair, RtpSocket};
 use tiny_net::stun::{Input, Transmit};
 use tiny_net::turn;
+use tiny_net::{Links, NetEvent};
 use tiny_sak::{Flow, Output, Rng, Transport};
 use tokio::sync::mpsc;
 
@@ -82,6 +83,10 @@ pub(super) struct Change {
 pub(super) enum Word {
     /// The addresses of a server of the settings, by its place; none where it has none.
     Server(usize, Vec<SocketAddr>),
+    /// The address behind a name in a candidate.
+    Name(String, Option<IpAddr>),
+    /// A connection of the agent's.
+    Net(NetEvent),
 }
 
 /// Servers are being asked for by name.
@@ -109,6 +114,12 @@ pub(super) struct IcePath {
     owed: Option<Instant>,
     ways: [Option<Way>; 2],
     kept: Vec<(Component, Vec<u8>)>,
+    tcp: TcpCandidates,
+    // Once there is a connection, or one may come.
+    links: Option<Box<Links>>,
+    listening: Vec<SocketAddr>,
+    net: Arc<tiny_net::Config>,
+    rng: Rng,
     scratch: Vec<u8>,
     /// What signalling said of the peer's addresses.
     pub(super) signalled: [Option<SocketAddr>; 2],
@@ -127,7 +138,7 @@ fn number(component: Component) -> u16 {
 impl IcePath {
     /// Attaches the sockets, and begins to gather.
     pub(super) fn new(now: Instant, start: IceStart) -> io::Result<(Sockets, Self)> {
-        let IceStart { setup, main: (main, network), more, net, rng } = start;
+        let IceStart { setup, main: (main, network), more, net, mut rng } = start;
         let IceSetup { config, servers, controlling, .. } = setup;
         let (rtp, rtcp) = main.attach()?;
         let mut sockets = Sockets::new([rtp, rtcp]);
@@ -136,7 +147,12 @@ impl IcePath {
             components: config.components.clamp(1, 2),
             relay_only: config.policy == Policy::RelayOnly,
             patience: config.gather_patience,
-            agent: Agent::new(config, controlling, rng),
+            tcp: config.tcp,
+            agent: Agent::new(config, controlling, rng.fork()),
+            links: None,
+            listening: Vec::new(),
+            net,
+            rng,
             servers,
             look_ups: None,
             owed: Some(now),
@@ -157,13 +173,30 @@ impl IcePath {
         for pair in more {
             ice.attach(now, &mut sockets, pair)?;
         }
-        ice.look_up(now, &net);
+        ice.look_up(now);
         Ok((sockets, ice))
     }
 
     fn add(&mut self, now: Instant, addr: SocketAddr, component: u16, network: Network) {
-        let transport = CandidateTransport::Udp;
-        self.agent.add_local(now, HostAddress { component, addr, transport, network, name: None });
+        let mut host = |addr, transport| {
+            let host = HostAddress { component, addr, transport, network, name: None };
+            self.agent.add_local(now, host);
+        };
+        host(addr, CandidateTransport::Udp);
+        if self.tcp != TcpCandidates::None {
+            let any = SocketAddr::new(addr.ip(), 9);
+            host(any, CandidateTransport::Tcp(TcpType::Active));
+        }
+        if self.tcp == TcpCandidates::ActiveAndPassive {
+            let links = self.links.get_or_insert_with(|| Box::new(Links::new(self.net.clone())));
+            match links.listen(SocketAddr::new(addr.ip(), 0)) {
+                Ok(listens) => {
+                    self.listening.push(listens);
+                    host(listens, CandidateTransport::Tcp(TcpType::Passive));
+                }
+                Err(e) => tracing::warn!("no TCP candidate: {e}"),
+            }
+        }
     }
 
     // A pair on another network; with one component its second socket is not needed.
@@ -184,7 +217,7 @@ impl IcePath {
 
     // Addresses are known at once; names are asked for, and what is not answered in half of the
     // patience is left out.
-    fn look_up(&mut self, now: Instant, net: &Arc<tiny_net::Config>) {
+    fn look_up(&mut self, now: Instant) {
         let mut look_ups =
             LookUps { until: now + self.patience / 2, waiting: 0, found: Vec::new() };
         for (at, server) in self.servers.iter().enumerate() {
@@ -196,7 +229,7 @@ impl IcePath {
             look_ups.found.push(Vec::new());
             look_ups.waiting += 1;
             let (host, port) = (host.to_owned(), server.port);
-            let (net, speaker) = (Arc::clone(net), self.speaker.clone());
+            let (net, speaker) = (Arc::clone(&self.net), self.speaker.clone());
             tokio::spawn(async move {
                 let found = tiny_net::resolve::resolve(&host, port, &net).await;
                 let found = found.inspect_err(|e| tracing::warn!("ICE server: {e}"));
@@ -221,6 +254,12 @@ impl IcePath {
                     IceServerKind::Turn { transport, username, password } => {
                         let (username, password) = (username.clone(), password.clone());
                         let transport = *transport;
+                        if transport == Transport::Tls {
+                            let net = &self.net;
+                            let links =
+                                self.links.get_or_insert_with(|| Box::new(Links::new(net.clone())));
+                            links.expect_name(addr, &server.host);
+                        }
                         turn.push(turn::Server { transport, addr, username, password });
                     }
                 }
@@ -235,9 +274,12 @@ impl IcePath {
     }
 
     pub(super) fn poll_word(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
-        match self.words.poll_recv(cx) {
-            Poll::Ready(Some(word)) => Poll::Ready(word),
-            _ => Poll::Pending,
+        if let Poll::Ready(Some(word)) = self.words.poll_recv(cx) {
+            return Poll::Ready(word);
+        }
+        match &mut self.links {
+            Some(links) => links.poll_recv(cx).map(Word::Net),
+            None => Poll::Pending,
         }
     }
 
@@ -251,6 +293,8 @@ impl IcePath {
                 }
                 self.gather(now);
             }
+            Word::Name(name, ip) => self.agent.resolved(now, &name, ip),
+            Word::Net(event) => self.agent.handle(now, Input::Net(event)),
         }
     }
 
@@ -355,6 +399,12 @@ impl IcePath {
     pub(super) fn obey(&mut self, now: Instant, command: IceCommand) -> bool {
         match command {
             IceCommand::Peer(peer) => self.set_peer(now, *peer),
+            // Sending from our own address would show it.
+            IceCommand::NoPeer if self.relay_only => {
+                self.close(now);
+                let failed = IceNotice::Failed(IceFailure::NoRemoteCandidates);
+                self.told.push_back(Told::Notice(failed));
+            }
             IceCommand::NoPeer => {
                 self.close(now);
                 return !std::mem::replace(&mut self.off, true);
@@ -422,6 +472,15 @@ impl IcePath {
             self.agent.remove_local(now, sockets.at(at).0.local_addr());
         }
         sockets.more.retain(|(socket, _)| !is_gone(socket));
+        for ip in gone {
+            self.agent.remove_local(now, SocketAddr::new(ip, 9));
+            for listens in self.listening.extract_if(.., |l| l.ip() == ip) {
+                self.agent.remove_local(now, listens);
+            }
+            if let Some(links) = &mut self.links {
+                links.drop_address(ip);
+            }
+        }
         self.ways = [None; 2];
     }
 
@@ -466,10 +525,16 @@ impl IcePath {
     }
 
     fn transmit(&mut self, now: Instant, sockets: &Sockets, tracer: &Tracer, transmit: Transmit) {
-        let Transmit::Send { flow, data } = transmit else { return };
-        let place = sockets.place_of(flow.local).filter(|_| flow.transport == Transport::Udp);
-        let Some(place) = place else {
-            return self.send_failed(now, flow, ErrorKind::Unsupported);
+        let (flow, data) = match transmit {
+            Transmit::Send { flow, data } => (flow, data),
+            Transmit::Close { flow } => return self.links().close(flow),
+            _ => return,
+        };
+        if flow.transport != Transport::Udp {
+            return self.links().send(flow, data);
+        }
+        let Some(place) = sockets.place_of(flow.local) else {
+            return self.send_failed(now, flow, ErrorKind::AddrNotAvailable);
         };
         let (socket, component) = sockets.at(place);
         tracer.packet(true, component, flow.local, flow.remote, &data);
@@ -477,6 +542,26 @@ impl IcePath {
             Err(e) if e.kind() != ErrorKind::WouldBlock => self.send_failed(now, flow, e.kind()),
             _ => {}
         }
+    }
+
+    fn links(&mut self) -> &mut Links {
+        self.links.get_or_insert_with(|| Box::new(Links::new(Arc::clone(&self.net))))
+    }
+
+    // Only hidden names are looked up, and only on our links: it is not the business of a peer to
+    // have us ask for others.
+    fn resolve(&mut self, now: Instant, sockets: &Sockets, name: String) {
+        let Ok(hidden) = HiddenName::parse(&name) else {
+            return self.agent.resolved(now, &name, None);
+        };
+        let mut ours: Vec<IpAddr> =
+            (0..sockets.count()).map(|at| sockets.at(at).0.local_addr().ip()).collect();
+        ours.dedup();
+        let (speaker, mut rng) = (self.speaker.clone(), self.rng.fork());
+        tokio::spawn(async move {
+            let ip = mdns::lookup(&hidden, &ours, &MdnsConfig::default(), &mut rng).await;
+            let _ = speaker.send(Word::Name(name, ip)).await;
+        });
     }
 
     fn happened(&mut self, now: Instant, sockets: &Sockets, tracer: &Tracer, event: Event) {
@@ -502,7 +587,7 @@ impl IcePath {
                 self.kept.clear();
                 self.told.push_back(Told::Notice(IceNotice::Failed(failure)));
             }
-            Event::Resolve(name) => self.agent.resolved(now, &name, None),
+            Event::Resolve(name) => self.resolve(now, sockets, name),
             Event::Role { controlling } => tracing::debug!(controlling, "the ICE role changed"),
             _ => {}
         }

@@ -5,11 +5,12 @@ use super::worker::Workers;
 use super::*;
 use crate::Config;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tiny_media::{AudioFormat, Fmtp, Sink, Source, StreamCodec};
-use tiny_net::ice::{CandidateKind, IceReport, PairReport};
-use tiny_sak::Rng;
+use tiny_net::ice::{
+    CandidateKind, CandidateTransport, IceReport, PairReport, Policy, TcpCandidates,
+};
+use tiny_sak::{Rng, Transport};
 use tokio::sync::{mpsc, oneshot};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,14 +31,13 @@ impl Source for Tone {
 }
 
 /// Counts the samples that are loud.
-struct Ear(Arc<AtomicU64>);
+struct Ear(mpsc::UnboundedSender<usize>);
 impl Sink for Ear {
     fn format(&self) -> AudioFormat {
         FORMAT
     }
     fn write(&mut self, samples: &[i16]) {
-        let loud = samples.iter().filter(|s| s.unsigned_abs() > 2000).count();
-        self.0.fetch_add(loud as u64, Relaxed);
+        let _ = self.0.send(samples.iter().filter(|s| s.unsigned_abs() > 2000).count());
     }
 }
 
@@ -45,7 +45,8 @@ struct End {
     plane: Workers,
     notices: mpsc::UnboundedReceiver<MediaNotice>,
     ports: MediaPorts,
-    heard: Arc<AtomicU64>,
+    // To the ear, and from it.
+    heard: (mpsc::UnboundedSender<usize>, mpsc::UnboundedReceiver<usize>),
     selected: Vec<PairReport>,
     secured: bool,
 }
@@ -57,11 +58,15 @@ fn setup(components: u16, controlling: bool) -> IceSetup {
 
 impl End {
     fn open(seed: u64, setup: IceSetup) -> Self {
+        Self::open_with(seed, setup, tiny_net::Config::default())
+    }
+
+    fn open_with(seed: u64, setup: IceSetup, net: tiny_net::Config) -> Self {
         let (told, notices) = mpsc::unbounded_channel();
-        let config = Config { media_workers: 1, ..Config::default() };
+        let config = Config { media_workers: 1, net, ..Config::default() };
         let mut plane = Workers::start(&config, Rng::from_seed(seed), told).unwrap();
         let ports = plane.open_ice("127.0.0.1".parse().unwrap(), setup).unwrap();
-        let (heard, selected) = (Arc::default(), Vec::new());
+        let (heard, selected) = (mpsc::unbounded_channel(), Vec::new());
         Self { plane, notices, ports, heard, selected, secured: false }
     }
 
@@ -105,7 +110,7 @@ impl End {
         let codec = StreamCodec::new(codec, 0, Fmtp(String::new()));
         let mut config = StreamConfig::new(codec, 0, "me");
         config.rtcp_mux = mux;
-        let (source, sink) = (Box::new(Tone(0)), Box::new(Ear(Arc::clone(&self.heard))));
+        let (source, sink) = (Box::new(Tone(0)), Box::new(Ear(self.heard.0.clone())));
         let audio = OpenAudio { source, sink, recorder: None, again: None };
         self.plane.start(self.ports.id, config, security, audio);
     }
@@ -116,11 +121,12 @@ impl End {
         answer.await.unwrap().unwrap()
     }
 
-    async fn hears(&mut self, samples: u64) {
-        let (from, until) = (self.heard.load(Relaxed), std::time::Instant::now() + PATIENCE);
-        while self.heard.load(Relaxed) < from + samples {
-            assert!(std::time::Instant::now() < until, "nothing is heard");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    /// So many loud samples from now on.
+    async fn hears(&mut self, mut samples: usize) {
+        while self.heard.1.try_recv().is_ok() {}
+        while samples > 0 {
+            let loud = tokio::time::timeout(PATIENCE, self.heard.1.recv()).await;
+            samples = samples.saturating_sub(loud.expect("something is heard").unwrap());
         }
     }
 
@@ -191,6 +197,14 @@ async fn talk(mut ends: [End; 2], mux: bool, security: [Security; 2]) -> [End; 2
         end.hears(4000).await;
     }
     ends
+}
+
+/// What is said about the other branch of the same offer.
+async fn join(end: &mut End, offer: &LocalIce, security: Security) -> LocalIce {
+    let local = end.gathered().await;
+    end.ice(peer(offer));
+    end.start(true, security);
+    local
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -286,7 +300,7 @@ fn nothing_is_sent_to_the_address_of_the_description_but_to_a_peer_without_ice()
         let mut config = StreamConfig::new(codec, 0, "me");
         config.remote_rtp = Some(socket.local_addr().unwrap());
         config.rtcp_mux = true;
-        let (source, sink) = (Box::new(Tone(0)), Box::new(Ear(Arc::default())));
+        let (source, sink) = (Box::new(Tone(0)), Box::new(Ear(end.heard.0.clone())));
         let audio = OpenAudio { source, sink, recorder: None, again: None };
         end.plane.start(end.ports.id, config, Security::Plain, audio);
         // Packets are made, and lost for want of a path.
@@ -299,5 +313,224 @@ fn nothing_is_sent_to_the_address_of_the_description_but_to_a_peer_without_ice()
         let (_, from) =
             tokio::time::timeout(PATIENCE, socket.recv_from(&mut data)).await.unwrap().unwrap();
         assert_eq!(from, end.ports.rtp);
+    });
+}
+
+#[test]
+fn another_branch_of_a_fork_takes_the_place_of_the_first_with_our_credentials_as_they_were() {
+    run(async {
+        let [ours, theirs] = sdes();
+        let mut offerer = End::open(10, setup(1, true));
+        let offer = offerer.gathered().await;
+        let mut first = End::open(11, setup(1, false));
+        let local = join(&mut first, &offer, theirs.clone()).await;
+        offerer.ice(peer(&local));
+        offerer.start(true, ours);
+        offerer.hears(2000).await;
+        let mut second = End::open(12, setup(1, false));
+        let local = join(&mut second, &offer, theirs).await;
+        offerer.ice(peer(&local));
+        second.hears(2000).await;
+        let report = offerer.report().await;
+        let used = report.pairs.iter().find(|p| p.selected).unwrap();
+        assert_eq!(used.remote, second.ports.rtp);
+        assert_eq!(report.local[0].ufrag.as_ref(), Some(&offer.ufrag));
+    });
+}
+
+#[test]
+fn sound_goes_over_tcp_where_nothing_else_is_told() {
+    run(async {
+        let mut ends = [true, false].map(|controlling| {
+            let mut setup = setup(1, controlling);
+            setup.config.tcp = TcpCandidates::ActiveAndPassive;
+            End::open(13 + u64::from(controlling), setup)
+        });
+        let mut locals = [ends[0].gathered().await, ends[1].gathered().await];
+        for local in &mut locals {
+            assert_eq!(local.candidates.len(), 3);
+            local.candidates.retain(|c| c.transport != CandidateTransport::Udp);
+        }
+        for ((end, local), security) in ends.iter_mut().zip([&locals[1], &locals[0]]).zip(sdes()) {
+            end.ice(peer(local));
+            end.start(true, security);
+        }
+        for end in &mut ends {
+            end.hears(4000).await;
+        }
+    });
+}
+
+/// Answers each question with another outer address; a silent one only listens.
+async fn stun_server(silent: bool) -> IceServer {
+    use tiny_net::stun::{Builder, Class, Message, attr, method};
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut data = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut data).await {
+            let Ok(message) = Message::parse(&data[..length]) else { continue };
+            let outer = SocketAddr::new("203.0.113.7".parse().unwrap(), from.port());
+            let answer = Builder::new(Class::Success, method::BINDING, message.id())
+                .xor_address(attr::XOR_MAPPED_ADDRESS, outer)
+                .fingerprint()
+                .finish();
+            if !silent {
+                let _ = socket.send_to(&answer, from).await;
+            }
+        }
+    });
+    IceServer { kind: IceServerKind::Stun, host: "localhost".into(), port }
+}
+
+#[test]
+fn a_server_by_name_tells_the_outer_address_which_is_the_default() {
+    run(async {
+        let mut setup = setup(2, true);
+        setup.servers = vec![stun_server(false).await];
+        let mut end = End::open(15, setup);
+        let local = end.gathered().await;
+        assert!(local.done);
+        assert_eq!(local.candidates.len(), 4, "{:?}", local.candidates);
+        let outer =
+            |inner: SocketAddr| SocketAddr::new("203.0.113.7".parse().unwrap(), inner.port());
+        assert_eq!(local.default_rtp, outer(end.ports.rtp));
+        assert_eq!(local.default_rtcp, Some(outer(end.ports.rtcp)));
+    });
+}
+
+#[test]
+fn a_silent_server_is_waited_for_as_long_as_patience_lasts() {
+    run(async {
+        let mut setup = setup(1, true);
+        setup.servers = vec![stun_server(true).await];
+        setup.config.gather_patience = Duration::from_millis(200);
+        let mut end = End::open(16, setup);
+        let local = end.gathered().await;
+        assert!(!local.done);
+        assert_eq!((local.candidates.len(), local.default_rtp), (1, end.ports.rtp));
+    });
+}
+
+#[test]
+fn who_shows_only_relays_sends_nothing_to_a_peer_without_ice() {
+    run(async {
+        let mut setup = setup(1, true);
+        setup.config.policy = Policy::RelayOnly;
+        let mut end = End::open(17, setup);
+        let local = end.gathered().await;
+        assert!(local.candidates.is_empty() && local.default_rtp.ip().is_unspecified());
+        end.ice(IceCommand::NoPeer);
+        loop {
+            let report = end.notices.recv().await.unwrap().report;
+            if matches!(report, MediaReport::Ice(IceNotice::Failed(_))) {
+                break;
+            }
+        }
+    });
+}
+
+// Only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stream_whose_address_goes_away_is_heard_from_the_new_one() {
+    run(async {
+        let ends = [End::open(18, setup(1, true)), End::open(19, setup(1, false))];
+        let mut ends = talk(ends, true, sdes()).await;
+        let (old, id) = (ends[0].ports.rtp, ends[0].ports.id);
+        let new: IpAddr = "127.0.0.2".parse().unwrap();
+        let ports = ends[0].plane.rebind(id, new).unwrap();
+        ends[0].ice(IceCommand::Network(vec![new]));
+        let moved = |end: &End| end.selected.last().is_some_and(|p| p.remote == ports.rtp);
+        ends[1].until(|end, _| moved(end).then_some(())).await;
+        for end in &mut ends {
+            end.hears(4000).await;
+        }
+        let report = ends[0].report().await;
+        let used = report.pairs.iter().find(|p| p.selected).unwrap();
+        assert_eq!(used.local, ports.rtp);
+        assert!(report.local.iter().all(|c| c.address.ip() != Some(old)));
+    });
+}
+
+/// A running coturn, with a folder of its own that goes with it.
+struct Coturn {
+    child: std::process::Child,
+    dir: std::path::PathBuf,
+    ports: [u16; 2],
+}
+
+impl Drop for Coturn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn coturn() -> Option<Coturn> {
+    let dir = std::env::temp_dir().join(format!("tiny-ua-coturn-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ports = [free(), free()];
+    let arguments = format!(
+        "-n --listening-ip 127.0.0.1 --relay-ip 127.0.0.1 --listening-port {} --tls-listening-port {} \
+         --lt-cred-mech --user lab:labsecret --realm lab.example --fingerprint --cert cert.pem \
+         --pkey key.pem --no-cli --allow-loopback-peers --no-dtls --log-file stdout --simple-log \
+         --pidfile turn.pid --userdb turn.sqlite",
+        ports[0], ports[1]
+    );
+    let mut command = std::process::Command::new("turnserver");
+    command.args(arguments.split_whitespace()).current_dir(&dir);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let child = command.spawn().ok()?;
+    let coturn = Coturn { child, dir, ports };
+    for port in ports {
+        let up = (0..500).any(|_| {
+            let up = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+            if !up {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            up
+        });
+        assert!(up, "coturn listens at {port}");
+    }
+    Some(coturn)
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn relays_over_udp_tcp_and_tls_carry_the_sound_of_those_who_show_no_address() {
+    let Some(coturn) = coturn() else { return eprintln!("skipped: coturn is not installed") };
+    run(async {
+        for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+            // Two components, so that two relays at one server are two connections.
+            let components = if transport == Transport::Tls { 1 } else { 2 };
+            let ends = [true, false].map(|controlling| {
+                let mut setup = setup(components, controlling);
+                setup.config.policy = Policy::RelayOnly;
+                let kind = IceServerKind::Turn {
+                    transport,
+                    username: "lab".into(),
+                    password: "labsecret".into(),
+                };
+                let port = coturn.ports[usize::from(transport == Transport::Tls)];
+                setup.servers = vec![IceServer { kind, host: "localhost".into(), port }];
+                let mut net = tiny_net::Config::default();
+                let root = tiny_net::tls::Material::file(coturn.dir.join("cert.pem"));
+                net.tls.roots = tiny_net::tls::Roots::Only(vec![root]);
+                End::open_with(20 + u64::from(controlling), setup, net)
+            });
+            let mut ends = talk(ends, components == 1, sdes()).await;
+            let report = ends[0].report().await;
+            let used: Vec<_> = report.pairs.iter().filter(|p| p.selected).collect();
+            assert_eq!(used.len(), usize::from(components), "{transport}");
+            let relayed = CandidateKind::Relayed;
+            let both = |p: &&PairReport| (p.local_kind, p.remote_kind) == (relayed, relayed);
+            assert!(used.iter().all(both), "{transport} {report:?}");
+        }
     });
 }

@@ -156,7 +156,7 @@ impl StreamTask {
         let path = Path::plain(pair, tracer).map_err(no_sockets);
         let ready = path.and_then(|mut path| {
             let carried = Carried::new(start, &mut path)?;
-            Ok((path, Some(carried)))
+            Ok((path, Some(Box::new(carried))))
         });
         self.live(ready).await;
     }
@@ -167,7 +167,7 @@ impl StreamTask {
         self.live(path.map(|path| (path, None))).await;
     }
 
-    async fn live(mut self, ready: Result<(Path, Option<Carried>), MediaError>) {
+    async fn live(mut self, ready: Result<(Path, Option<Box<Carried>>), MediaError>) {
         match ready {
             Ok((mut path, mut carried)) => {
                 let stats = self.carry(&mut path, &mut carried).await;
@@ -189,8 +189,9 @@ impl StreamTask {
         path.close(Instant::now());
         while let Some(deadline) = self.drain(path, &mut None).filter(|_| Instant::now() < end) {
             tokio::select! {
-                ready = path.ready() => if let Ready::Socket(at) = ready {
-                    self.receive(path, at, &mut None, &mut buffer);
+                ready = path.ready() => match ready {
+                    Ready::Socket(at) => self.receive(path, at, &mut None, &mut buffer),
+                    Ready::Word(word) => path.hear(Instant::now(), word),
                 },
                 () = tokio::time::sleep_until(deadline.min(end).into()) => {
                     path.handle_timeout(Instant::now());
@@ -202,7 +203,7 @@ impl StreamTask {
     pub(super) async fn carry(
         &mut self,
         path: &mut Path,
-        carried: &mut Option<Carried>,
+        carried: &mut Option<Box<Carried>>,
     ) -> Option<CallStats> {
         let far = Duration::from_secs(3600);
         let sleep = tokio::time::sleep(far);
@@ -231,7 +232,7 @@ impl StreamTask {
                     Some(ToStream::Rebind(pair)) => path.rebind(pair),
                     Some(ToStream::Change(change)) => path.change(Instant::now(), *change),
                     Some(ToStream::Start(start)) => match Carried::new(*start, path) {
-                        Ok(new) => *carried = Some(new),
+                        Ok(new) => *carried = Some(Box::new(new)),
                         Err(e) => {
                             tracing::error!("no media: {e}");
                             return None;
@@ -271,7 +272,7 @@ impl StreamTask {
         }
     }
 
-    fn end(&self, path: &mut Path, carried: &mut Option<Carried>) -> Option<CallStats> {
+    fn end(&self, path: &mut Path, carried: &mut Option<Box<Carried>>) -> Option<CallStats> {
         if let Some(carried) = carried {
             carried.stream.end(Instant::now());
         }
@@ -281,7 +282,7 @@ impl StreamTask {
             dtls.close();
         }
         self.drain(path, carried);
-        carried.as_ref().map(Carried::stats)
+        carried.as_ref().map(|carried| carried.stats())
     }
 
     /// Reads all that has arrived at a socket.
@@ -289,7 +290,7 @@ impl StreamTask {
         &self,
         path: &mut Path,
         at: usize,
-        carried: &mut Option<Carried>,
+        carried: &mut Option<Box<Carried>>,
         buffer: &mut [u8],
     ) {
         let now = Instant::now();
@@ -331,7 +332,7 @@ impl StreamTask {
     }
 
     /// Sends and reports all that the path and the stream have; returns the next deadline.
-    fn drain(&self, path: &mut Path, carried: &mut Option<Carried>) -> Option<Instant> {
+    fn drain(&self, path: &mut Path, carried: &mut Option<Box<Carried>>) -> Option<Instant> {
         let mut stream = carried.as_mut().and_then(|carried| self.drain_stream(path, carried));
         loop {
             match path.poll(Instant::now()) {

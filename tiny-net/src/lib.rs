@@ -11,6 +11,7 @@
 //! - [`stun`]: STUN messages and transactions, and what kind of NAT is in the way.
 //! - [`turn`]: a relay's client.
 //! - [`interfaces()`]: the addresses of this machine.
+//! - [`Links`]: the connections of an ICE agent.
 //! - [`ice`]: which path carries the media, found and watched.
 //! - [`mdns`]: addresses that hide behind names of the local link.
 //! - [`sim`]: a network in virtual time, repeatable from one seed.
@@ -29,6 +30,7 @@ mod error;
 mod event;
 pub mod ice;
 mod interfaces;
+mod links;
 pub mod locate;
 pub mod mdns;
 pub mod nat;
@@ -48,6 +50,7 @@ pub use config::Config;
 pub use error::{BindError, ResolveError};
 pub use event::NetEvent;
 pub use interfaces::{Interface, interfaces};
+pub use links::Links;
 pub use resolve::{is_own_address, local_address_for};
 pub use stats::Stats;
 pub use transports::SipTransports;

@@ -61,6 +61,8 @@ pub(crate) struct Streams {
     sender: mpsc::Sender<TaskEvent>,
     inbox: VecDeque<NetEvent>,
     next_id: u64,
+    // Connections to one address are told apart by where they come from.
+    exact: bool,
     config: Arc<Config>,
 }
 
@@ -106,8 +108,16 @@ impl Streams {
             sender,
             inbox: VecDeque::new(),
             next_id: 0,
+            exact: false,
             config,
         }
+    }
+
+    /// Each flow has a connection of its own, which keeps its name.
+    pub(crate) fn with_exact_flows(config: Arc<Config>) -> Self {
+        let mut streams = Self::new(config);
+        streams.exact = true;
+        streams
     }
 
     pub(crate) fn bind(
@@ -310,6 +320,9 @@ impl Streams {
         let ids = self.by_remote.get(&key)?;
         let all = || ids.iter().filter_map(|id| Some((*id, self.connections.get(id)?)));
         let exact = || all().find(|(_, c)| c.flow.local == flow.local);
+        if self.exact {
+            return exact().map(|(id, _)| id);
+        }
         let found = match name {
             Some(name) if flow.transport.is_secure() => all().find(|(_, c)| c.serves(plain(name))),
             None if flow.transport.is_secure() => {
@@ -332,7 +345,7 @@ impl Streams {
     fn exact(&self, flow: Flow) -> Option<u64> {
         let ids = self.by_remote.get(&(flow.transport, flow.remote))?;
         let same = |id: &&u64| self.connections.get(*id).is_some_and(|c| c.flow == flow);
-        ids.iter().find(same).or(ids.first()).copied()
+        ids.iter().find(same).or(ids.first().filter(|_| !self.exact)).copied()
     }
 
     fn open(&mut self, flow: Flow, name: Option<&str>) -> Result<u64, String> {

@@ -15,6 +15,19 @@ pub enum Policy {
     RelayOnly,
 }
 
+/// Which TCP candidates (RFC 6544) the owner of an agent gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TcpCandidates {
+    /// None.
+    #[default]
+    None,
+    /// We connect to the peer.
+    Active,
+    /// We connect, and listen on a port of each address.
+    ActiveAndPassive,
+}
+
 /// Limits, times and policy of an [`Agent`](super::Agent).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -24,6 +37,8 @@ pub struct Config {
     pub lite: bool,
     /// Which candidates are used.
     pub policy: Policy,
+    /// TCP candidates, for networks that let no datagram through. Default none: they double the pairs.
+    pub tcp: TcpCandidates,
     /// STUN servers that tell our outer addresses.
     pub stun_servers: Vec<SocketAddr>,
     /// Relays: those of one transport stand in for each other, and each transport gets a relay.
@@ -93,6 +108,7 @@ impl Default for Config {
             components: 1,
             lite: false,
             policy: Policy::All,
+            tcp: TcpCandidates::None,
             stun_servers: Vec::new(),
             turn_servers: Vec::new(),
             turn: turn::Config { timing: gather_timing, ..turn::Config::default() },

@@ -235,7 +235,7 @@ impl Agent {
             // Several relays of one server are told apart by what they asked; a STUN server may be
             // a relay too.
             if relay.asked
-                && relay.client.flow().remote == event.flow().remote
+                && relay.client.flow() == event.flow()
                 && relay.client.handle(now, &input)
             {
                 self.drain_relay(now, at);

@@ -34,7 +34,7 @@ pub use candidate::{
     Candidate, CandidateAddress, CandidateError, CandidateKind, CandidateTransport, TcpType,
 };
 pub use carry::Arrival;
-pub use config::{Config, Policy};
+pub use config::{Config, Policy, TcpCandidates};
 pub use priority::{Network, NetworkKind};
 pub use report::{
     IceCounters, IceFailure, IceReport, PairFailure, PairReport, PairState, State, SwitchReason,

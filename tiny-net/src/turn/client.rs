@@ -246,7 +246,7 @@ impl Client {
             self.tick(now);
             return true;
         };
-        if self.state == State::Idle || !self.is_mine(event.flow()) {
+        if self.state == State::Idle || event.flow() != self.flow {
             return false;
         }
         match event {
@@ -268,12 +268,6 @@ impl Client {
     /// What it wants next.
     pub fn poll(&mut self, _now: Instant) -> Output<Transmit, Event> {
         self.out.pop_front().unwrap_or_else(|| Output::Timeout(self.deadline()))
-    }
-
-    fn is_mine(&self, flow: Flow) -> bool {
-        // Over connections, the driver says which local port it really is.
-        let local = flow.transport != Transport::Udp || flow.local == self.flow.local;
-        local && flow.transport == self.flow.transport && flow.remote == self.flow.remote
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -1,4 +1,5 @@
 mod basics;
+mod carry;
 mod changes;
 mod grammar;
 mod hostile;
