@@ -72,3 +72,45 @@ impl std::fmt::Debug for Links {
         f.debug_struct("Links").field("open", &self.streams.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn next(links: &mut Links) -> NetEvent {
+        poll_fn(|cx| links.poll_recv(cx)).await
+    }
+
+    #[tokio::test]
+    async fn two_flows_to_one_server_are_two_connections_that_keep_their_names() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = server.local_addr().unwrap();
+        let flows = [4000, 4001].map(|port| Flow {
+            transport: Transport::Tcp,
+            local: SocketAddr::from(([127, 0, 0, 1], port)),
+            remote,
+        });
+        let mut links = Links::new(Arc::new(Config::default()));
+        let mut far = Vec::new();
+        for flow in flows {
+            links.send(flow, Bytes::from(flow.local.port().to_string()));
+            let (mut stream, _) = server.accept().await.unwrap();
+            assert_eq!(next(&mut links).await, NetEvent::Opened { flow });
+            let mut data = [0; 4];
+            stream.read_exact(&mut data).await.unwrap();
+            assert_eq!(data, flow.local.port().to_string().as_bytes());
+            far.push(stream);
+        }
+        far[1].write_all(b"second").await.unwrap();
+        let data = Bytes::from_static(b"second");
+        assert_eq!(next(&mut links).await, NetEvent::Stream { flow: flows[1], data });
+        links.close(flows[0]);
+        assert_eq!(far[0].read(&mut [0; 4]).await.unwrap(), 0);
+        links.send(flows[1], Bytes::from_static(b"more"));
+        let mut data = [0; 4];
+        far[1].read_exact(&mut data).await.unwrap();
+        assert_eq!(&data, b"more");
+    }
+}

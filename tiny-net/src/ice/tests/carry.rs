@@ -1,4 +1,4 @@
-//! Media that goes around the agent, branches of a fork, and relays of one server side by side.
+//! Media that goes around the agent, and branches of a fork.
 
 use super::*;
 use crate::turn::channel_data;
@@ -82,31 +82,4 @@ fn another_branch_of_a_fork_finds_us_under_the_same_credentials() {
     lab.signal(0);
     assert!(lab.completed(secs(5)) && lab.agree());
     assert_eq!(lab.agent(0).credentials().0, ours);
-}
-
-#[test]
-fn two_relays_of_one_server_over_connections_do_not_hear_for_each_other() {
-    for transport in [Transport::Tcp, Transport::Tls] {
-        let mut lab = Lab::new(34, Link::new().latency(ms(5)));
-        let server = lab.server();
-        let servers = vec![relay_server(transport, server)];
-        let config = Config {
-            components: 2,
-            policy: Policy::RelayOnly,
-            turn_servers: servers,
-            ..Config::default()
-        };
-        let pair = |ip: &str| {
-            let rtcp = HostAddress { component: 2, ..cable(&format!("{ip}:4001")) };
-            [cable(&format!("{ip}:4000")), rtcp]
-        };
-        lab.side(config.clone(), true, None, &pair("203.0.113.1"));
-        lab.side(config, false, None, &pair("203.0.113.2"));
-        lab.connect();
-        assert!(lab.completed(secs(20)), "{transport}");
-        lab.talk(0);
-        lab.talk(1);
-        lab.run(secs(2));
-        assert!((0..2).all(|s| lab.look(s).received > 180), "{transport}");
-    }
 }
