@@ -1,6 +1,5 @@
 //! ICE of a stream (RFC 8445), as signalling sees it: what is gathered with, what is told to the peer
 //! and by the peer, and how it goes. The agent itself runs beside the stream's sockets.
-#![allow(dead_code)]
 
 use crate::command::Reply;
 pub(crate) use crate::ice::{IceServer, IceServerKind};
@@ -63,8 +62,10 @@ pub(crate) enum IceCommand {
     /// The peer has no ICE: its address of the description is sent to as without ICE.
     NoPeer,
     /// Candidates that came later (RFC 8838).
+    #[cfg_attr(not(test), allow(dead_code, reason = "candidates of peers come in descriptions"))]
     Add(Vec<Candidate>),
     /// The peer has no more.
+    #[cfg_attr(not(test), allow(dead_code, reason = "candidates of peers come in descriptions"))]
     End,
     /// New credentials: [`IceNotice::Gathered`] follows with them.
     Restart,

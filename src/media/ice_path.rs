@@ -167,10 +167,17 @@ impl IcePath {
             speaker,
         };
         ice.owed = Some(now + ice.patience);
+        // The agent likes those better that come first: IPv6 (RFC 8421), then the one that signalling uses.
+        let v4 = sockets.main[0].local_addr().is_ipv4();
+        let (before, after): (Vec<_>, Vec<_>) =
+            more.into_iter().partition(|(pair, _)| v4 && pair.local_addr().is_ipv6());
+        for pair in before {
+            ice.attach(now, &mut sockets, pair)?;
+        }
         for at in 0..usize::from(ice.components) {
             ice.add(now, sockets.at(at).0.local_addr(), at as u16 + 1, network);
         }
-        for pair in more {
+        for pair in after {
             ice.attach(now, &mut sockets, pair)?;
         }
         ice.look_up(now);

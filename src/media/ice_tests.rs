@@ -1,6 +1,7 @@
 //! Two media planes on one machine that find each other by ICE: gathering, checks, keys and sound on
 //! real sockets. What signalling would carry is carried by hand.
 
+use super::ice::{IceServer, IceServerKind};
 use super::worker::Workers;
 use super::*;
 use crate::Config;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiny_media::{AudioFormat, Fmtp, Sink, Source, StreamCodec};
 use tiny_net::ice::{
-    CandidateKind, CandidateTransport, IceReport, PairReport, Policy, TcpCandidates,
+    Candidate, CandidateAddress, CandidateKind, CandidateTransport, IceReport, PairReport, Policy,
+    TcpCandidates,
 };
 use tiny_sak::{Rng, Transport};
 use tokio::sync::{mpsc, oneshot};
@@ -357,6 +359,57 @@ fn sound_goes_over_tcp_where_nothing_else_is_told() {
         }
         for end in &mut ends {
             end.hears(4000).await;
+        }
+    });
+}
+
+#[test]
+fn a_name_that_hides_no_address_is_not_looked_up_for_a_peer() {
+    run(async {
+        let mut ends = [End::open(22, setup(1, true)), End::open(23, setup(1, false))];
+        let mut local = ends[1].gathered().await;
+        for candidate in &mut local.candidates {
+            let port = candidate.address.port();
+            candidate.address = CandidateAddress::Name("intranet.example".into(), port);
+        }
+        ends[0].ice(peer(&local));
+        let report = ends[0].report().await;
+        assert_eq!(report.counters.candidates_refused, 1);
+        assert!(report.pairs.is_empty());
+    });
+}
+
+#[test]
+fn every_network_of_the_machine_has_candidates_with_a_pair_of_ports_each() {
+    run(async {
+        let mut setup = setup(2, true);
+        setup.all_networks = true;
+        let mut end = End::open(24, setup);
+        let local = end.gathered().await;
+        for interface in tiny_net::interfaces() {
+            let of = |c: &&Candidate| c.address.ip().is_some_and(|a| a.ip() == interface.ip);
+            assert_eq!(local.candidates.iter().filter(of).count(), 2, "{interface:?}");
+        }
+        assert_eq!(local.default_rtp, end.ports.rtp);
+    });
+}
+
+#[test]
+fn candidates_that_come_later_find_the_path_too() {
+    run(async {
+        let mut ends = [End::open(25, setup(1, true)), End::open(26, setup(1, false))];
+        let locals = [ends[0].gathered().await, ends[1].gathered().await];
+        for ((end, local), security) in ends.iter_mut().zip([&locals[1], &locals[0]]).zip(sdes()) {
+            let (candidates, done) = (Vec::new(), false);
+            end.ice(peer(&LocalIce { candidates, done, ..local.clone() }));
+            end.start(true, security);
+        }
+        for (end, local) in ends.iter_mut().zip([&locals[1], &locals[0]]) {
+            end.ice(IceCommand::Add(local.candidates.clone()));
+            end.ice(IceCommand::End);
+        }
+        for end in &mut ends {
+            end.hears(2000).await;
         }
     });
 }

@@ -20,10 +20,7 @@ pub(crate) mod worker;
 #[allow(unused_imports)]
 pub(crate) use data::DataAgreement;
 pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};
-#[allow(unused_imports)]
-pub(crate) use ice::{
-    IceCommand, IceNotice, IcePeer, IceServer, IceServerKind, IceSetup, LocalIce,
-};
+pub(crate) use ice::{IceCommand, IceNotice, IcePeer, IceSetup, LocalIce};
 pub(crate) use mixing::{MixCommand, MixerId, Seat, check_rate};
 pub(crate) use shield::{SdesKeys, Security, Shield};
 
@@ -55,7 +52,6 @@ pub(crate) trait MediaPlane {
 
     /// Takes ports as [`open`](Self::open) does, and gathers candidates with them:
     /// [`IceNotice::Gathered`] follows, before any stream is started there.
-    #[allow(dead_code)]
     fn open_ice(&mut self, address: IpAddr, setup: IceSetup) -> Result<MediaPorts, Error> {
         let _ = setup;
         self.open(address)
@@ -94,7 +90,6 @@ pub(crate) enum MediaCommand {
     },
     Stats(Reply<CallStats>),
     /// For the agent of ports that were opened with [`MediaPlane::open_ice`], started or not.
-    #[allow(dead_code)]
     Ice(IceCommand),
 }
 
@@ -113,7 +108,6 @@ pub(crate) enum MediaReport {
     /// DTLS has brought keys.
     Secured(Secured),
     /// How ICE goes.
-    #[allow(dead_code)]
     Ice(IceNotice),
     /// The keys cannot be used: no packet passes.
     NoKeys(String),
