@@ -507,12 +507,14 @@ fn a_stream_whose_address_goes_away_is_heard_from_the_new_one() {
 }
 
 /// A running coturn, with a folder of its own that goes with it.
+#[cfg(feature = "tls")]
 struct Coturn {
     child: std::process::Child,
     dir: std::path::PathBuf,
     ports: [u16; 2],
 }
 
+#[cfg(feature = "tls")]
 impl Drop for Coturn {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -521,6 +523,7 @@ impl Drop for Coturn {
     }
 }
 
+#[cfg(feature = "tls")]
 fn coturn() -> Option<Coturn> {
     let dir = std::env::temp_dir().join(format!("tiny-ua-coturn-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();

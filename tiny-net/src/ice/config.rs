@@ -37,7 +37,7 @@ pub struct Config {
     pub lite: bool,
     /// Which candidates are used.
     pub policy: Policy,
-    /// TCP candidates, for networks that let no datagram through. Default none: they double the pairs.
+    /// TCP candidates (RFC 6544), for networks that let no datagram through. Default none: they double the pairs.
     pub tcp: TcpCandidates,
     /// STUN servers that tell our outer addresses.
     pub stun_servers: Vec<SocketAddr>,
