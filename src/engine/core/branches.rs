@@ -86,6 +86,7 @@ impl<P: MediaPlane> Core<P> {
             entry.ringing();
         }
         entry.tell(CallEvent::Progress { response: response.clone() });
+        self.learn_trickle(key, &response);
         let tag = to_tag(&response);
         if let Some(sdp) = session::sdp_of(&response) {
             let taken = match needs_answer {

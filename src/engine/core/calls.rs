@@ -144,6 +144,9 @@ impl<P: MediaPlane> Core<P> {
         self.note_keys(terms.srtp, by_tls || call.to.starts_with("sips:"));
         let mut negotiator = self.negotiator(terms);
         negotiator.set_ice(ice.clone());
+        if ice.is_some() {
+            self.announce_trickle(terms.ice, &mut call.headers);
+        }
         if crate::caller::is_withheld(&call.headers) {
             negotiator.show_another_certificate(&self.config);
         }
@@ -194,6 +197,7 @@ impl<P: MediaPlane> Core<P> {
             self.fail(now, key, &e.to_string());
             return;
         }
+        self.learn_trickle(key, &response);
         self.errand_response(now, key, &response);
         let winner = to_tag(&response);
         self.up(now, key, Some(response));
@@ -217,6 +221,7 @@ impl<P: MediaPlane> Core<P> {
         self.take_seat(key);
         self.tell_focus(now, key);
         self.check_ice(now, key);
+        self.trickle(now, key);
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
@@ -371,6 +376,7 @@ impl<P: MediaPlane> Core<P> {
                     entry.publish();
                 }
                 change.done(Ok(()));
+                self.trickle(now, key);
             }
             Err(e) => {
                 entry.negotiator.rollback();

@@ -6,6 +6,7 @@ use super::Core;
 use super::entry::CallEntry;
 use super::incoming::retry_later;
 use super::transfer::Placed;
+use super::trickle::Trickle;
 use super::warnings::Refused;
 use crate::audio::OpenAudio;
 use crate::command::{Headers, PlaceCall, Reply};
@@ -80,6 +81,7 @@ pub(super) struct IceSide {
     /// A restart for a path that died has brought none yet.
     retried: bool,
     failed: Option<IceFailure>,
+    pub(super) trickle: Trickle,
 }
 
 impl IceSide {
@@ -94,6 +96,7 @@ impl IceSide {
             connected: false,
             retried: false,
             failed: None,
+            trickle: Trickle::default(),
         }
     }
 
@@ -116,7 +119,28 @@ impl IceSide {
         if let Some(next) = self.next.take() {
             self.local = Some(next);
             self.told = Told::Nothing;
+            self.trickle.renew();
         }
+    }
+
+    /// Our side as the peer knows it.
+    pub(super) fn local(&self) -> Option<&LocalIce> {
+        self.local.as_ref()
+    }
+
+    /// Our side after a restart, and as the peer knows it.
+    pub(super) fn sides(&mut self) -> (Option<&mut LocalIce>, Option<&mut LocalIce>) {
+        (self.next.as_mut(), self.local.as_mut())
+    }
+
+    /// Whether the agent knows the peer by this name.
+    pub(super) fn is_peer(&self, ufrag: &str) -> bool {
+        matches!(&self.told, Told::Peer(peer) if peer.ufrag == ufrag)
+    }
+
+    /// Whether the peer's description takes late candidates.
+    pub(super) fn peer_trickles(&self) -> bool {
+        matches!(&self.told, Told::Peer(peer) if peer.options.trickle)
     }
 
     /// What waits gets this word.
@@ -135,7 +159,7 @@ impl IceSide {
 
 impl CallEntry {
     /// ICE, where the peer has it or may have it.
-    fn live_ice(&mut self) -> Option<&mut IceSide> {
+    pub(super) fn live_ice(&mut self) -> Option<&mut IceSide> {
         self.ice.as_deref_mut().filter(|ice| !ice.is_off())
     }
 
@@ -380,7 +404,11 @@ impl<P: MediaPlane> Core<P> {
             (Some(peer), _) => {
                 ice.failed = None;
                 ice.told = Told::Peer(Box::new(peer.clone()));
+                let early = ice.trickle.take_early();
                 self.plane.tell(id, MediaCommand::Ice(IceCommand::Peer(Box::new(peer))));
+                if let Some(early) = early {
+                    self.trickled(key, &early);
+                }
             }
             (None, _) => {
                 ice.told = Told::NoPeer;
@@ -420,7 +448,24 @@ impl<P: MediaPlane> Core<P> {
                 entry.tell(CallEvent::IcePath { pair, reason });
             }
             (IceNotice::Failed(failure), Some(_)) => self.ice_failed(now, key, failure),
-            (IceNotice::Candidate(candidate), _) => tracing::debug!("left out: {candidate}"),
+            (IceNotice::Candidate(candidate), Some(_)) => {
+                let described = entry.ports.is_some();
+                let Some(ice) = entry.ice.as_deref_mut() else { return };
+                ice.late(*candidate, described);
+                if !described {
+                    let local = ice.local().cloned();
+                    entry.negotiator.set_ice(local);
+                }
+                self.trickle(now, key);
+            }
+            (IceNotice::Done, Some(ice)) => {
+                ice.trickle.end();
+                let (next, local) = ice.sides();
+                if let Some(local) = next.or(local) {
+                    local.done = true;
+                }
+                self.trickle(now, key);
+            }
             (_, None) => {}
         }
     }
