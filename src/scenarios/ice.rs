@@ -281,6 +281,41 @@ fn a_path_that_dies_is_looked_for_once_more_and_the_answer_to_that_waits() {
 }
 
 #[test]
+fn both_sides_that_lose_the_path_at_once_agree_on_one_restart() {
+    let (mut village, alice, mut bob) = two();
+    let (call, answered) = village.connect(&alice, &mut bob, TO_BOB);
+    let first = ufrag(&village.last("INVITE", "INVITE")).to_owned();
+    for phone in [&alice, &bob] {
+        village.ice_says(phone, selected);
+    }
+    for phone in [&alice, &bob] {
+        village.ice_says(phone, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+    }
+    village.run(20_000);
+    assert_know_each_other(&alice, &bob);
+    assert_ne!(alice.agent(|agent| agent.ufrag()), first);
+    assert!(has_ice(&call) && has_ice(&answered));
+    village.drive(call.hold()).unwrap();
+    assert_know_each_other(&alice, &bob);
+    ends_like_any_other(village, &call, [&alice, &bob]);
+}
+
+#[test]
+fn a_peer_that_refuses_to_look_for_another_path_ends_the_call() {
+    let (mut village, alice, mut bob) = two();
+    let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    village.ice_says(&alice, selected);
+    village.edit(alice.node, |data| {
+        let text = String::from_utf8(data.to_vec()).unwrap();
+        Bytes::from(text.replace("RTP/AVP", "RTP/XYZ"))
+    });
+    village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+    village.run(2_000);
+    let end = end_of(&call);
+    assert!(end.failed && end.reason.contains("the peer looks for no other (488"), "{end:?}");
+}
+
+#[test]
 fn a_call_that_never_finds_a_path_ends_by_name_as_soon_as_it_is_up() {
     let (mut village, alice, mut bob) = two();
     let (call, _) = village.connect(&alice, &mut bob, TO_BOB);

@@ -324,6 +324,9 @@ impl<P: MediaPlane> Core<P> {
         };
         sent.map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
+        if let Some(ice) = &mut entry.ice {
+            ice.offers();
+        }
         let early = match &branch {
             Some(tag) => entry.branches.get_mut(tag),
             None => None,
@@ -337,8 +340,8 @@ impl<P: MediaPlane> Core<P> {
         let answer = session::sdp_of(&response);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(change) = entry.changing.take() else { return };
-        if let Some(ice) = entry.ice.as_deref_mut().filter(|_| answer.is_some()) {
-            ice.offered();
+        if let Some(ice) = &mut entry.ice {
+            ice.offer_over(answer.is_some());
         }
         let result = match (answer, entry.changing_in.take()) {
             (Some(sdp), None) => self.apply_answer(key, &sdp),
@@ -401,6 +404,7 @@ impl<P: MediaPlane> Core<P> {
         response: Option<SipMessage>,
     ) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
+        let last_hope = entry.ice.as_mut().is_some_and(|ice| ice.offer_over(false));
         let branch = entry.changing_in.take();
         let lost = match branch.as_ref().map(|tag| entry.branches.get_mut(tag)) {
             Some(Some(branch)) => {
@@ -419,7 +423,12 @@ impl<P: MediaPlane> Core<P> {
             Some(change) if status == 491 || lost => entry.changes.push_front(change),
             Some(change) => {
                 let response = response.map(Box::new);
+                let why =
+                    format!("no way for media: the peer looks for no other ({status} {reason})");
                 change.done(Err(Error::Peer { status, reason, response }));
+                if last_hope {
+                    return self.fail(now, key, &why);
+                }
             }
             None => {}
         }

@@ -3,7 +3,7 @@
 //! descriptions say is written in `lines`.
 
 use super::Core;
-use super::entry::CallEntry;
+use super::entry::{CallEntry, HoldChange};
 use super::incoming::retry_later;
 use super::transfer::Placed;
 use super::trickle::Trickle;
@@ -73,6 +73,8 @@ pub(super) struct IceSide {
     local: Option<LocalIce>,
     /// Our side after a restart, of which the peer has not heard.
     next: Option<LocalIce>,
+    /// The offer that is under way says that.
+    offering: bool,
     /// Our candidates are on their way.
     gathering: bool,
     waiting: Vec<Waiting>,
@@ -91,6 +93,7 @@ impl IceSide {
             gathering: local.is_none(),
             local,
             next: None,
+            offering: false,
             waiting: Vec::new(),
             told: Told::Nothing,
             connected: false,
@@ -112,6 +115,20 @@ impl IceSide {
     /// What an answer says, to a peer that restarts or does not.
     pub(super) fn to_answer(&self, restarts: bool) -> Option<LocalIce> {
         if restarts { self.to_offer() } else { self.local.clone() }
+    }
+
+    /// An offer with what [`to_offer`](Self::to_offer) says goes out.
+    pub(super) fn offers(&mut self) {
+        self.offering = self.next.is_some();
+    }
+
+    /// It was taken or refused. True for a restart that was to bring a path again.
+    pub(super) fn offer_over(&mut self, taken: bool) -> bool {
+        let restart = std::mem::take(&mut self.offering);
+        if restart && taken {
+            self.offered();
+        }
+        restart && self.retried
     }
 
     /// The peer has what [`to_offer`](Self::to_offer) says.
@@ -535,8 +552,9 @@ impl<P: MediaPlane> Core<P> {
         if ice.connected && !std::mem::replace(&mut ice.retried, true) {
             tracing::info!("ICE begins anew: {failure}");
             ice.failed = None;
+            entry.changes.push_back(HoldChange::again(entry.held, None));
             self.restart_ice(key);
-            return self.move_call(now, key);
+            return self.next_change(now, key);
         }
         self.fail(now, key, &format!("no way for media: {failure}"));
     }
