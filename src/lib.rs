@@ -28,6 +28,11 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+// So does that of the page on NATs.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/nat.md")]
+struct Nat;
+
 mod account;
 mod agent;
 mod audio;

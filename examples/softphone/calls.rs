@@ -234,6 +234,9 @@ impl Following<'_> {
                 let duration_ms = duration.as_millis() as u64;
                 self.say(&Event::Dtmf { call, digit, duration_ms, via: via.as_str() });
             }
+            CallEvent::WithoutIce { reason } if !self.follow.quiet => {
+                self.phone.reporter.say(&format!("[{call}] media goes without ICE: {reason}"));
+            }
             CallEvent::MediaTimeout if !self.follow.quiet => {
                 self.phone.reporter.say(&format!("[{call}] nothing is heard any more"));
             }

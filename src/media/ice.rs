@@ -83,6 +83,8 @@ pub(crate) enum IceNotice {
     Gathered(Box<LocalIce>),
     /// A candidate that came later than that; to be trickled, or left out.
     Candidate(Box<Candidate>),
+    /// That was the last one; only where it was not said with [`LocalIce::done`].
+    Done,
     /// Media goes this way now.
     Selected { pair: Box<PairReport>, reason: SwitchReason },
     /// Nothing works, or nothing works any more. Nothing is sent from now on.

@@ -112,6 +112,8 @@ pub(super) struct IcePath {
     look_ups: Option<LookUps>,
     // Until when what is gathered is told at the latest.
     owed: Option<Instant>,
+    // It was told before all was there.
+    late: bool,
     ways: [Option<Way>; 2],
     kept: Vec<(Component, Vec<u8>)>,
     tcp: TcpCandidates,
@@ -156,6 +158,7 @@ impl IcePath {
             servers,
             look_ups: None,
             owed: Some(now),
+            late: false,
             ways: [None; 2],
             kept: Vec::new(),
             scratch: Vec::new(),
@@ -528,6 +531,10 @@ impl IcePath {
         if self.owed.take_if(|until| !open || *until <= now).is_some() {
             let local = Box::new(self.local(sockets, !open));
             self.told.push_back(Told::Notice(IceNotice::Gathered(local)));
+            self.late = open;
+        } else if self.late && !open {
+            self.late = false;
+            self.told.push_back(Told::Notice(IceNotice::Done));
         }
     }
 

@@ -281,6 +281,41 @@ fn a_path_that_dies_is_looked_for_once_more_and_the_answer_to_that_waits() {
 }
 
 #[test]
+fn both_sides_that_lose_the_path_at_once_agree_on_one_restart() {
+    let (mut village, alice, mut bob) = two();
+    let (call, answered) = village.connect(&alice, &mut bob, TO_BOB);
+    let first = ufrag(&village.last("INVITE", "INVITE")).to_owned();
+    for phone in [&alice, &bob] {
+        village.ice_says(phone, selected);
+    }
+    for phone in [&alice, &bob] {
+        village.ice_says(phone, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+    }
+    village.run(20_000);
+    assert_know_each_other(&alice, &bob);
+    assert_ne!(alice.agent(|agent| agent.ufrag()), first);
+    assert!(has_ice(&call) && has_ice(&answered));
+    village.drive(call.hold()).unwrap();
+    assert_know_each_other(&alice, &bob);
+    ends_like_any_other(village, &call, [&alice, &bob]);
+}
+
+#[test]
+fn a_peer_that_refuses_to_look_for_another_path_ends_the_call() {
+    let (mut village, alice, mut bob) = two();
+    let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    village.ice_says(&alice, selected);
+    village.edit(alice.node, |data| {
+        let text = String::from_utf8(data.to_vec()).unwrap();
+        Bytes::from(text.replace("RTP/AVP", "RTP/XYZ"))
+    });
+    village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+    village.run(2_000);
+    let end = end_of(&call);
+    assert!(end.failed && end.reason.contains("the peer looks for no other (488"), "{end:?}");
+}
+
+#[test]
 fn a_call_that_never_finds_a_path_ends_by_name_as_soon_as_it_is_up() {
     let (mut village, alice, mut bob) = two();
     let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
@@ -406,4 +441,95 @@ fn servers_and_limits_of_the_settings_reach_the_agent() {
         assert_eq!(agent.setup.config.policy, crate::ice::Policy::RelayOnly);
         assert!(!agent.setup.all_networks, "media stays at its address");
     });
+}
+
+/// Bob's late candidate, with its generation's name.
+fn late(agent: &super::agents::MadeUp, port: u16) -> IceNotice {
+    let mut candidate = agent.candidate(1, port);
+    candidate.ufrag = Some(agent.ufrag());
+    IceNotice::Candidate(Box::new(candidate))
+}
+
+#[test]
+fn candidates_that_come_late_trickle_by_info_both_ways() {
+    let (mut village, alice, mut bob) = two();
+    let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    village.ladder();
+    for (from, to) in [(&alice, &bob), (&bob, &alice)] {
+        village.ice_says(from, |agent| late(agent, 41_000));
+        village.ice_says(from, |agent| late(agent, 42_000));
+        village.ice_says(from, |_| IceNotice::Done);
+        village.run(100);
+        let info = village.last("INFO", "INFO");
+        assert!(info.contains("Info-Package: trickle-ice\r\n"), "{info}");
+        assert!(info.contains("Content-Type: application/trickle-ice-sdpfrag\r\n"), "{info}");
+        assert!(info.contains("Content-Disposition: Info-Package\r\n"), "{info}");
+        // Each has all that came before it (RFC 8840 §4.4).
+        assert_eq!(values(&info, "candidate").len(), 2);
+        assert_eq!((ufrag(&info), values(&info, "mid")), (&*from.agent(|a| a.ufrag()), vec!["0"]));
+        assert!(info.contains("a=end-of-candidates\r\n"), "{info}");
+        let ports = to.agent(|a| a.added.iter().map(|c| c.address.port()).collect::<Vec<_>>());
+        assert!(ports.contains(&41_000) && ports.contains(&42_000), "{ports:?}");
+        assert!(to.agent(|agent| agent.ended));
+    }
+    let ladder = village.ladder();
+    assert_eq!(count(&ladder, "200 INFO"), 6, "{ladder:?}");
+    // A later offer has them too, and a restart forgets them.
+    village.drive(call.hold()).unwrap();
+    assert_eq!(values(&village.last("INVITE", "INVITE"), "candidate").len(), 4);
+    ends_like_any_other(village, &call, [&alice, &bob]);
+}
+
+#[test]
+fn nothing_trickles_to_a_peer_that_does_not_ask_for_it() {
+    let (mut village, alice, mut bob) = two();
+    village.edit(bob.node, |data| {
+        let text = String::from_utf8(data.to_vec()).unwrap();
+        Bytes::from(text.replace("Recv-Info: trickle-ice\r\n", ""))
+    });
+    let (_call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    village.ladder();
+    village.ice_says(&alice, |agent| late(agent, 41_000));
+    village.run(100);
+    assert_eq!(count(&village.ladder(), "INFO"), 0);
+    village.ice_says(&bob, |agent| late(agent, 41_000));
+    village.run(100);
+    assert_eq!(count(&village.ladder(), "INFO bob>alice"), 1, "alice has asked for it");
+}
+
+#[test]
+fn candidates_before_the_answer_are_in_it_and_those_of_others_are_left_out() {
+    let (mut village, alice, mut bob) = two();
+    let call = village.call(&alice, TO_BOB);
+    village.run(400);
+    let incoming = bob.incoming();
+    village.ice_says(&bob, |agent| late(agent, 41_000));
+    let answered = village.answer(&bob, &incoming);
+    village.drive(call.answered()).unwrap();
+    village.run(100);
+    let ok = village.last("SIP/2.0 200", "INVITE");
+    assert!(values(&ok, "candidate").iter().any(|line| line.contains(" 41000 ")), "{ok}");
+    // An INFO of a generation that nobody knows, one that cannot be read, and another package.
+    let candidate =
+        "m=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 UDP 9 192.0.2.66 1 typ host\r\n";
+    let of = |name: &str| {
+        format!("a=ice-ufrag:{name}\r\na=ice-pwd:0123456789012345678901\r\n{candidate}")
+    };
+    for (package, body, status) in [
+        ("trickle-ice", of("stranger"), None),
+        ("trickle-ice", candidate.to_owned() + "x", Some(400)),
+        ("weather", of("stranger"), Some(469)),
+    ] {
+        let info = answered.request(crate::Method::Info);
+        let info = info.header("Info-Package", package);
+        let sent = village.drive(info.body("application/trickle-ice-sdpfrag", body).send());
+        match (sent, status) {
+            (Ok(_), None) => {}
+            (Err(Error::Peer { status, .. }), Some(expected)) => assert_eq!(status, expected),
+            (other, expected) => panic!("{other:?}, not {expected:?}"),
+        }
+    }
+    assert!(alice.agent(|agent| agent.added.is_empty()));
+    let refused = village.last("SIP/2.0 469", "INFO");
+    assert!(refused.contains("Recv-Info: trickle-ice\r\n"), "{refused}");
 }

@@ -34,9 +34,10 @@ impl<P: MediaPlane> Core<P> {
         now: Instant,
         key: CallKey,
         status: u16,
-        headers: Headers,
+        mut headers: Headers,
         audio: OpenAudio,
     ) -> Result<(), Error> {
+        self.announce_in_response(key, &mut headers);
         let entry = self.calls.get(&key).filter(|e| e.end.is_none());
         let entry = entry.ok_or(Error::Ended("the call"))?;
         if entry.accepted {
@@ -178,9 +179,10 @@ impl<P: MediaPlane> Core<P> {
         &mut self,
         now: Instant,
         key: CallKey,
-        headers: Headers,
+        mut headers: Headers,
         audio: Option<OpenAudio>,
     ) -> Result<(), Error> {
+        self.announce_in_response(key, &mut headers);
         let entry = self.calls.get(&key).filter(|e| e.end.is_none());
         let entry = entry.ok_or(Error::Ended("the call"))?;
         if entry.accepted {

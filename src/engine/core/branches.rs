@@ -86,6 +86,7 @@ impl<P: MediaPlane> Core<P> {
             entry.ringing();
         }
         entry.tell(CallEvent::Progress { response: response.clone() });
+        self.learn_trickle(key, &response);
         let tag = to_tag(&response);
         if let Some(sdp) = session::sdp_of(&response) {
             let taken = match needs_answer {
@@ -283,6 +284,9 @@ impl<P: MediaPlane> Core<P> {
         let body = self.offer(&mut negotiator, &ports, way)?;
         self.endpoint.prack(now, key, tag, Some(body)).map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(true) };
+        if let Some(ice) = &mut entry.ice {
+            ice.offers();
+        }
         if let Some(branch) = entry.branches.get_mut(tag) {
             branch.negotiator = negotiator;
         }

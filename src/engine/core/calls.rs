@@ -144,6 +144,9 @@ impl<P: MediaPlane> Core<P> {
         self.note_keys(terms.srtp, by_tls || call.to.starts_with("sips:"));
         let mut negotiator = self.negotiator(terms);
         negotiator.set_ice(ice.clone());
+        if ice.is_some() {
+            self.announce_trickle(terms.ice, &mut call.headers);
+        }
         if crate::caller::is_withheld(&call.headers) {
             negotiator.show_another_certificate(&self.config);
         }
@@ -194,6 +197,7 @@ impl<P: MediaPlane> Core<P> {
             self.fail(now, key, &e.to_string());
             return;
         }
+        self.learn_trickle(key, &response);
         self.errand_response(now, key, &response);
         let winner = to_tag(&response);
         self.up(now, key, Some(response));
@@ -217,6 +221,7 @@ impl<P: MediaPlane> Core<P> {
         self.take_seat(key);
         self.tell_focus(now, key);
         self.check_ice(now, key);
+        self.trickle(now, key);
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
@@ -319,6 +324,9 @@ impl<P: MediaPlane> Core<P> {
         };
         sent.map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
+        if let Some(ice) = &mut entry.ice {
+            ice.offers();
+        }
         let early = match &branch {
             Some(tag) => entry.branches.get_mut(tag),
             None => None,
@@ -332,8 +340,8 @@ impl<P: MediaPlane> Core<P> {
         let answer = session::sdp_of(&response);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(change) = entry.changing.take() else { return };
-        if let Some(ice) = entry.ice.as_deref_mut().filter(|_| answer.is_some()) {
-            ice.offered();
+        if let Some(ice) = &mut entry.ice {
+            ice.offer_over(answer.is_some());
         }
         let result = match (answer, entry.changing_in.take()) {
             (Some(sdp), None) => self.apply_answer(key, &sdp),
@@ -371,6 +379,7 @@ impl<P: MediaPlane> Core<P> {
                     entry.publish();
                 }
                 change.done(Ok(()));
+                self.trickle(now, key);
             }
             Err(e) => {
                 entry.negotiator.rollback();
@@ -395,6 +404,7 @@ impl<P: MediaPlane> Core<P> {
         response: Option<SipMessage>,
     ) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
+        let last_hope = entry.ice.as_mut().is_some_and(|ice| ice.offer_over(false));
         let branch = entry.changing_in.take();
         let lost = match branch.as_ref().map(|tag| entry.branches.get_mut(tag)) {
             Some(Some(branch)) => {
@@ -413,7 +423,12 @@ impl<P: MediaPlane> Core<P> {
             Some(change) if status == 491 || lost => entry.changes.push_front(change),
             Some(change) => {
                 let response = response.map(Box::new);
+                let why =
+                    format!("no way for media: the peer looks for no other ({status} {reason})");
                 change.done(Err(Error::Peer { status, reason, response }));
+                if last_hope {
+                    return self.fail(now, key, &why);
+                }
             }
             None => {}
         }

@@ -3,9 +3,10 @@
 //! descriptions say is written in `lines`.
 
 use super::Core;
-use super::entry::CallEntry;
+use super::entry::{CallEntry, HoldChange};
 use super::incoming::retry_later;
 use super::transfer::Placed;
+use super::trickle::Trickle;
 use super::warnings::Refused;
 use crate::audio::OpenAudio;
 use crate::command::{Headers, PlaceCall, Reply};
@@ -72,6 +73,8 @@ pub(super) struct IceSide {
     local: Option<LocalIce>,
     /// Our side after a restart, of which the peer has not heard.
     next: Option<LocalIce>,
+    /// The offer that is under way says that.
+    offering: bool,
     /// Our candidates are on their way.
     gathering: bool,
     waiting: Vec<Waiting>,
@@ -80,6 +83,7 @@ pub(super) struct IceSide {
     /// A restart for a path that died has brought none yet.
     retried: bool,
     failed: Option<IceFailure>,
+    pub(super) trickle: Trickle,
 }
 
 impl IceSide {
@@ -89,11 +93,13 @@ impl IceSide {
             gathering: local.is_none(),
             local,
             next: None,
+            offering: false,
             waiting: Vec::new(),
             told: Told::Nothing,
             connected: false,
             retried: false,
             failed: None,
+            trickle: Trickle::default(),
         }
     }
 
@@ -111,12 +117,47 @@ impl IceSide {
         if restarts { self.to_offer() } else { self.local.clone() }
     }
 
+    /// An offer with what [`to_offer`](Self::to_offer) says goes out.
+    pub(super) fn offers(&mut self) {
+        self.offering = self.next.is_some();
+    }
+
+    /// It was taken or refused. True for a restart that was to bring a path again.
+    pub(super) fn offer_over(&mut self, taken: bool) -> bool {
+        let restart = std::mem::take(&mut self.offering);
+        if restart && taken {
+            self.offered();
+        }
+        restart && self.retried
+    }
+
     /// The peer has what [`to_offer`](Self::to_offer) says.
     pub(super) fn offered(&mut self) {
         if let Some(next) = self.next.take() {
             self.local = Some(next);
             self.told = Told::Nothing;
+            self.trickle.renew();
         }
+    }
+
+    /// Our side as the peer knows it.
+    pub(super) fn local(&self) -> Option<&LocalIce> {
+        self.local.as_ref()
+    }
+
+    /// Our side after a restart, and as the peer knows it.
+    pub(super) fn sides(&mut self) -> (Option<&mut LocalIce>, Option<&mut LocalIce>) {
+        (self.next.as_mut(), self.local.as_mut())
+    }
+
+    /// Whether the agent knows the peer by this name.
+    pub(super) fn is_peer(&self, ufrag: &str) -> bool {
+        matches!(&self.told, Told::Peer(peer) if peer.ufrag == ufrag)
+    }
+
+    /// Whether the peer's description takes late candidates.
+    pub(super) fn peer_trickles(&self) -> bool {
+        matches!(&self.told, Told::Peer(peer) if peer.options.trickle)
     }
 
     /// What waits gets this word.
@@ -135,7 +176,7 @@ impl IceSide {
 
 impl CallEntry {
     /// ICE, where the peer has it or may have it.
-    fn live_ice(&mut self) -> Option<&mut IceSide> {
+    pub(super) fn live_ice(&mut self) -> Option<&mut IceSide> {
         self.ice.as_deref_mut().filter(|ice| !ice.is_off())
     }
 
@@ -380,7 +421,11 @@ impl<P: MediaPlane> Core<P> {
             (Some(peer), _) => {
                 ice.failed = None;
                 ice.told = Told::Peer(Box::new(peer.clone()));
+                let early = ice.trickle.take_early();
                 self.plane.tell(id, MediaCommand::Ice(IceCommand::Peer(Box::new(peer))));
+                if let Some(early) = early {
+                    self.trickled(key, &early);
+                }
             }
             (None, _) => {
                 ice.told = Told::NoPeer;
@@ -420,7 +465,24 @@ impl<P: MediaPlane> Core<P> {
                 entry.tell(CallEvent::IcePath { pair, reason });
             }
             (IceNotice::Failed(failure), Some(_)) => self.ice_failed(now, key, failure),
-            (IceNotice::Candidate(candidate), _) => tracing::debug!("left out: {candidate}"),
+            (IceNotice::Candidate(candidate), Some(_)) => {
+                let described = entry.ports.is_some();
+                let Some(ice) = entry.ice.as_deref_mut() else { return };
+                ice.late(*candidate, described);
+                if !described {
+                    let local = ice.local().cloned();
+                    entry.negotiator.set_ice(local);
+                }
+                self.trickle(now, key);
+            }
+            (IceNotice::Done, Some(ice)) => {
+                ice.trickle.end();
+                let (next, local) = ice.sides();
+                if let Some(local) = next.or(local) {
+                    local.done = true;
+                }
+                self.trickle(now, key);
+            }
             (_, None) => {}
         }
     }
@@ -490,8 +552,9 @@ impl<P: MediaPlane> Core<P> {
         if ice.connected && !std::mem::replace(&mut ice.retried, true) {
             tracing::info!("ICE begins anew: {failure}");
             ice.failed = None;
+            entry.changes.push_back(HoldChange::again(entry.held, None));
             self.restart_ice(key);
-            return self.move_call(now, key);
+            return self.next_change(now, key);
         }
         self.fail(now, key, &format!("no way for media: {failure}"));
     }

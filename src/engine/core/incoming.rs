@@ -2,7 +2,7 @@
 
 use super::entry::CallEntry;
 use super::warnings::Refused;
-use super::{Core, session};
+use super::{Core, session, trickle};
 use crate::command::Headers;
 use crate::event::CallEvent;
 use crate::identity::CallerIdentity;
@@ -116,6 +116,7 @@ impl<P: MediaPlane> Core<P> {
         entry.local = Some(flow.local.ip());
         self.calls.insert(key, entry);
         self.gather_for_caller(key)?;
+        self.learn_trickle(key, &request);
         let related = self.endpoint.related_to(key);
         // A call that takes the place of another is its continuation: nobody is asked.
         if let Some(Related::Replaces(old)) = related
@@ -287,8 +288,8 @@ impl<P: MediaPlane> Core<P> {
                 Err(status) => status,
             },
             Some(Method::Info) => match self.info(call, &request) {
-                415 if self.config.sip.ask_requests => {
-                    return self.ask_request(now, key, call, request, Some(415));
+                status @ (415 | 469) if self.config.sip.ask_requests => {
+                    return self.ask_request(now, key, call, request, Some(status));
                 }
                 status => status,
             },
@@ -305,15 +306,23 @@ impl<P: MediaPlane> Core<P> {
             Some(Method::Notify) => 481,
             _ => 405,
         };
-        let headers = retry_later(status);
+        let mut headers = retry_later(status);
+        headers.extend((status == 469).then(trickle::taken));
         let result = self.endpoint.respond(now, key, status, None, headers, None);
         self.tolerate("respond", result);
     }
 
-    /// INFO within a call: keys, or an empty probe. Anything else has no meaning here (RFC 6086).
+    /// INFO within a call: keys, candidates, or an empty probe. Anything else has no meaning here (RFC
+    /// 6086).
     fn info(&mut self, call: Option<CallKey>, request: &SipMessage) -> u16 {
-        let Some(entry) = call.and_then(|key| self.calls.get(&key)) else { return 481 };
+        let Some((key, entry)) = call.and_then(|key| Some((key, self.calls.get(&key)?))) else {
+            return 481;
+        };
         entry.tell(CallEvent::Request { request: request.clone() });
+        let package = trickle::package(request);
+        if package.is_some_and(trickle::is_it) && entry.ice.is_some() {
+            return self.trickled(key, request);
+        }
         if request.body().is_empty() {
             return 200;
         }
@@ -323,6 +332,8 @@ impl<P: MediaPlane> Core<P> {
                 entry.tell(CallEvent::Dtmf { digit, duration, via: DtmfMode::Info });
                 200
             }
+            // "the UA MUST send a 469" (RFC 6086 §4.2.2)
+            None if package.is_some() => 469,
             None => 415,
         }
     }

@@ -207,6 +207,10 @@ impl Lines {
             written.remote_candidates = chosen.collect();
         }
         media.ice = Some(Box::new(written));
+        // RFC 8840 §4.1: what trickles names its line.
+        if offering && ice.options.trickle {
+            media.mid.get_or_insert(Text::fixed("0"));
+        }
     }
 
     /// RFC 8841: a line of its own, on the transport of the sound.
@@ -294,6 +298,13 @@ fn write_address(local: &mut LocalSession, ice: &LocalIce, mux: bool) {
         rtcp.filter(|rtcp| rtcp.ip() != ice.default_rtp.ip()).map(|r| r.ip().into());
 }
 
+/// A candidate as the agent reads it.
+pub(super) fn candidate_of(
+    candidate: &tiny_sdp::attribute::Candidate,
+) -> Option<tiny_net::ice::Candidate> {
+    candidate.to_string().parse().ok()
+}
+
 fn peer_of(ice: &NegotiatedIce) -> IcePeer {
     let options = match IceAttribute::parse("ice-options", Some(&ice.remote_options)) {
         Ok(Some(IceAttribute::Options(options))) => options,
@@ -306,7 +317,7 @@ fn peer_of(ice: &NegotiatedIce) -> IcePeer {
         options,
         pace: ice.remote_pacing.map(|ms| Duration::from_millis(ms.into())),
         // What is no candidate to the agent is left out (RFC 8839 §5.1).
-        candidates: ice.candidates.iter().filter_map(|c| c.to_string().parse().ok()).collect(),
+        candidates: ice.candidates.iter().filter_map(candidate_of).collect(),
         // Who does not trickle has said all.
         done: ice.end_of_candidates || !ice.remote_trickle,
     }

@@ -36,6 +36,7 @@ mod teardown;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod trickle;
 mod wake;
 mod warnings;
 
