@@ -108,6 +108,9 @@ seeds() {
     printf '\x00\x00\x00\x00\x01\x05\x0a\x00\xa0\x05\x8a\x01\x40' | seed rtp_event press
     printf '\x00\x07\x84\x00\x00\x00\x00\x01\x00\x00\x00\x00\x241f4712db-ea17-4bcf-a596-105139dfd8bf\x05local\x00\x00\x01\x80\x01\x00\x00\x00\x78\x00\x04\xc0\x00\x02\x07' |
         seed net_mdns answer
+    # RFC 8832 §5.1: a channel is opened; and packets that are lost, changed and made up.
+    printf '\x03\x82\x01\x00\x00\x00\x00\x05\x00\x02\x00\x01abc' | seed net_data open
+    printf '\x01\x06\x00\x06\x06\x01\x0d\x02\x03\x14\x06\x00\x00\x00\x06\x02' | seed net_data astray
     printf 'sha-256 %s' "$(printf 'AB:%.0s' {1..31})AB" | seed net_dtls fingerprint
     printf '\x06\x06\x06\x00\x06\x02\x01\x20\x01\x06' | seed net_dtls astray
     printf 'RIFF\x28\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x04\x00\x00\x00\x01\x02\x03\x04' |
@@ -126,7 +129,7 @@ longest() {
 # Programs of octets have no seeds to grow from: they start long.
 extra() {
     case $1 in
-        sip_dialog | rtp_session | rtp_event | media_* | dav_decoders | net_dtls) echo -len_control=0 ;;
+        sip_dialog | rtp_session | rtp_event | media_* | dav_decoders | net_data | net_dtls) echo -len_control=0 ;;
         sip_* | ua_*) echo -dict=fuzz/dictionaries/sip.dict ;;
         sdp_*) echo -dict=fuzz/dictionaries/sdp.dict ;;
     esac

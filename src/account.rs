@@ -35,6 +35,7 @@ pub(crate) struct AccountSpec {
     pub(crate) srtp: Option<Srtp>,
     pub(crate) ice: Option<Ice>,
     pub(crate) webrtc: Option<bool>,
+    pub(crate) data: Option<bool>,
     pub(crate) instance: Option<String>,
     pub(crate) outbound: bool,
     pub(crate) flows: Vec<String>,
@@ -67,6 +68,7 @@ impl AccountSpec {
             srtp: None,
             ice: None,
             webrtc: None,
+            data: None,
             auth: AuthSpec::default(),
             policy: crate::Policy::default(),
         }
@@ -195,6 +197,13 @@ impl AccountBuilder {
         self
     }
 
+    /// Whether the offers of this account have data channels; what
+    /// [`Config::offer_data`](crate::Config::offer_data) says when not called.
+    pub fn data(mut self, on: bool) -> Self {
+        self.spec.data = Some(on);
+        self
+    }
+
     /// A header field on every request of this account outside of calls, the INVITE of a call among
     /// them. For others, and for responses, see [`header_rule`](Self::header_rule).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -287,6 +296,7 @@ impl AccountBuilder {
         }
         check_policy(&self.spec.policy)?;
         crate::ice::check_webrtc(self.spec.webrtc)?;
+        crate::ice::check_data(self.spec.data)?;
         for (uri, q) in &self.spec.also {
             crate::bindings::contact("contact", uri, *q)?;
         }

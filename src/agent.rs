@@ -149,6 +149,7 @@ impl UserAgentBuilder {
         crate::headers::check_rules(&self.config.sip.header_rules)?;
         self.config.ice_servers.iter().try_for_each(IceServer::check)?;
         crate::ice::check_webrtc(Some(self.config.webrtc))?;
+        crate::ice::check_data(Some(self.config.offer_data))?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (events_in, events) = mpsc::channel(self.config.max_pending_events.max(1));
         let shared = Arc::new(Shared { commands: Commands(commands), registry });

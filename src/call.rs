@@ -57,6 +57,7 @@ pub struct CallBuilder {
     srtp: Option<Srtp>,
     ice: Option<Ice>,
     webrtc: Option<bool>,
+    data: Option<bool>,
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
     conference: Option<crate::Conference>,
@@ -79,6 +80,7 @@ impl CallBuilder {
             srtp: None,
             ice: None,
             webrtc: None,
+            data: None,
             rules: Vec::new(),
             late_offer: false,
             preconditions: None,
@@ -133,6 +135,14 @@ impl CallBuilder {
         self
     }
 
+    /// Whether the offer of this call has data channels ([`Call::data_channel`]); what
+    /// [`Config::offer_data`](crate::Config::offer_data) says when not called. They bring DTLS with
+    /// them, whatever [`srtp`](Self::srtp) says. Without, they can still be added within the call.
+    pub fn data(mut self, on: bool) -> Self {
+        self.data = Some(on);
+        self
+    }
+
     /// Whether this call is as browsers make them ([`Config::webrtc`](crate::Config::webrtc)); what the
     /// account says when not called.
     pub fn webrtc(mut self, on: bool) -> Self {
@@ -165,7 +175,7 @@ impl CallBuilder {
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
-        let (ice, webrtc) = (self.ice, self.webrtc);
+        let (ice, webrtc, data) = (self.ice, self.webrtc, self.data);
         let conference = self.conference.as_ref().map(crate::Conference::id);
         let (session, preconditions) = (None, self.preconditions);
         PlaceCall {
@@ -176,6 +186,7 @@ impl CallBuilder {
             srtp,
             ice,
             webrtc,
+            data,
             terms: None,
             rules,
             late_offer,
@@ -190,6 +201,7 @@ impl CallBuilder {
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
         crate::ice::check_webrtc(builder.webrtc)?;
+        crate::ice::check_data(builder.data)?;
         // The account must not go before its call is placed.
         let account = builder.account.clone();
         let shared = account.shared().clone();
@@ -380,6 +392,19 @@ impl Call {
         self.ask(|call, reply| Command::Dtmf { call, digits, mode, reply }).await
     }
 
+    /// Prepares a data channel with this label: await it to have it open. Where the call has none yet,
+    /// the peer is asked by re-INVITE. See [`DataChannel`](crate::DataChannel); those that the peer opens
+    /// come as [`CallEvent::DataChannel`].
+    ///
+    /// # Errors
+    /// Awaiting it: [`Error::State`] when the call is not encrypted by DTLS, or the peer takes no data
+    /// channels; [`Error::Config`] and [`Error::Limit`] for what cannot be; [`Error::Ended`] when the call
+    /// is over before.
+    #[cfg(feature = "dtls")]
+    pub fn data_channel(&self, label: impl Into<String>) -> crate::DataChannelBuilder {
+        crate::DataChannelBuilder::new(self.clone(), label.into())
+    }
+
     /// The figures of its media so far.
     ///
     /// # Errors
@@ -422,7 +447,7 @@ impl Call {
         RequestBuilder::new(self.inner.shared.clone(), from, method, Ok(()))
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         make: impl FnOnce(CallKey, crate::command::Reply<T>) -> Command,
     ) -> Result<T, Error> {

@@ -113,6 +113,12 @@ pub(crate) enum Command {
         call: CallKey,
         reply: Reply<CallStats>,
     },
+    #[cfg(feature = "dtls")]
+    DataChannel {
+        call: CallKey,
+        options: Box<tiny_net::data::ChannelOptions>,
+        reply: Reply<crate::DataChannel>,
+    },
     Ice {
         call: CallKey,
         reply: Reply<crate::ice::IceReport>,
@@ -228,6 +234,8 @@ pub(crate) struct PlaceCall {
     pub(crate) srtp: Option<Srtp>,
     pub(crate) ice: Option<crate::Ice>,
     pub(crate) webrtc: Option<bool>,
+    /// Whether the first offer has data channels.
+    pub(crate) data: Option<bool>,
     /// How the media of the call travels that it comes from: said by nobody, but kept.
     pub(crate) terms: Option<crate::ice::Terms>,
     pub(crate) rules: Vec<HeaderRule>,
@@ -251,6 +259,7 @@ impl PlaceCall {
             srtp: None,
             ice: None,
             webrtc: None,
+            data: None,
             terms: None,
             rules: Vec::new(),
             late_offer: false,

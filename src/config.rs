@@ -159,6 +159,17 @@ pub struct Config {
     /// say: ICE ([`Ice::Full`] unless [`Ice::Lite`] is set), [`Srtp::Dtls`], BUNDLE, RTP and RTCP on one
     /// port, feedback. Default false.
     pub webrtc: bool,
+    /// Whether our offers have data channels, where account and call do not say; see
+    /// [`Call::data_channel`](crate::Call::data_channel). They bring DTLS with them. What a peer offers
+    /// over DTLS is taken in any case. Default false.
+    pub offer_data: bool,
+    /// Limits and timers of data channels.
+    #[cfg(feature = "dtls")]
+    pub data: crate::data::Config,
+    /// Bytes of one data channel that may wait to be sent: beyond,
+    /// [`send`](crate::DataChannel::send) waits and [`try_send`](crate::DataChannel::try_send) refuses.
+    /// Default 1 MiB.
+    pub data_buffer: usize,
     /// The certificate of DTLS-SRTP, for agents that want the same one again; see
     /// [`Identity`](crate::dtls::Identity). `None` makes one for as long as the agent lives.
     #[cfg(feature = "dtls")]
@@ -208,6 +219,10 @@ impl Default for Config {
             ice_servers: Vec::new(),
             ice_limits: crate::ice::Config::default(),
             webrtc: false,
+            offer_data: false,
+            #[cfg(feature = "dtls")]
+            data: crate::data::Config::default(),
+            data_buffer: 1 << 20,
             #[cfg(feature = "dtls")]
             dtls_identity: None,
             #[cfg(feature = "dtls")]

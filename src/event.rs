@@ -186,6 +186,9 @@ pub enum CallEvent {
         /// theirs by voice need not trust the signalling.
         fingerprint: String,
     },
+    /// The peer has opened a data channel (RFC 8831). Dropping it closes it.
+    #[cfg(feature = "dtls")]
+    DataChannel(crate::DataChannel),
     /// ICE has found a way, or media goes another one from now on (RFC 8445).
     IcePath {
         /// The way: our address, the peer's, what kind they are, the round trip.

@@ -243,6 +243,14 @@ fn plain(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// Data channels go by DTLS.
+pub(crate) fn check_data(on: Option<bool>) -> Result<(), Error> {
+    match on == Some(true) && !cfg!(feature = "dtls") {
+        true => Err(Error::config("data", "DTLS is not in this build")),
+        false => Ok(()),
+    }
+}
+
 /// The browser profile is encrypted by DTLS.
 pub(crate) fn check_webrtc(on: Option<bool>) -> Result<(), Error> {
     match on == Some(true) && !cfg!(feature = "dtls") {
@@ -257,15 +265,25 @@ pub(crate) struct Terms {
     pub(crate) srtp: crate::Srtp,
     pub(crate) ice: Ice,
     pub(crate) webrtc: bool,
+    /// The first offer has data channels.
+    pub(crate) data: bool,
 }
 
 impl Terms {
     /// The browser profile brings ICE and DTLS with it.
     pub(crate) fn new(srtp: crate::Srtp, ice: Ice, webrtc: bool) -> Self {
         match (webrtc, ice) {
-            (false, _) => Self { srtp, ice, webrtc },
-            (true, Ice::Lite) => Self { srtp: crate::Srtp::Dtls, ice, webrtc },
-            (true, _) => Self { srtp: crate::Srtp::Dtls, ice: Ice::Full, webrtc },
+            (false, _) => Self { srtp, ice, webrtc, data: false },
+            (true, Ice::Lite) => Self { srtp: crate::Srtp::Dtls, ice, webrtc, data: false },
+            (true, _) => Self { srtp: crate::Srtp::Dtls, ice: Ice::Full, webrtc, data: false },
+        }
+    }
+
+    /// Data channels bring DTLS with them.
+    pub(crate) fn with_data(self, on: bool) -> Self {
+        match on {
+            true => Self { srtp: crate::Srtp::Dtls, data: true, ..self },
+            false => self,
         }
     }
 }

@@ -43,6 +43,8 @@ mod command;
 mod conference;
 mod config;
 mod credentials;
+#[cfg(feature = "dtls")]
+pub mod data;
 mod engine;
 mod error;
 mod event;
@@ -84,6 +86,8 @@ pub use command::Registered;
 pub use conference::{Conference, ConferenceBuilder, ConferenceId, Member};
 pub use config::{Config, Listen, Tcp, Tls, Udp, Ws, Wss};
 pub use credentials::CredentialsRequest;
+#[cfg(feature = "dtls")]
+pub use data::{DataChannel, DataChannelBuilder, DataChannelState, Message as DataMessage};
 pub use error::Error;
 pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
 pub use events::{

@@ -6,7 +6,7 @@ use super::Component;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tiny_net::dtls::{Association, Config, Event, Fingerprint, Identity, Role, Session};
+use tiny_net::dtls::{Association, Config, Error, Event, Fingerprint, Identity, Role, Session};
 use tiny_rtp::srtp::{KeyError, MasterKey, Policy, Profile, Protector, Unprotector};
 use tiny_sak::{Output, Rng};
 
@@ -51,6 +51,10 @@ pub(crate) struct Keyed {
 pub(crate) enum DtlsEvent {
     /// Keys for the packets of this port.
     Keys(Component, Box<Keyed>),
+    /// Application data on the port of RTP: one record.
+    Data(Vec<u8>),
+    /// The peer has ended the association of RTP in order.
+    Closed,
     Failed(String),
 }
 
@@ -118,6 +122,25 @@ impl Handshakes {
         self.associations.iter_mut().flatten().for_each(|a| a.handle_timeout(now));
     }
 
+    /// Sends application data in one record, on the port of RTP.
+    pub(crate) fn send(&mut self, data: &[u8]) -> Result<(), Error> {
+        match &mut self.associations[0] {
+            Some(association) => association.send(data),
+            None => Err(Error::Closed),
+        }
+    }
+
+    /// The most that [`send`](Self::send) takes.
+    pub(crate) fn max_data(&self) -> usize {
+        self.associations[0].as_ref().map_or(0, Association::max_data)
+    }
+
+    /// Once RTP's association is up: whether we were its client.
+    pub(crate) fn is_client(&self) -> Option<bool> {
+        let rtp = self.associations[0].as_ref().filter(|a| a.is_connected())?;
+        Some(rtp.role() == Role::Active)
+    }
+
     /// Tells the peer that it is over.
     pub(crate) fn close(&mut self) {
         self.associations.iter_mut().flatten().for_each(Association::close);
@@ -145,7 +168,13 @@ impl Handshakes {
                     Output::Event(Event::Failed(error)) => {
                         return Output::Event(DtlsEvent::Failed(said(error)));
                     }
-                    // The end of a call is signalled; nobody asked for data.
+                    Output::Event(Event::Data(data)) if component == Component::Rtp => {
+                        return Output::Event(DtlsEvent::Data(data));
+                    }
+                    Output::Event(Event::Closed) if component == Component::Rtp => {
+                        return Output::Event(DtlsEvent::Closed);
+                    }
+                    // Beside RTCP there is no data, and the end of a call is signalled.
                     Output::Event(_) => {}
                     Output::Timeout(at) => {
                         deadline = deadline.into_iter().chain(at).min();

@@ -31,6 +31,8 @@ pub(crate) struct Keyed {
 #[allow(dead_code)]
 pub(crate) enum DtlsEvent {
     Keys(Component, Box<Keyed>),
+    Data(Vec<u8>),
+    Closed,
     Failed(String),
 }
 

@@ -60,6 +60,7 @@ fn run(ends: &mut [End; 2]) {
                     ends[end].shield.install(component, keyed);
                 }
                 Output::Event(DtlsEvent::Failed(why)) => ends[end].failed = Some(why),
+                Output::Event(DtlsEvent::Data(_) | DtlsEvent::Closed) => idle = 0,
                 Output::Timeout(_) => {}
             }
         }

@@ -1,6 +1,11 @@
 //! The media plane, as signalling sees it. Media runs apart from the engine: it is told what to do
 //! and reports what happened.
 
+#[cfg(feature = "dtls")]
+mod channels;
+#[cfg(not(feature = "dtls"))]
+#[path = "channels_off.rs"]
+mod channels;
 mod data;
 #[cfg(feature = "dtls")]
 mod dtls;
@@ -18,6 +23,9 @@ mod streams;
 pub(crate) mod worker;
 
 #[allow(unused_imports)]
+pub(crate) use channels::DataCommand;
+#[cfg(feature = "dtls")]
+pub(crate) use channels::DataSetup;
 pub(crate) use data::DataAgreement;
 pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};
 pub(crate) use ice::{IceCommand, IceNotice, IcePeer, IceSetup, LocalIce};
@@ -89,6 +97,9 @@ pub(crate) enum MediaCommand {
         reply: Reply<()>,
     },
     Stats(Reply<CallStats>),
+    /// For the data channels that share the stream's transport.
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
+    Data(DataCommand),
     /// For the agent of ports that were opened with [`MediaPlane::open_ice`], started or not.
     Ice(IceCommand),
 }
@@ -107,6 +118,9 @@ pub(crate) enum MediaReport {
     RekeyDue,
     /// DTLS has brought keys.
     Secured(Secured),
+    /// The peer has opened a data channel.
+    #[cfg(feature = "dtls")]
+    Channel(crate::DataChannel),
     /// How ICE goes.
     Ice(IceNotice),
     /// The keys cannot be used: no packet passes.

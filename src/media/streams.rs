@@ -1,6 +1,7 @@
 //! One stream of a media worker: a task that waits for its sockets, its deadline or a command, and
 //! moves packets between them, the stream and what protects it.
 
+use super::channels::{Pumped, Sctp, Woken};
 use super::ice_path::{Change, IceStart};
 use super::mixing::Sound;
 use super::path::{Path, Ready, Received, Told, Tracer, anchor};
@@ -77,6 +78,8 @@ pub(super) struct Carried {
     /// Its own sound, while it is connected to other.
     own: Option<Sound>,
     dtls: Option<Handshakes>,
+    /// Data channels, once they were talked of.
+    sctp: Option<Box<Sctp>>,
     rng: Rng,
 }
 
@@ -92,7 +95,7 @@ impl Carried {
         stream.set_recorder(now, audio.recorder)?;
         let broken = |reason| MediaError::Device { id: "srtp".into(), reason };
         let shield = Shield::new(security.clone()).map_err(|e| broken(e.to_string()))?;
-        let mut carried = Self { stream, shield, own: None, dtls: None, rng: seeds };
+        let mut carried = Self { stream, shield, own: None, dtls: None, sctp: None, rng: seeds };
         carried.follow(&security, peers).map_err(broken)?;
         Ok(carried)
     }
@@ -136,6 +139,14 @@ impl Carried {
         let mut stats = self.stream.stats(Instant::now());
         self.shield.count(&mut stats);
         stats
+    }
+}
+
+/// Waits for what handles of data channels want.
+async fn woken(carried: &mut Option<Box<Carried>>) -> Woken {
+    match carried.as_mut().and_then(|carried| carried.sctp.as_mut()) {
+        Some(sctp) => sctp.woken().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -224,7 +235,15 @@ impl StreamTask {
                         if let Some(dtls) = &mut carried.dtls {
                             dtls.handle_timeout(now);
                         }
+                        if let Some(sctp) = &mut carried.sctp {
+                            sctp.handle_timeout(now);
+                        }
                         carried.stream.handle(now, StreamInput::Timeout);
+                    }
+                }
+                woken = woken(carried) => {
+                    if let Some(sctp) = carried.as_mut().and_then(|c| c.sctp.as_mut()) {
+                        sctp.act(Instant::now(), woken);
                     }
                 }
                 told = self.inbox.recv() => match told {
@@ -278,7 +297,12 @@ impl StreamTask {
         }
         // What the stream has to say still needs the keys.
         self.drain(path, carried);
-        if let Some(dtls) = carried.as_mut().and_then(|c| c.dtls.as_mut()) {
+        if let Some(carried) = carried
+            && let Some(dtls) = &mut carried.dtls
+        {
+            if let Some(sctp) = &mut carried.sctp {
+                sctp.close(Instant::now(), dtls);
+            }
             dtls.close();
         }
         self.drain(path, carried);
@@ -385,7 +409,7 @@ impl StreamTask {
 
     /// Sends what the handshakes have, and takes up the keys that they bring; returns their deadline.
     fn shake_hands(&self, path: &mut Path, carried: &mut Carried) -> Option<Instant> {
-        let Carried { dtls, shield, .. } = carried;
+        let Carried { dtls, shield, sctp, .. } = carried;
         let dtls = dtls.as_mut()?;
         loop {
             let now = Instant::now();
@@ -398,12 +422,48 @@ impl StreamTask {
                         self.report(MediaReport::Secured(keyed.secured.clone()));
                     }
                     shield.install(component, keyed);
+                    #[cfg(feature = "dtls")]
+                    if let Some(sctp) = sctp.as_mut().filter(|_| component == Component::Rtp) {
+                        sctp.connected();
+                    }
                 }
                 Output::Event(DtlsEvent::Failed(why)) => self.report(MediaReport::NoKeys(why)),
-                Output::Timeout(deadline) => return deadline,
+                #[cfg(feature = "dtls")]
+                Output::Event(DtlsEvent::Data(data)) => {
+                    if let Some(sctp) = sctp {
+                        sctp.handle(now, &data);
+                    }
+                }
+                #[cfg(feature = "dtls")]
+                Output::Event(DtlsEvent::Closed) => {
+                    if let Some(sctp) = sctp {
+                        sctp.disconnected();
+                    }
+                }
+                #[cfg(not(feature = "dtls"))]
+                Output::Event(_) => {}
+                Output::Timeout(deadline) => match sctp.as_mut().map(|s| s.pump(now, dtls)) {
+                    Some(Pumped::More) => {}
+                    Some(Pumped::Idle(at)) => {
+                        self.tell_channels(sctp);
+                        return deadline.into_iter().chain(at).min();
+                    }
+                    None => return deadline,
+                },
             }
         }
     }
+
+    /// Tells of the data channels that the peer has opened.
+    #[cfg(feature = "dtls")]
+    fn tell_channels(&self, sctp: &mut Option<Box<Sctp>>) {
+        while let Some(channel) = sctp.as_mut().and_then(|sctp| sctp.take_news()) {
+            self.report(MediaReport::Channel(channel));
+        }
+    }
+
+    #[cfg(not(feature = "dtls"))]
+    fn tell_channels(&self, _: &mut Option<Box<Sctp>>) {}
 
     fn obey(&self, path: &mut Path, carried: &mut Carried, command: MediaCommand) {
         let now = Instant::now();
@@ -440,6 +500,13 @@ impl StreamTask {
             }
             // Done before, with or without a stream.
             MediaCommand::Ice(_) => {}
+            #[cfg(feature = "dtls")]
+            MediaCommand::Data(command) => {
+                let Carried { sctp, rng, .. } = carried;
+                sctp.get_or_insert_with(|| Box::new(Sctp::new(rng.fork()))).obey(now, command);
+            }
+            #[cfg(not(feature = "dtls"))]
+            MediaCommand::Data(command) => match command {},
             MediaCommand::Stats(reply) => {
                 let _ = reply.send(Ok(carried.stats()));
             }

@@ -95,7 +95,8 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
             stream.set_sink(now, Some(Box::new(Quiet))).unwrap();
             let mut path = Path::plain(old, Tracer(None)).unwrap();
             let (dtls, rng) = (None, Rng::from_seed(4));
-            let carried = Box::new(Carried { stream, shield: ours, own: None, dtls, rng });
+            let carried =
+                Box::new(Carried { stream, shield: ours, own: None, dtls, sctp: None, rng });
             let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp };
             task.carry(&mut path, &mut Some(carried)).await.unwrap()
         })

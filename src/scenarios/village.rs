@@ -116,7 +116,7 @@ impl MediaPlane for Plane {
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
             MediaCommand::Ice(command) => self.notes.lock().unwrap().agents.obey(id, command),
-            MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
+            MediaCommand::Audio(_) | MediaCommand::Mute(_) | MediaCommand::Data(_) => {}
         }
     }
     fn mix(&mut self, _: MixerId, command: MixCommand) {

@@ -241,7 +241,10 @@ impl<P: MediaPlane> Core<P> {
         if offline || busy || entry.gathers() {
             return;
         }
-        let Some(change) = entry.changes.front() else { return self.focus_told(now, key) };
+        let Some(change) = entry.changes.front() else {
+            self.settle_channels(now, key);
+            return self.focus_told(now, key);
+        };
         if change.on == entry.held && change.reply.is_some() {
             if let Some(change) = entry.changes.pop_front() {
                 change.done(Ok(()));

@@ -1,6 +1,7 @@
 //! What the engine knows of one call.
 
 use super::branches::Branches;
+use super::data::Wanted;
 use super::ice::IceSide;
 use super::negotiation::Negotiation;
 use super::policy::Refusal;
@@ -57,6 +58,11 @@ pub(super) struct CallEntry {
     /// How its media travels.
     pub(super) terms: Terms,
     pub(super) negotiator: Negotiation,
+    /// Data channels that wait.
+    pub(super) wanted: Wanted,
+    /// Media knows of data channels.
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
+    pub(super) has_data: bool,
     /// The negotiator as our offer left it: every branch's answer starts from here.
     pub(super) offered: Option<Negotiation>,
     /// Early dialogs with descriptions, of a call that we place.
@@ -126,6 +132,8 @@ impl CallEntry {
             events,
             terms,
             negotiator,
+            wanted: Wanted::default(),
+            has_data: false,
             offered: None,
             branches: Branches::default(),
             session: None,

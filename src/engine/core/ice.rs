@@ -209,7 +209,9 @@ impl<P: MediaPlane> Core<P> {
         let spec = account.and_then(|key| self.accounts.get(&key)).map(|a| &a.spec);
         let (srtp, ice) = (spec.and_then(|s| s.srtp), spec.and_then(|s| s.ice));
         let webrtc = spec.and_then(|s| s.webrtc).unwrap_or(self.config.webrtc);
+        let data = spec.and_then(|s| s.data).unwrap_or(self.config.offer_data);
         Terms::new(srtp.unwrap_or(self.config.srtp), ice.unwrap_or(self.config.ice), webrtc)
+            .with_data(data)
     }
 
     /// How the media of a call of ours travels.
@@ -221,7 +223,8 @@ impl<P: MediaPlane> Core<P> {
         let srtp = call.srtp.or(spec.and_then(|s| s.srtp)).unwrap_or(self.config.srtp);
         let ice = call.ice.or(spec.and_then(|s| s.ice)).unwrap_or(self.config.ice);
         let webrtc = call.webrtc.or(spec.and_then(|s| s.webrtc)).unwrap_or(self.config.webrtc);
-        Terms::new(srtp, ice, webrtc)
+        let data = call.data.or(spec.and_then(|s| s.data)).unwrap_or(self.config.offer_data);
+        Terms::new(srtp, ice, webrtc).with_data(data)
     }
 
     /// Takes ports and begins to gather. Who sends the offer controls (RFC 8445 §6.1.1).

@@ -10,6 +10,11 @@ mod branches;
 mod calls;
 mod conference;
 #[cfg(feature = "dtls")]
+mod data;
+#[cfg(not(feature = "dtls"))]
+#[path = "data_off.rs"]
+mod data;
+#[cfg(feature = "dtls")]
 mod dtls;
 #[cfg(not(feature = "dtls"))]
 #[path = "dtls_off.rs"]
@@ -316,6 +321,10 @@ impl<P: MediaPlane> Core<P> {
                 self.dtmf(now, call, digits, mode, reply);
             }
             Command::Stats { call, reply } => self.stats(call, reply),
+            #[cfg(feature = "dtls")]
+            Command::DataChannel { call, options, reply } => {
+                self.open_channel(now, call, options, reply);
+            }
             Command::Ice { call, reply } => self.ice_report(call, reply),
             Command::Request { request, reply } => self.request(now, *request, reply),
             Command::Respond { key, status, headers } => {
@@ -493,6 +502,8 @@ impl<P: MediaPlane> Core<P> {
             MediaReport::Event(event) => self.media_event(notice.id, event),
             MediaReport::RekeyDue => self.rekey(now, notice.id),
             MediaReport::Secured(secured) => self.media_secured(notice.id, secured),
+            #[cfg(feature = "dtls")]
+            MediaReport::Channel(channel) => self.channel_opened(notice.id, channel),
             MediaReport::Ice(ice) => self.ice_notice(now, notice.id, ice),
             MediaReport::NoKeys(why) => self.media_failed(now, notice.id, &why),
             MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),

@@ -82,9 +82,12 @@ impl<P: MediaPlane> Core<P> {
         let policy = terms.srtp;
         let sdp = Negotiator::new(self.sdp.clone(), self.rng.u64() >> 2, self.rng.u64() >> 34);
         let dtls = self.dtls_side(policy);
+        let data = self.local_data().filter(|_| dtls.is_some());
         let (suites, lines) = (self.config.srtp_suites.clone(), Lines::new(&mut self.rng));
         let mut negotiation = Negotiation::new(sdp, self.sdp.clone(), policy, suites, dtls, lines);
         negotiation.set_webrtc(terms.webrtc);
+        negotiation.take_data(data);
+        negotiation.offer_data(terms.data);
         negotiation
     }
 
@@ -248,6 +251,7 @@ impl<P: MediaPlane> Core<P> {
             entry.started = true;
             self.plane.start(ports.id, config, security, audio);
         }
+        self.tell_data(key);
         self.take_seat(key);
     }
 

@@ -65,6 +65,7 @@ impl<P: MediaPlane> Core<P> {
         for change in entry.changing.take().into_iter().chain(entry.changes.drain(..)) {
             change.done(Err(Error::Ended("the call")));
         }
+        entry.wanted.refuse(&Error::Ended("the call"));
         entry.audio = None;
         if let Some(ice) = &mut entry.ice {
             ice.refuse_waiting();

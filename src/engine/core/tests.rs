@@ -92,7 +92,8 @@ impl MediaPlane for Plane {
             }
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
-            MediaCommand::Audio(_) | MediaCommand::Mute(_) | MediaCommand::Ice(_) => {}
+            MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
+            MediaCommand::Ice(_) | MediaCommand::Data(_) => {}
         }
     }
     fn mix(&mut self, _: MixerId, command: MixCommand) {

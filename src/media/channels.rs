@@ -1,0 +1,369 @@
+//! The data channels of one stream (RFC 8831): SCTP in the records of its DTLS association, with whose
+//! end it ends, and the handles of the application at the other side.
+
+use super::{DataAgreement, Handshakes};
+use crate::command::Reply;
+use crate::data::{self, DataChannel, Link, Maker, ToChannel};
+use crate::{Error, data::error};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use tiny_net::data::{ChannelId, ChannelOptions, Channels, Config, Event, Message, Peer};
+use tiny_sak::{Output, Rng};
+use tokio::sync::{Notify, mpsc};
+
+/// Messages that stand ready for a reader; further ones are held back, and with them the peer.
+const READY: usize = 8;
+/// Messages of all channels on their way to the task.
+const QUEUE: usize = 64;
+
+/// What signalling asks for.
+#[derive(Debug)]
+pub(crate) enum DataCommand {
+    /// What the descriptions agree on; `None`: nothing any more.
+    Agreed(Option<Box<DataSetup>>),
+    /// Opens a channel, as soon as there is an association.
+    Open(Box<ChannelOptions>, Reply<DataChannel>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DataSetup {
+    pub(crate) agreement: DataAgreement,
+    pub(crate) config: Config,
+    /// Bytes of one channel that may wait.
+    pub(crate) buffer: usize,
+}
+
+/// What has woken the task.
+#[derive(Debug)]
+pub(super) enum Woken {
+    Told(ToChannel),
+    /// Somebody has read, or closed.
+    Look,
+}
+
+/// What came of a turn.
+pub(super) enum Pumped {
+    /// There are records to send.
+    More,
+    /// Nothing before then.
+    Idle(Option<Instant>),
+}
+
+struct Live {
+    link: Arc<Link>,
+    messages: mpsc::Sender<Message>,
+    closing: bool,
+}
+
+pub(super) struct Sctp {
+    setup: Option<Box<DataSetup>>,
+    channels: Option<Channels>,
+    over: bool,
+    /// Before there is an association.
+    waiting: Vec<(Box<ChannelOptions>, Reply<DataChannel>)>,
+    opening: HashMap<ChannelId, Reply<DataChannel>>,
+    live: HashMap<ChannelId, Live>,
+    /// The core has no room for this one; the others stay in the queue.
+    held: Option<ToChannel>,
+    inbox: mpsc::Receiver<ToChannel>,
+    maker: Maker,
+    news: VecDeque<DataChannel>,
+    rng: Rng,
+}
+
+impl Sctp {
+    pub(super) fn new(rng: Rng) -> Self {
+        let (task, inbox) = mpsc::channel(QUEUE);
+        let (wake, max_message) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
+        Self {
+            setup: None,
+            channels: None,
+            over: false,
+            waiting: Vec::new(),
+            opening: HashMap::new(),
+            live: HashMap::new(),
+            held: None,
+            inbox,
+            maker: Maker { task, wake, max_message, capacity: 1 },
+            news: VecDeque::new(),
+            rng,
+        }
+    }
+
+    /// Waits for something to do.
+    pub(super) async fn woken(&mut self) -> Woken {
+        let wake = self.maker.wake.clone();
+        tokio::select! {
+            Some(told) = self.inbox.recv(), if self.held.is_none() => Woken::Told(told),
+            () = wake.notified() => Woken::Look,
+        }
+    }
+
+    pub(super) fn act(&mut self, now: Instant, woken: Woken) {
+        match woken {
+            Woken::Told(told) => self.send(now, told),
+            Woken::Look => {
+                let all: Vec<ChannelId> = self.live.keys().copied().collect();
+                all.into_iter().for_each(|id| self.deliver(now, id));
+            }
+        }
+        self.drain_inbox(now);
+    }
+
+    pub(super) fn obey(&mut self, now: Instant, command: DataCommand) {
+        match command {
+            DataCommand::Agreed(Some(setup)) => {
+                let max = setup.agreement.remote_max_message_size;
+                self.maker.max_message.store(max, Ordering::Release);
+                self.maker.capacity = setup.buffer;
+                if let Some(channels) = &mut self.channels {
+                    channels.set_max_message(max);
+                }
+                self.setup = Some(setup);
+            }
+            DataCommand::Agreed(None) => {
+                if let Some(channels) = self.channels.as_mut().filter(|_| self.setup.is_some()) {
+                    channels.abort("taken out of the session description");
+                    self.end();
+                }
+                self.setup = None;
+            }
+            DataCommand::Open(options, reply) => match self.channels.is_some() && !self.over {
+                true => self.open(now, *options, reply),
+                false if self.over => {
+                    let _ = reply.send(Err(error(data::CoreError::Over)));
+                }
+                false => self.waiting.push((options, reply)),
+            },
+        }
+    }
+
+    /// A handshake is done. Another than before has another association on it (RFC 8841 §9.1).
+    pub(super) fn connected(&mut self) {
+        if self.channels.is_some() {
+            self.end();
+            (self.channels, self.over) = (None, false);
+        }
+    }
+
+    /// The peer has ended DTLS.
+    pub(super) fn disconnected(&mut self) {
+        self.end();
+    }
+
+    /// The data of one record.
+    pub(super) fn handle(&mut self, now: Instant, packet: &[u8]) {
+        if let Some(channels) = &mut self.channels {
+            channels.handle(now, packet);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(channels) = &mut self.channels {
+            channels.handle_timeout(now);
+        }
+    }
+
+    /// A channel that the peer has opened.
+    pub(super) fn take_news(&mut self) -> Option<DataChannel> {
+        self.news.pop_front()
+    }
+
+    /// Puts what there is to send into records.
+    pub(super) fn pump(&mut self, now: Instant, dtls: &mut Handshakes) -> Pumped {
+        if self.channels.is_none() {
+            self.begin(now, dtls);
+        }
+        let mut more = false;
+        loop {
+            let Some(channels) = &mut self.channels else { return Pumped::Idle(None) };
+            match channels.poll(now) {
+                Output::Transmit(packet) => {
+                    more = true;
+                    if let Err(e) = dtls.send(&packet) {
+                        tracing::debug!("data channels: {e}");
+                    }
+                }
+                Output::Event(event) => self.event(now, event),
+                Output::Timeout(_) if more => return Pumped::More,
+                Output::Timeout(at) => return Pumped::Idle(at),
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Instant, dtls: &Handshakes) {
+        // RFC 8832 §6: the DTLS role says which streams are ours.
+        let (Some(setup), Some(active)) = (&self.setup, dtls.is_client()) else { return };
+        let mut config = setup.config.clone();
+        config.port = setup.agreement.local_port;
+        config.mtu = config.mtu.min(dtls.max_data());
+        let peer = Peer {
+            port: setup.agreement.remote_port,
+            max_message_size: setup.agreement.remote_max_message_size,
+        };
+        match Channels::new(now, active, peer, Arc::new(config), self.rng.fork()) {
+            Ok(channels) => self.channels = Some(channels),
+            Err(e) => {
+                tracing::error!("{e}");
+                self.setup = None;
+                for (_, reply) in self.waiting.drain(..) {
+                    let _ = reply.send(Err(error(e.clone())));
+                }
+                return;
+            }
+        }
+        for (options, reply) in std::mem::take(&mut self.waiting) {
+            self.open(now, *options, reply);
+        }
+    }
+
+    fn open(&mut self, now: Instant, options: ChannelOptions, reply: Reply<DataChannel>) {
+        let Some(channels) = &mut self.channels else { return };
+        match channels.open(now, options) {
+            Ok(id) => {
+                self.opening.insert(id, reply);
+            }
+            Err(e) => {
+                let _ = reply.send(Err(error(e)));
+            }
+        }
+    }
+
+    fn make(&mut self, id: ChannelId) -> Option<DataChannel> {
+        let channel = self.channels.as_ref()?.channel(id)?;
+        let (handle, link, messages) = self.maker.make(id, channel, READY);
+        self.live.insert(id, Live { link, messages, closing: false });
+        Some(handle)
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Opened(id) => {
+                if let Some(reply) = self.opening.remove(&id)
+                    && let Some(handle) = self.make(id)
+                {
+                    // Nobody waits any more: the handle goes, and with it the channel.
+                    let _ = reply.send(Ok(handle));
+                }
+            }
+            Event::Incoming(id) => {
+                let handle = self.make(id);
+                self.news.extend(handle);
+            }
+            Event::Readable(id) => self.deliver(now, id),
+            Event::Sent { channel, bytes } => {
+                if let Some(live) = self.live.get(&channel) {
+                    live.link.sent(bytes);
+                }
+                if let Some(held) = self.held.take() {
+                    self.send(now, held);
+                    self.drain_inbox(now);
+                }
+            }
+            Event::Closed { channel, error: why } => {
+                if let Some(reply) = self.opening.remove(&channel) {
+                    let refused = Error::state("the peer has closed the data channel");
+                    let _ = reply.send(Err(why.map_or(refused, error)));
+                }
+                if let Some(live) = self.live.remove(&channel) {
+                    live.link.close();
+                }
+            }
+            Event::Ended(why) => {
+                tracing::debug!("data channels: {why}");
+                self.over = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn send(&mut self, now: Instant, told: ToChannel) {
+        let Some(channels) = &mut self.channels else { return };
+        let ToChannel { id, message } = told;
+        let length = message.len();
+        match channels.send(now, id, message.clone()) {
+            Ok(()) => {}
+            Err(data::CoreError::Full { .. }) => self.held = Some(ToChannel { id, message }),
+            Err(e) => {
+                tracing::debug!("data channel {}: {e}", id.stream());
+                if let Some(live) = self.live.get(&id) {
+                    live.link.sent(length);
+                }
+            }
+        }
+    }
+
+    /// What handles have sent; and where nothing more of theirs waits, what they have closed.
+    fn drain_inbox(&mut self, now: Instant) {
+        for _ in 0..QUEUE {
+            if self.held.is_some() {
+                return;
+            }
+            match self.inbox.try_recv() {
+                Ok(told) => self.send(now, told),
+                Err(_) => break,
+            }
+        }
+        if self.held.is_some() || !self.inbox.is_empty() {
+            return;
+        }
+        let Some(channels) = &mut self.channels else { return };
+        for (id, live) in self.live.iter_mut().filter(|(_, live)| live.link.is_left()) {
+            if !std::mem::replace(&mut live.closing, true) {
+                channels.close(now, *id);
+            }
+        }
+    }
+
+    /// Gives messages to a reader that has room for them.
+    fn deliver(&mut self, now: Instant, id: ChannelId) {
+        let Some(channels) = &mut self.channels else { return };
+        let Some(live) = self.live.get(&id) else { return };
+        loop {
+            let place = match live.messages.try_reserve() {
+                Ok(place) => place,
+                Err(mpsc::error::TrySendError::Closed(())) => return,
+                Err(mpsc::error::TrySendError::Full(())) => {
+                    live.link.stalled.store(true, Ordering::Release);
+                    // It may have read all meanwhile, and wait for the next.
+                    match live.messages.try_reserve() {
+                        Ok(place) => place,
+                        Err(_) => return,
+                    }
+                }
+            };
+            match channels.read(now, id) {
+                Some(message) => place.send(message),
+                None => return,
+            }
+        }
+    }
+
+    /// Ends it before DTLS does.
+    pub(super) fn close(&mut self, now: Instant, dtls: &mut Handshakes) {
+        if let Some(channels) = &mut self.channels {
+            channels.abort("the call is over");
+            self.pump(now, dtls);
+        }
+        self.end();
+    }
+
+    /// Nobody can send any more.
+    fn end(&mut self) {
+        self.over = true;
+        self.held = None;
+        self.live.drain().for_each(|(_, live)| live.link.close());
+        let waiting = self.waiting.drain(..).map(|(_, reply)| reply);
+        for reply in self.opening.drain().map(|(_, reply)| reply).chain(waiting) {
+            let _ = reply.send(Err(error(data::CoreError::Over)));
+        }
+    }
+}
+
+impl Drop for Sctp {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
