@@ -13,6 +13,7 @@ mod outbound;
 mod policies;
 mod preconditions;
 mod referral;
+mod regained;
 mod rfc3665;
 mod rfc5359;
 mod rfc5589;

@@ -180,8 +180,12 @@ impl<P: MediaPlane> Core<P> {
         response: SipMessage,
         needs_answer: bool,
     ) {
-        if !self.calls.contains_key(&key) {
-            return;
+        match self.calls.get(&key) {
+            None => return,
+            Some(entry) if entry.answered_at.is_some() => {
+                return self.called_back(now, key, &response);
+            }
+            Some(_) => {}
         }
         let sdp = session::sdp_of(&response);
         let result = match (&sdp, needs_answer) {

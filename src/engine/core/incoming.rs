@@ -262,7 +262,7 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// Tells the application when the peer's direction shows a hold or its end.
-    fn note_peer_hold(&mut self, key: CallKey) {
+    pub(super) fn note_peer_hold(&mut self, key: CallKey) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let media = entry.session.as_ref().and_then(session::audio_of);
         let held = media.is_some_and(|m| m.on_hold_by_peer);

@@ -58,6 +58,7 @@ impl Endpoint {
     pub(crate) fn on_send_failed(&mut self, now: Instant, flow: Flow, why: Option<&str>) {
         let why = why.unwrap_or("the next hop cannot be reached");
         if flow.transport.is_reliable() {
+            self.ways_lost(flow);
             return self.on_closed(now, flow, Some(why));
         }
         let lost: Vec<_> = self
