@@ -12,6 +12,7 @@ mod messages;
 mod outbound;
 mod policies;
 mod preconditions;
+mod redirected;
 mod referral;
 mod regained;
 mod rfc3665;

@@ -51,13 +51,13 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).filter(|e| e.end.is_none());
         let entry = entry.ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let (policy, held) = (entry.negotiator.policy(), entry.held);
+        let (terms, held) = (entry.terms, entry.held);
         let mut headers = headers;
         let account = self.endpoint.account_of(key);
         if let Some(account) = account.and_then(|account| self.accounts.get(&account)) {
             account.spec.caller.add_to(&mut headers);
         }
-        let mut negotiator = self.negotiator(policy);
+        let mut negotiator = self.negotiator(terms);
         let way = if held { Direction::SendOnly } else { Direction::SendRecv };
         let body = self.offer(&mut negotiator, &ports, way)?;
         self.endpoint.regain(now, key, headers, Some(body)).map_err(sip_error)?;

@@ -158,6 +158,9 @@ pub struct Config {
     /// How often one request is repeated with new credentials. Default: 3 (two realms and a stale
     /// nonce).
     pub max_auth_attempts: u8,
+    /// Contacts of 3xx responses that one request other than INVITE is sent to (RFC 3261 §8.1.3.4); beyond,
+    /// and with 0, the latest response is its answer. Those of a call are its owner's. Default: 5.
+    pub max_request_redirects: u8,
     /// Realms of one response that are answered, further ones being left out, and realms whose
     /// nonces an account keeps, the oldest making room. Default: 8; nobody has more proxies than that
     /// on a path.
@@ -274,6 +277,7 @@ impl Default for Config {
             max_modification_retries: 8,
             max_queued_provisionals: 4,
             max_auth_attempts: 3,
+            max_request_redirects: 5,
             max_challenges: 8,
             max_flows: 4,
             credentials_timeout: Duration::from_secs(32),

@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 mod config;
 mod contact;
+mod elsewhere;
 mod events;
 mod failover;
 mod fingerprint;
