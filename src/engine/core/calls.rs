@@ -10,7 +10,7 @@ use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
 use crate::ice::Terms;
 use crate::media::{LocalIce, MediaCommand, MediaId, MediaPlane, MediaPorts};
-use crate::policy::ChangePolicy;
+use crate::policy::{ChangePolicy, EarlyMediaPolicy};
 use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -131,6 +131,9 @@ impl<P: MediaPlane> Core<P> {
         let mut call = call;
         if let Some(account) = self.accounts.get(&call.account) {
             account.spec.caller.add_to(&mut call.headers);
+            if account.spec.policy.early_media == EarlyMediaPolicy::Authorized {
+                call.headers.push(("P-Early-Media".to_owned(), "supported".to_owned()));
+            }
         }
         if let Some(account) = self.accounts.get(&call.account)
             && let Some(signer) = &account.spec.auth.signer

@@ -282,6 +282,9 @@ impl<P: MediaPlane> Core<P> {
         request: SipMessage,
     ) {
         let status = match request.method() {
+            Some(Method::Notify) if call.is_none() && self.is_unsolicited(&request) => {
+                self.notified(request)
+            }
             Some(Method::Message) => match self.message(now, key, call, request) {
                 Ok(()) => return,
                 Err(status) => status,

@@ -128,6 +128,10 @@ pub struct Config {
     /// Event packages whose subscriptions are taken, announced in Allow-Events (RFC 6665 §4.4.4). A
     /// SUBSCRIBE for another gets 489. Default: none.
     pub event_packages: Vec<String>,
+    /// Event packages whose NOTIFYs are handed to the owner ([`Event::Request`](super::Event::Request)) though
+    /// nobody has subscribed, as some PBXs send `message-summary`. RFC 6665 §4.1.3 wants 481 for them, which
+    /// is what others get; whoever reaches us can send one. Default: none.
+    pub unsolicited_packages: Vec<String>,
     /// Subscriptions of ours, forks included. Beyond: [`Error::Limit`](super::Error::Limit), and a
     /// further fork's NOTIFY gets 481. Default: 10,000.
     pub max_subscriptions: usize,
@@ -265,6 +269,7 @@ impl Default for Config {
             answer_timeout: Some(Duration::from_secs(600)),
             max_queued_reinvites: 4,
             event_packages: Vec::new(),
+            unsolicited_packages: Vec::new(),
             max_subscriptions: 10_000,
             max_watchers: 10_000,
             max_publications: 1_000,
