@@ -55,9 +55,14 @@ fn a_message_and_options_go_where_a_302_says() {
     assert_eq!(sent[0].1, sent[1].1);
     assert_eq!((sent[0].2.as_str(), sent[1].2.as_str()), ("1 OPTIONS", "2 OPTIONS"));
     let message = alice.account.message(TO_BOB, "hello").into_future();
-    village.drive(message).unwrap();
+    let mut message = std::pin::pin!(message);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(message.as_mut().poll(&mut context).is_pending());
+    village.run(100);
     let heard = bobs[0].told();
     assert!(heard.iter().any(|event| matches!(event, Event::Message(_))), "{heard:?}");
+    drop(heard);
+    assert_eq!(village.drive(message).unwrap().status().unwrap().code(), 200);
 }
 
 #[test]
