@@ -35,6 +35,15 @@ pub enum Event {
         /// The new call.
         call: Call,
     },
+    /// A NOTIFY that nobody has subscribed to, of a package that is taken all the same
+    /// ([`unsolicited_packages`](tiny_sip::Config::unsolicited_packages)): messages waiting, from a PBX.
+    /// It was answered with 200. Who sent it is not proven.
+    Notified {
+        /// Whom it is for.
+        account: Option<AccountId>,
+        /// What it tells.
+        notification: crate::Notification,
+    },
     /// Somebody asks us, outside of any call, to call somebody
     /// ([`ReferralPolicy::Ask`](crate::ReferralPolicy::Ask)). Without a word it runs out after
     /// [`refer_silence`](tiny_sip::Config::refer_silence).

@@ -137,6 +137,10 @@ pub enum EarlyMediaPolicy {
     First,
     /// None: the application plays a ringing tone of its own, and nothing is sent before the answer.
     Ignore,
+    /// That of the latest branch that the network lets send it: the P-Early-Media (RFC 5009) of its
+    /// responses says so, which our INVITE announces to know. (What that header field forbids before
+    /// anything is heard is not heard with any policy.)
+    Authorized,
 }
 
 /// How a change of an established call goes out.

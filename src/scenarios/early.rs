@@ -150,6 +150,49 @@ fn early_media_that_the_policy_ignores_runs_with_the_answer() {
     assert_eq!(alice.media().len(), 1);
 }
 
+// RFC 5009 §8.
+#[test]
+fn a_callee_is_heard_when_the_network_lets_it() {
+    let (wanted, latest) = (EarlyMediaPolicy::Authorized, EarlyMediaPolicy::Latest);
+    for (early, first, heard, second, then) in [
+        (wanted, None, false, Some("sendonly"), true),
+        (wanted, Some("recvonly, gated"), false, Some("sendrecv, gated"), true),
+        (wanted, Some("x, sendrecv"), true, None, true),
+        (wanted, Some("gated"), false, None, false),
+        (latest, Some("inactive"), false, Some("sendrecv"), true),
+        (latest, None, true, None, true),
+    ] {
+        let alice = (Config::default(), policy(|p| p.early_media = early));
+        let (mut village, alice, mut bob) = two(alice, plain());
+        let call = village.call(&alice, BOB);
+        let announced = field(&village.last("INVITE", "INVITE"), "P-Early-Media").is_some();
+        assert_eq!(announced, early == wanted);
+        village.run(50);
+        let incoming = bob.incoming();
+        let headers = |value: Option<&str>| -> Vec<(String, String)> {
+            value.map(|value| ("P-Early-Media".to_owned(), value.to_owned())).into_iter().collect()
+        };
+        let key = incoming.call().inner.key;
+        let (audio, headers_in) = (Box::new(super::village::quiet()), headers(first));
+        let ring = |reply| crate::command::Command::RingWithMedia {
+            call: key,
+            status: 183,
+            headers: headers_in,
+            audio,
+            reply,
+        };
+        village.drive(bob.shared.commands.ask(ring)).unwrap();
+        village.run(50);
+        assert_eq!(alice.media().len(), usize::from(heard), "{early:?} {first:?}");
+        village.drive(incoming.ring_with(180, headers(second))).unwrap();
+        village.run(50);
+        assert_eq!(alice.media().len(), usize::from(then), "{early:?} {second:?}");
+        village.drive(incoming.answer_early()).unwrap();
+        village.drive(call.answered()).unwrap();
+        assert_eq!(alice.media().len(), 1);
+    }
+}
+
 /// Alice, whose calls to `fork` ring Bob and Carol behind a proxy.
 fn forking(early: EarlyMediaPolicy, srtp: Srtp) -> (Village, [Phone; 3]) {
     let mut village = Village::new(22);

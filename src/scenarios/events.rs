@@ -192,3 +192,39 @@ fn publishing_where_nobody_compiles_state_is_an_error_with_the_status() {
     village.run(60_000);
     village.assert_idle();
 }
+
+// RFC 3842, as PBXs send it to whom they have registered.
+#[test]
+fn messages_waiting_are_told_without_a_subscription_where_that_is_wanted() {
+    for wanted in [true, false] {
+        let mut config = Config::default();
+        if wanted {
+            config.sip.unsolicited_packages = vec!["message-summary".to_owned()];
+        }
+        let (mut village, alice, mut bob) = two(config);
+        for (package, told) in [("message-summary", wanted), ("presence", false)] {
+            let notify = alice.account.request(crate::Method::Notify, "sip:bob@192.0.2.2");
+            let body = "Messages-Waiting: yes\r\nVoice-Message: 2/8 (0/2)\r\n";
+            let notify = notify
+                .header("Event", package)
+                .header("Subscription-State", "active")
+                .body("application/simple-message-summary", body);
+            let answer = village.drive(notify.send());
+            assert_eq!(answer.is_ok(), told, "{answer:?}");
+            if !told {
+                assert_eq!(answer.unwrap_err().status(), Some(481));
+                assert!(bob.told().is_empty());
+                continue;
+            }
+            let events = bob.told();
+            let [crate::Event::Notified { account, notification }] = &events[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(*account, Some(bob.account.id()));
+            let Ok(Some(crate::Document::MessageSummary(summary))) = notification.document() else {
+                panic!("{notification:?}")
+            };
+            assert!(summary.waiting);
+        }
+    }
+}

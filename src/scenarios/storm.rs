@@ -177,6 +177,17 @@ fn storm(seed: u64, calls: u64) {
                 for event in phones[side].told() {
                     let incoming = match event {
                         Event::IncomingCall(incoming) => incoming,
+                        // The callee has moved and called back (RFC 3891): it is the same call.
+                        Event::CallContinues { old, call }
+                            if calls.values().any(|known| known.id() == old)
+                                && !call.remote_uri().contains("carol") =>
+                        {
+                            let mut all = calls.iter_mut();
+                            if let Some((_, known)) = all.find(|(_, known)| known.id() == old) {
+                                *known = call;
+                            }
+                            continue;
+                        }
                         Event::CallContinues { call, .. } => {
                             carols[1].push(call);
                             continue;

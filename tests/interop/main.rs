@@ -10,6 +10,7 @@ mod browser;
 mod called;
 mod calls;
 mod events;
+mod extensions;
 mod hold;
 mod kamailio;
 #[cfg(target_os = "linux")]

@@ -45,6 +45,13 @@ impl Sipp {
         Self::start(scenario, &[&[target.as_str()], more].concat())
     }
 
+    /// It calls us over a connection of its own.
+    pub(crate) fn calls_over_tcp(scenario: &str, ua: &UserAgent, more: &[&str]) -> Self {
+        let tcp = ua.addresses().iter().find(|(transport, _)| *transport == Transport::Tcp);
+        let target = tcp.expect("an address for TCP").1.to_string();
+        Self::start(scenario, &[&[target.as_str()], more].concat())
+    }
+
     fn start(scenario: &str, more: &[&str]) -> Self {
         let (dir, port) = (scratch(&format!("sipp-{scenario}")), free_port());
         let media = free_port();

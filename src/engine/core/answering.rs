@@ -129,7 +129,7 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// Sound for the stream, running or not.
-    fn change_sound(&mut self, key: CallKey, audio: OpenAudio) {
+    pub(super) fn change_sound(&mut self, key: CallKey, audio: OpenAudio) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         entry.again = audio.again.clone();
         match entry.ports.filter(|_| entry.started) {
@@ -191,6 +191,9 @@ impl<P: MediaPlane> Core<P> {
         let before = entry.ports;
         if before.is_none() && audio.is_none() {
             return Err(Error::state("there is no early media to go on with"));
+        }
+        if self.endpoint.is_cut_off(key) {
+            return self.answer_by_calling(now, key, headers, audio);
         }
         let ports = match before {
             Some(ports) => ports,

@@ -11,7 +11,7 @@ use crate::{Error, SipMessage};
 use bytes::Bytes;
 use std::time::Instant;
 use tiny_sdp::{Direction, NegotiatedSession};
-use tiny_sip::{CallKey, Method};
+use tiny_sip::{CallKey, HeaderName, Method};
 
 /// One early dialog.
 pub(super) struct Branch {
@@ -32,6 +32,8 @@ pub(super) struct Branches {
     all: Vec<Branch>,
     /// The one whose media runs.
     heard: Option<String>,
+    /// Which may send media before the answer, as the network said last (RFC 5009 §8).
+    authorized: Vec<(String, bool)>,
 }
 
 /// A provisional response and how it came.
@@ -49,6 +51,21 @@ impl Branches {
 
     pub(super) fn get_mut(&mut self, tag: &str) -> Option<&mut Branch> {
         self.all.iter_mut().find(|b| b.tag == tag)
+    }
+
+    /// What the network says of a branch's media.
+    fn authorize(&mut self, tag: &str, response: &SipMessage, most: usize) {
+        let Some(may) = backward_media(response) else { return };
+        let room = self.authorized.len() < most;
+        match self.authorized.iter_mut().find(|(known, _)| known == tag) {
+            Some(known) => known.1 = may,
+            None if room => self.authorized.push((tag.to_owned(), may)),
+            None => {}
+        }
+    }
+
+    fn is_authorized(&self, tag: &str) -> Option<bool> {
+        self.authorized.iter().find(|(known, _)| known == tag).map(|(_, may)| *may)
     }
 
     /// Takes the one that has won; the others are gone.
@@ -73,6 +90,18 @@ impl Branches {
     }
 }
 
+/// Whether the callee may be heard before it answers (RFC 5009 §8): the first direction is that of the
+/// first line with media, ours. `None` without one: "SHALL NOT be interpreted as an early media
+/// authorization request".
+fn backward_media(response: &SipMessage) -> Option<bool> {
+    let mut words = response.list(HeaderName::PEarlyMedia);
+    words.find_map(|word| match word.trim().to_ascii_lowercase().as_str() {
+        "sendrecv" | "sendonly" => Some(true),
+        "recvonly" | "inactive" => Some(false),
+        _ => None,
+    })
+}
+
 /// The tag by which a peer names its dialog: of To in its responses.
 pub(super) fn to_tag(message: &SipMessage) -> String {
     message.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default()
@@ -88,6 +117,8 @@ impl<P: MediaPlane> Core<P> {
         entry.tell(CallEvent::Progress { response: response.clone() });
         self.learn_trickle(key, &response);
         let tag = to_tag(&response);
+        let most = self.config.sip.max_forks;
+        entry.branches.authorize(&tag, &response, most);
         if let Some(sdp) = session::sdp_of(&response) {
             let taken = match needs_answer {
                 true => self.answer_early_offer(now, key, &tag, &sdp),
@@ -102,6 +133,12 @@ impl<P: MediaPlane> Core<P> {
                 Err(e) if needs_answer => return self.fail(now, key, &e.to_string()),
                 Err(e) => tracing::info!("early answer ignored: {e}"),
             }
+        }
+        // It may have been allowed to speak after it had said what.
+        let known = self.calls.get(&key).is_some_and(|e| e.branches.get(&tag).is_some());
+        if known && session::sdp_of(&response).is_none() && backward_media(&response) == Some(true)
+        {
+            self.hear(key, &tag);
         }
         if may_offer {
             self.offer_by_prack(now, key, &tag);
@@ -197,11 +234,13 @@ impl<P: MediaPlane> Core<P> {
             EarlyMediaPolicy::Ignore => false,
             EarlyMediaPolicy::First => !other,
             EarlyMediaPolicy::Latest => true,
+            EarlyMediaPolicy::Authorized => entry.branches.is_authorized(tag) == Some(true),
         };
+        let forbidden = entry.branches.is_authorized(tag) == Some(false);
         // "While session establishment is suspended, user agents SHOULD not send any data" (RFC 3312
         // §6).
         let waits = entry.branches.get(tag).is_some_and(|b| b.negotiator.waits());
-        if !wanted || !active(tag) || waits {
+        if !wanted || forbidden || !active(tag) || waits {
             return;
         }
         let first = heard.is_none() || other;

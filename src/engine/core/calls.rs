@@ -10,7 +10,7 @@ use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
 use crate::ice::Terms;
 use crate::media::{LocalIce, MediaCommand, MediaId, MediaPlane, MediaPorts};
-use crate::policy::ChangePolicy;
+use crate::policy::{ChangePolicy, EarlyMediaPolicy};
 use crate::{Call, CallStats, DtmfMode, Error, Party, SipMessage};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -131,6 +131,9 @@ impl<P: MediaPlane> Core<P> {
         let mut call = call;
         if let Some(account) = self.accounts.get(&call.account) {
             account.spec.caller.add_to(&mut call.headers);
+            if account.spec.policy.early_media == EarlyMediaPolicy::Authorized {
+                call.headers.push(("P-Early-Media".to_owned(), "supported".to_owned()));
+            }
         }
         if let Some(account) = self.accounts.get(&call.account)
             && let Some(signer) = &account.spec.auth.signer
@@ -183,8 +186,12 @@ impl<P: MediaPlane> Core<P> {
         response: SipMessage,
         needs_answer: bool,
     ) {
-        if !self.calls.contains_key(&key) {
-            return;
+        match self.calls.get(&key) {
+            None => return,
+            Some(entry) if entry.answered_at.is_some() => {
+                return self.called_back(now, key, &response);
+            }
+            Some(_) => {}
         }
         let sdp = session::sdp_of(&response);
         let result = match (&sdp, needs_answer) {

@@ -223,6 +223,25 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
+    /// A NOTIFY that nobody has subscribed to, of a package that is taken all the same.
+    pub(super) fn is_unsolicited(&self, request: &SipMessage) -> bool {
+        let package = request.event().and_then(Result::ok);
+        package.is_some_and(|event| {
+            let mut all = self.config.sip.unsolicited_packages.iter();
+            all.any(|taken| taken.eq_ignore_ascii_case(event.value))
+        })
+    }
+
+    /// Tells the application of one; the status of the answer.
+    pub(super) fn notified(&mut self, request: SipMessage) -> u16 {
+        let account = self.endpoint.account_for(&request).map(AccountId);
+        let Ok(place) = self.events.try_reserve() else { return 503 };
+        // There is no subscription that could stand anywhere else.
+        let state = SubscriptionState::Terminated;
+        place.send(Event::Notified { account, notification: Notification { state, request } });
+        200
+    }
+
     /// The notifier has taken a subscription: the application gets its handle.
     fn subscribed(&mut self, now: Instant, key: SubscriptionKey) {
         let Some(entry) = self.noted.subscriptions.get_mut(&key) else { return };

@@ -263,7 +263,7 @@ impl<P: MediaPlane> Core<P> {
     }
 
     /// Tells the application when the peer's direction shows a hold or its end.
-    fn note_peer_hold(&mut self, key: CallKey) {
+    pub(super) fn note_peer_hold(&mut self, key: CallKey) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let media = entry.session.as_ref().and_then(session::audio_of);
         let held = media.is_some_and(|m| m.on_hold_by_peer);
@@ -283,6 +283,9 @@ impl<P: MediaPlane> Core<P> {
         request: SipMessage,
     ) {
         let status = match request.method() {
+            Some(Method::Notify) if call.is_none() && self.is_unsolicited(&request) => {
+                self.notified(request)
+            }
             Some(Method::Message) => match self.message(now, key, call, request) {
                 Ok(()) => return,
                 Err(status) => status,

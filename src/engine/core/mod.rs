@@ -33,6 +33,7 @@ mod preconditions;
 mod redirect;
 mod referral;
 mod refresh;
+mod regain;
 mod requests;
 mod roaming;
 mod roster;
@@ -453,6 +454,7 @@ impl<P: MediaPlane> Core<P> {
             E::Answered { call, response, needs_answer } => {
                 self.answered(now, call, response, needs_answer);
             }
+            E::AnswerLost { call } => self.answer_lost(now, call),
             E::Confirmed { call, ack } => self.confirmed(now, call, ack),
             E::Reinvite { call, request } => self.reinvited(now, call, request),
             E::RefreshDue { call } => self.refresh_due(now, call),

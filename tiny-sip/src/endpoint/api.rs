@@ -434,6 +434,12 @@ pub enum Event {
         /// The 2xx carries an offer: `acknowledge` must give the answer.
         needs_answer: bool,
     },
+    /// Our 2xx to the caller, or its ACK to us, does not arrive, and the caller knows Replaces:
+    /// [`regain`](super::Endpoint::regain) calls it. Without that the 2xx is repeated as ever.
+    AnswerLost {
+        /// The call.
+        call: CallKey,
+    },
     /// The ACK to our 2xx came: the call is established.
     Confirmed {
         /// The call.

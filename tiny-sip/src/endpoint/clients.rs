@@ -484,6 +484,12 @@ impl Endpoint {
         {
             return self.hold_redirected(call, kept, message);
         }
+        if status < 400 || kept.elsewhere.is_some() {
+            match self.redirect(now, kept, status, message) {
+                Ok(()) => return,
+                Err(request) => kept = request,
+            }
+        }
         self.tell_refused(now, kept, status, message, cause);
     }
 
@@ -538,6 +544,10 @@ impl Endpoint {
         cause: Cause,
         reason: &str,
     ) {
+        let request = match self.redirect_unanswered(now, request, cause) {
+            Ok(()) => return,
+            Err(request) => request,
+        };
         match request.owner {
             Owner::Invite(call) => {
                 // Another Contact of the 3xx may answer.

@@ -128,6 +128,10 @@ pub struct Config {
     /// Event packages whose subscriptions are taken, announced in Allow-Events (RFC 6665 §4.4.4). A
     /// SUBSCRIBE for another gets 489. Default: none.
     pub event_packages: Vec<String>,
+    /// Event packages whose NOTIFYs are handed to the owner ([`Event::Request`](super::Event::Request)) though
+    /// nobody has subscribed, as some PBXs send `message-summary`. RFC 6665 §4.1.3 wants 481 for them, which
+    /// is what others get; whoever reaches us can send one. Default: none.
+    pub unsolicited_packages: Vec<String>,
     /// Subscriptions of ours, forks included. Beyond: [`Error::Limit`](super::Error::Limit), and a
     /// further fork's NOTIFY gets 481. Default: 10,000.
     pub max_subscriptions: usize,
@@ -158,6 +162,9 @@ pub struct Config {
     /// How often one request is repeated with new credentials. Default: 3 (two realms and a stale
     /// nonce).
     pub max_auth_attempts: u8,
+    /// Contacts of 3xx responses that one request other than INVITE is sent to (RFC 3261 §8.1.3.4); beyond,
+    /// and with 0, the latest response is its answer. Those of a call are its owner's. Default: 5.
+    pub max_request_redirects: u8,
     /// Realms of one response that are answered, further ones being left out, and realms whose
     /// nonces an account keeps, the oldest making room. Default: 8; nobody has more proxies than that
     /// on a path.
@@ -262,6 +269,7 @@ impl Default for Config {
             answer_timeout: Some(Duration::from_secs(600)),
             max_queued_reinvites: 4,
             event_packages: Vec::new(),
+            unsolicited_packages: Vec::new(),
             max_subscriptions: 10_000,
             max_watchers: 10_000,
             max_publications: 1_000,
@@ -274,6 +282,7 @@ impl Default for Config {
             max_modification_retries: 8,
             max_queued_provisionals: 4,
             max_auth_attempts: 3,
+            max_request_redirects: 5,
             max_challenges: 8,
             max_flows: 4,
             credentials_timeout: Duration::from_secs(32),

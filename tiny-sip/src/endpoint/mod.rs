@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 mod config;
 mod contact;
+mod elsewhere;
 mod events;
 mod failover;
 mod fingerprint;
@@ -56,6 +57,7 @@ use crate::usage::moving::Parked;
 use crate::usage::notifier::Notifier;
 use crate::usage::publish::Publication;
 use crate::usage::refer::Referrals;
+use crate::usage::regain::Regain;
 use crate::usage::replaces::Related;
 use crate::usage::subscriber::{SubTimer, Subscriber};
 use fingerprint::Index;
@@ -122,6 +124,8 @@ pub struct Endpoint {
     pub(crate) redirected: HashMap<CallKey, Box<crate::usage::redirect::Held>>,
     /// Calls of ours whose INVITE goes out anew after a change of network.
     pub(crate) parked: HashMap<CallKey, Box<Parked>>,
+    /// Calls that came in and whose callers are called instead.
+    pub(crate) regains: HashMap<CallKey, Box<Regain>>,
     /// There is no network.
     pub(crate) offline: bool,
     /// Our addresses since the latest change of network, and its time.
@@ -173,8 +177,10 @@ pub(crate) enum Due {
     Answer(CallKey),
     /// A caller's patience with ringing, or with a cancelled call.
     Patience(CallKey),
-    /// The CANCEL of an INVITE that goes out anew is not answered.
+    /// The CANCEL of an INVITE that goes out anew is not answered, or its registration.
     Restart(CallKey),
+    /// A caller that is called with Replaces, or the registration before, lets wait.
+    Regain(CallKey),
     /// A re-INVITE or UPDATE after 491.
     Glare(CallKey),
     /// Nothing was heard of a REFER of ours.
@@ -241,6 +247,7 @@ impl Endpoint {
             related: HashMap::new(),
             redirected: HashMap::new(),
             parked: HashMap::new(),
+            regains: HashMap::new(),
             offline: false,
             network: Network::default(),
             moved_at: None,
@@ -314,6 +321,7 @@ impl Endpoint {
             Due::Answer(call) => self.repeat_answer(now, call),
             Due::Patience(call) => self.patience_over(now, call),
             Due::Restart(call) => self.begin_anew(now, call),
+            Due::Regain(call) => self.regain_due(now, call),
             Due::Glare(call) => self.glare_over(now, call),
             Due::Refer(call) => self.refer_timer(now, call),
             Due::Referred(call) => self.referred_timer(now, call),

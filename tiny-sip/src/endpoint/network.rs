@@ -150,6 +150,7 @@ impl Endpoint {
         for (key, flow, source) in moves {
             if let Some(server) = self.servers.get_mut(key) {
                 (server.flow, server.source) = (flow, source);
+                (server.moved, server.lost) = (true, false);
             }
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct Request {
     pub(crate) trouble: Option<Box<str>>,
     /// It goes to the Contact of a 3xx.
     pub(crate) retargeted: bool,
+    /// The same of what is no INVITE.
+    pub(crate) elsewhere: Option<Box<super::elsewhere::Elsewhere>>,
 }
 
 /// What Contact a request has.
@@ -649,6 +651,7 @@ impl Request {
             waiting: None,
             trouble: None,
             retargeted: false,
+            elsewhere: None,
         }
     }
 }

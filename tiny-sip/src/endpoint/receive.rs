@@ -58,6 +58,7 @@ impl Endpoint {
     pub(crate) fn on_send_failed(&mut self, now: Instant, flow: Flow, why: Option<&str>) {
         let why = why.unwrap_or("the next hop cannot be reached");
         if flow.transport.is_reliable() {
+            self.ways_lost(flow);
             return self.on_closed(now, flow, Some(why));
         }
         let lost: Vec<_> = self
@@ -190,7 +191,7 @@ impl Endpoint {
         match method {
             Method::Invite => self.on_invite(now, key, request, flow, &tag),
             Method::Options if self.answers_options() => self.answer_options(now, key),
-            Method::Notify if self.config.ask_requests => {
+            Method::Notify if self.config.ask_requests || self.is_unsolicited(&request) => {
                 self.plain_request(now, key, None, request, flow);
             }
             // §15.1.2: a BYE that matches no dialog.
@@ -240,6 +241,15 @@ impl Endpoint {
             method => self.refuse_method(now, key, &method),
         }
         Ok(())
+    }
+
+    /// A NOTIFY that the owner takes without a subscription.
+    fn is_unsolicited(&self, request: &Message) -> bool {
+        let package = request.event().and_then(Result::ok);
+        package.is_some_and(|event| {
+            let mut all = self.config.unsolicited_packages.iter();
+            all.any(|taken| taken.eq_ignore_ascii_case(event.value))
+        })
     }
 
     /// Whether OPTIONS is no business of the owner's.

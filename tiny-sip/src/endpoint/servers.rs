@@ -55,6 +55,17 @@ pub(crate) struct ServerTx {
     /// The tag that our responses add to To; empty inside a dialog.
     pub(crate) tag: Box<str>,
     response: Bytes,
+    /// The network has changed since the request came.
+    pub(crate) moved: bool,
+    /// No connection to where the response has to go could be opened.
+    pub(crate) lost: bool,
+}
+
+impl ServerTx {
+    /// A provisional response with a tag went out: the caller has an early dialog (RFC 3261 §12.1).
+    pub(crate) fn has_early_dialog(&self) -> bool {
+        !self.response.is_empty() && !self.response.starts_with(b"SIP/2.0 100")
+    }
 }
 
 impl Endpoint {
@@ -116,6 +127,8 @@ impl Endpoint {
             request: Some(request.clone()),
             tag: tag.into(),
             response: Bytes::new(),
+            moved: false,
+            lost: false,
         });
         self.server_index.insert(print, key);
         if let Some(merged) = merged {
@@ -151,6 +164,14 @@ impl Endpoint {
             }
             self.ringing_total -= 1;
         }
+    }
+
+    /// Somebody else's matter now: the INVITE waits no more for a user's answer.
+    pub(crate) fn rings_no_more(&mut self, key: ServerKey) {
+        let Some(server) = self.servers.get_mut(key) else { return };
+        let purpose = std::mem::replace(&mut server.purpose, Purpose::Core);
+        let source = server.source;
+        self.ringing_over(purpose, source);
     }
 
     /// Nobody has answered a request.

@@ -1,6 +1,7 @@
 //! A call: what caller and callee have in common, from answer to end (RFC 3261 §13.3, §15).
 
 use super::extras::Extras;
+use super::regain;
 use super::reinvite::Modification;
 use crate::dialog::{DialogKey, Usage};
 use crate::endpoint::{
@@ -96,6 +97,11 @@ pub(crate) struct Unconfirmed {
     pub(crate) reinvite: bool,
     /// It carries an offer: the answer comes in the ACK.
     pub(crate) offer: bool,
+    /// Should it not arrive, its caller can be called with Replaces.
+    pub(crate) replaceable: bool,
+    /// We moved after the INVITE came: an ACK that follows its route set may lead to where we were.
+    /// Until when it is waited for.
+    pub(crate) moved: Option<Instant>,
 }
 
 impl Call {
@@ -273,6 +279,9 @@ impl Endpoint {
             self.redirected.remove(&key);
         }
         self.forget_focus(key);
+        if !self.regains.is_empty() {
+            self.regain_over(now, key);
+        }
         if !self.parked.is_empty() {
             self.forget_parked(now, key);
         }
@@ -329,11 +338,23 @@ impl Endpoint {
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         let offer = body.is_some() && request.body().is_empty();
         let flow = server.flow;
+        let moved = server.moved.then(|| now + regain::ACK_PATIENCE);
+        let replaceable = !reinvite && regain::knows(&request);
         let interval = self.config.timers.t1;
         let until = now + self.config.timers.patience();
         // The writer's buffer may be larger than what is in it, and this copy is kept.
         let kept = Bytes::copy_from_slice(&bytes);
-        let answer = Unconfirmed { bytes: kept, flow, number, interval, until, reinvite, offer };
+        let answer = Unconfirmed {
+            bytes: kept,
+            flow,
+            number,
+            interval,
+            until,
+            reinvite,
+            offer,
+            replaceable,
+            moved,
+        };
         if let Some(state) = self.calls.get_mut(call) {
             state.answer = Some(Box::new(answer));
         }
@@ -397,9 +418,13 @@ impl Endpoint {
         let (flow, bytes) = (answer.flow, answer.bytes.clone());
         answer.interval = (answer.interval * 2).min(t2);
         let at = (now + answer.interval).min(answer.until);
+        let lost = answer.moved.is_some_and(|patience| now >= patience);
         self.counters.retransmitted += 1;
         self.transmit(flow, bytes);
         self.set_call_timer(call, at, Due::Answer(call));
+        if lost {
+            self.answer_lost(call);
+        }
     }
 
     /// An ACK that belongs to a dialog.
@@ -523,11 +548,16 @@ impl Endpoint {
         dialog: DialogKey,
         request: Message,
     ) {
-        let Some(state) = self.calls.get_mut(call) else {
+        if !self.calls.contains_key(call) {
             return self.respond_core(now, key, 481, &[]);
-        };
-        let whole = state.dialog == Some(dialog);
+        }
         self.respond_core(now, key, 200, &[]);
+        if self.regains.contains_key(&call) {
+            // The caller may have let go of what we replace: the new call's INVITE tells.
+            return;
+        }
+        let Some(state) = self.calls.get(call) else { return };
+        let whole = state.dialog == Some(dialog);
         if whole {
             self.end_call(now, call, EndedBy::Remote, None, "hung up", Some(request));
         } else if let Some(state) = self.calls.get_mut(call) {

@@ -228,6 +228,7 @@ impl Endpoint {
         let late = asked && !agreed && !message.body().is_empty();
         self.stop_call_timer(call);
         self.early_over(call);
+        self.regained(now, call);
         // The winner's early dialog may have sent requests: numbers go on. The route set is taken
         // anew from the 2xx.
         let early = self.dialog_index.get(&print).and_then(|key| self.dialogs.get(*key));
@@ -321,8 +322,19 @@ impl Endpoint {
         let Some(state) = self.calls.get_mut(call) else { return };
         state.phase = Phase::Calling { leg: Leg::Sent(invite), cancelled: true };
         let headers = state.ending.as_mut().map(|e| std::mem::take(&mut e.headers));
-        let Some(client) = self.clients.get(invite) else { return };
-        let Some(request) = &client.request else { return };
+        let Some(mut cancel) = self.cancel_of(call, invite) else { return };
+        cancel.headers = headers.unwrap_or_default();
+        self.start(now, cancel);
+        // "If there is no final response for the original request in 64*T1 seconds … the client
+        // SHOULD then consider the original transaction cancelled" (§9.1)
+        let at = now + self.config.timers.patience();
+        self.set_call_timer(call, at, Due::Patience(call));
+    }
+
+    /// The CANCEL of an INVITE that was sent (§9.1).
+    pub(crate) fn cancel_of(&self, call: CallKey, invite: ClientKey) -> Option<Box<Request>> {
+        let client = self.clients.get(invite)?;
+        let request = client.request.as_ref()?;
         let flow = client.flow;
         let mut cancel = Box::new(Request {
             account: client.account,
@@ -335,7 +347,6 @@ impl Endpoint {
             cseq: request.cseq,
             branch: request.branch,
             session: request.session,
-            headers: headers.unwrap_or_default(),
             ..Request::empty(Owner::Cancel(call))
         });
         cancel.targets.push(Target {
@@ -343,11 +354,7 @@ impl Endpoint {
             addr: flow.remote,
             local: flow.local,
         });
-        self.start(now, cancel);
-        // "If there is no final response for the original request in 64*T1 seconds … the client
-        // SHOULD then consider the original transaction cancelled" (§9.1)
-        let at = now + self.config.timers.patience();
-        self.set_call_timer(call, at, Due::Patience(call));
+        Some(cancel)
     }
 
     /// A caller's patience with ringing, or with a cancelled call, is over.
@@ -392,6 +399,9 @@ impl Endpoint {
         status: u16,
         message: &Message,
     ) {
+        if self.regain_failed(now, call, Some(status)) {
+            return;
+        }
         let reason = message.reason().to_owned();
         let (by, message) = (EndedBy::Remote, Some(message.clone()));
         match self.ending_of(call, None, "") {
@@ -409,6 +419,9 @@ impl Endpoint {
         reason: &str,
     ) {
         let status = if cause == Cause::Timeout { 408 } else { 503 };
+        if self.regain_failed(now, call, Some(status)) {
+            return;
+        }
         self.end_call(now, call, EndedBy::Network, Some(status), reason, None);
     }
 }

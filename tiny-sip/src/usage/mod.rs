@@ -17,6 +17,7 @@ pub(crate) mod redirect;
 pub(crate) mod refer;
 pub(crate) mod referral;
 mod referred;
+pub(crate) mod regain;
 pub(crate) mod register;
 mod reinvite;
 mod reliable;

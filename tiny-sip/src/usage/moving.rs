@@ -3,6 +3,7 @@
 //! refreshed (§12.2); one that rings here goes on ringing. `docs/adr` says why not otherwise.
 
 use super::call::Phase;
+use super::regain;
 use super::reinvite::{Change, How};
 use crate::dialog::{DialogKey, Path};
 use crate::endpoint::{
@@ -28,6 +29,8 @@ pub(crate) struct Parked {
     cancel: Option<Cancel>,
     /// The owner's word has come.
     ready: bool,
+    /// It waits for the registration, whose flow it is to take.
+    waits: bool,
     timer: Option<TimerKey>,
 }
 
@@ -84,7 +87,14 @@ impl Endpoint {
 
     /// The CANCEL is answered, or was waited for long enough.
     pub(crate) fn begin_anew(&mut self, now: Instant, call: CallKey) {
-        if !self.parked.get(&call).is_some_and(|parked| parked.ready) {
+        let account = self.calls.get(call).and_then(|state| state.account);
+        let registering = account.is_some_and(|account| self.is_registering(account));
+        let Some(parked) = self.parked.get_mut(&call).filter(|parked| parked.ready) else { return };
+        if registering && !std::mem::replace(&mut parked.waits, true) {
+            let timer = self.timers.insert(now + regain::PATIENCE, Due::Restart(call));
+            if let Some(before) = parked.timer.replace(timer) {
+                self.timers.cancel(before);
+            }
             return;
         }
         let Some(parked) = self.parked.remove(&call) else { return };
@@ -105,7 +115,22 @@ impl Endpoint {
         request.targets.clear();
         request.auth.clear();
         request.challenged.clear();
+        if let Some((routes, target @ Some(_))) = account
+            .filter(|_| parked.waits)
+            .and_then(|account| self.accounts.get(account)?.binding.as_deref()?.way_out())
+        {
+            // The flow that has just been registered (RFC 5626 §4.3).
+            request.routes = routes.into();
+            request.targets.extend(target);
+        }
         self.start(now, request);
+    }
+
+    /// The registration that a new INVITE waits for is made.
+    pub(crate) fn unpark(&mut self, now: Instant, call: CallKey) {
+        if self.parked.get(&call).is_some_and(|parked| parked.waits) {
+            self.begin_anew(now, call);
+        }
     }
 
     /// An INVITE without a final response whose Via leads nowhere any more.
@@ -133,7 +158,7 @@ impl Endpoint {
         }
         // One CANCEL is under way already, and goes on by itself.
         let cancel = cancel.filter(|_| !cancelled);
-        let parked = Parked { request, cancel, ready: false, timer: None };
+        let parked = Parked { request, cancel, ready: false, waits: false, timer: None };
         self.parked.insert(call, Box::new(parked));
         let ending = self.calls.get(call).and_then(|state| state.ending.as_ref());
         if let Some((by, status, reason)) = ending.map(|e| (e.by, e.status, e.reason)) {
@@ -232,6 +257,7 @@ impl Endpoint {
                 continue;
             };
             answer.flow = moved;
+            answer.moved = Some(now + regain::ACK_PATIENCE);
             if let Some(bytes) = with_contact_at(&answer.bytes, &sent_by) {
                 answer.bytes = bytes;
             }

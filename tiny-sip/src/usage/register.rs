@@ -352,6 +352,7 @@ impl Endpoint {
         self.set_keep_alive(now, account, index);
         let (response, reg_id) = (message.clone(), index as u32 + 1);
         self.event(Event::Registered { account, expires, contact, reg_id, outbound, response });
+        self.registered_again(now, account);
         // A registrar that does not know RFC 5626 would take another flow for another telephone.
         if outbound {
             self.next_flows(now, account, true);
