@@ -13,6 +13,7 @@ mod ice_path;
 mod ice_tests;
 mod mixing;
 mod path;
+mod pinhole;
 mod shield;
 mod streams;
 pub(crate) mod worker;
