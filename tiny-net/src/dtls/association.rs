@@ -193,6 +193,13 @@ impl Association {
         matches!(self.state, State::Connected)
     }
 
+    /// The passive side makes its cookies with this key.
+    pub(super) fn set_cookie_key(&mut self, key: &[u8; 32]) {
+        if let State::Server(server) = &mut self.state {
+            server.set_cookie_key(key);
+        }
+    }
+
     /// The passive side has chosen its peer: a cookie came back, or none was asked for.
     pub(super) fn is_bound(&self) -> bool {
         self.bound

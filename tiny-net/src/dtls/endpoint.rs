@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use tiny_sak::{Output, Rng};
+use zeroize::Zeroizing;
 
 /// One end of an association whose peer is known by fingerprint, and perhaps by address. It is driven
 /// like an [`Association`].
@@ -22,6 +23,8 @@ pub struct Endpoint {
     expected: Vec<Fingerprint>,
     config: Arc<Config>,
     rng: Rng,
+    // Of all attempts: what one has sent, another one takes back.
+    cookie_key: Zeroizing<[u8; 32]>,
     // Where signalling says that the peer is.
     signalled: Option<SocketAddr>,
     deadline: Instant,
@@ -75,12 +78,15 @@ impl Endpoint {
             // It has shown that the settings work.
             Role::Passive => State::Trials(Vec::new()),
         };
+        let mut cookie_key = Zeroizing::new([0; 32]);
+        rng.fill(&mut *cookie_key);
         Ok(Self {
             role,
             identity,
             expected,
             config,
             rng,
+            cookie_key,
             signalled: peer,
             deadline,
             state,
@@ -159,7 +165,7 @@ impl Endpoint {
             self.counts.refused += 1;
         }
         // The settings were checked at the beginning.
-        let association = Association::new(
+        let new = Association::new(
             now,
             Role::Passive,
             self.identity.clone(),
@@ -168,7 +174,9 @@ impl Endpoint {
             Arc::clone(&self.config),
             self.rng.fork(),
         );
-        attempts.push(Attempt { from, association: association.ok()? });
+        let mut association = new.ok()?;
+        association.set_cookie_key(&self.cookie_key);
+        attempts.push(Attempt { from, association });
         attempts.last_mut()
     }
 
