@@ -255,9 +255,9 @@ impl Refused {
     #[cold]
     fn note(&mut self, error: SrtpError, clear: bool) {
         let counter = match error {
+            _ if clear => &mut self.plain,
             SrtpError::Replayed => &mut self.replayed,
             SrtpError::TooOld => &mut self.too_old,
-            _ if clear => &mut self.plain,
             SrtpError::AuthFailed => &mut self.auth_failed,
             _ => &mut self.other,
         };
