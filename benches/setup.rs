@@ -40,8 +40,12 @@ impl Trace for Marks {
         let Ok(mut seen) = self.0.lock() else { return };
         let Seen { invite, answer, check, handshake, sound, .. } = &mut *seen;
         match (packet.kind, packet.data.first()) {
-            (TraceKind::Rtp, Some(0..=3)) => drop(check.get_or_insert(now)),
-            (TraceKind::Rtp, Some(20..=63)) => drop(handshake.get_or_insert(now)),
+            (TraceKind::Rtp, Some(0..=3)) => {
+check.get_or_insert(now);
+},
+            (TraceKind::Rtp, Some(20..=63)) => {
+handshake.get_or_insert(now);
+},
             (TraceKind::Rtp, Some(128..=191)) => {
                 let rtcp = packet.data.get(1).is_some_and(|kind| (192..=223).contains(kind));
                 if !packet.outgoing && !rtcp && sound.len() < 64 {
@@ -50,10 +54,14 @@ impl Trace for Marks {
             }
             (TraceKind::Rtp | TraceKind::Rtcp, _) => {}
             (_, Some(b'I')) if packet.data.starts_with(b"INVITE ") => {
-                drop(invite.get_or_insert(now));
+                {
+invite.get_or_insert(now);
+};
             }
             (_, Some(b'S')) if packet.data.starts_with(b"SIP/2.0 200") => {
-                drop(answer.get_or_insert(now));
+                {
+answer.get_or_insert(now);
+};
             }
             _ => {}
         }
