@@ -37,6 +37,7 @@ bench: ## side by side with peers
 	$(CARGO) bench --bench sip_parse
 	$(CARGO) bench --bench srtp
 	$(CARGO) bench --bench call_rate
+	$(CARGO) bench --bench setup
 
 fuzz: ## each target for a minute (nightly, cargo-fuzz)
 	@scripts/fuzz.sh

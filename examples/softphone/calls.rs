@@ -369,6 +369,15 @@ pub(crate) fn stats_of(s: &CallStats) -> Stats {
         mos: (s.rx_packets > 0).then(|| (s.mos * 100.0).round() / 100.0),
         input_level_db: tenth(s.input_level_db),
         output_level_db: tenth(s.output_level_db),
+        srtp_plain: s.srtp_plain,
+        srtp_auth_failed: s.srtp_auth_failed,
+        srtp_replayed: s.srtp_replayed,
+        srtp_too_old: s.srtp_too_old,
+        srtp_early: s.srtp_early,
+        srtp_not_rtp: s.srtp_not_rtp,
+        srtp_rejected: s.srtp_rejected,
+        srtp_unsent: s.srtp_unsent,
+        dtls_refused: s.dtls_refused,
     }
 }
 

@@ -27,6 +27,16 @@ pub(crate) struct Stats {
     /// dB below full scale.
     pub(crate) input_level_db: f64,
     pub(crate) output_level_db: f64,
+    // Beyond the contract: what encryption refused, by reason.
+    pub(crate) srtp_plain: u64,
+    pub(crate) srtp_auth_failed: u64,
+    pub(crate) srtp_replayed: u64,
+    pub(crate) srtp_too_old: u64,
+    pub(crate) srtp_early: u64,
+    pub(crate) srtp_not_rtp: u64,
+    pub(crate) srtp_rejected: u64,
+    pub(crate) srtp_unsent: u64,
+    pub(crate) dtls_refused: u64,
 }
 
 /// How a call's media finds its way: `false` without ICE, the pair once there is one, and `true`
@@ -438,6 +448,15 @@ mod tests {
             "mos",
             "input_level_db",
             "output_level_db",
+            "srtp_plain",
+            "srtp_auth_failed",
+            "srtp_replayed",
+            "srtp_too_old",
+            "srtp_early",
+            "srtp_not_rtp",
+            "srtp_rejected",
+            "srtp_unsent",
+            "dtls_refused",
         ] {
             assert!(lines[1].get(field).is_some(), "{field}");
         }

@@ -3,10 +3,11 @@
 //! stream's [`Shield`](super::Shield) lets nothing out or in.
 
 use super::Component;
+use crate::CallStats;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tiny_net::dtls::{Association, Config, Error, Event, Fingerprint, Identity, Role, Session};
+use tiny_net::dtls::{Config, Endpoint, Error, Event, Fingerprint, Identity, Role, Session};
 use tiny_rtp::srtp::{KeyError, MasterKey, Policy, Profile, Protector, Unprotector};
 use tiny_sak::{Output, Rng};
 
@@ -62,7 +63,7 @@ pub(crate) enum DtlsEvent {
 pub(crate) struct Handshakes {
     agreement: DtlsAgreement,
     // Of RTP, and of RTCP where it has its own.
-    associations: [Option<Association>; 2],
+    associations: [Option<Endpoint>; 2],
 }
 
 fn index(component: Component) -> usize {
@@ -85,7 +86,7 @@ impl Handshakes {
             let DtlsKeys { identity, config, agreement, .. } = keys.clone();
             let DtlsAgreement { role, fingerprints, .. } = agreement;
             let rng = rng.fork();
-            Association::new(now, role, identity, fingerprints, peer, config, rng).map_err(said)
+            Endpoint::new(now, role, identity, fingerprints, peer, config, rng).map_err(said)
         };
         let rtp = Some(start(peers[0])?);
         let rtcp = if keys.mux { None } else { Some(start(peers[1])?) };
@@ -95,6 +96,12 @@ impl Handshakes {
     /// Whether these associations are the ones that were agreed on.
     pub(crate) fn are_of(&self, keys: &DtlsKeys) -> bool {
         self.agreement == keys.agreement && keys.mux == self.associations[1].is_none()
+    }
+
+    /// Whether the peer begins at this port.
+    pub(crate) fn waits(&self, component: Component) -> bool {
+        let association = self.associations[index(component)].as_ref();
+        association.is_some_and(|a| a.role() == Role::Passive && !a.is_connected())
     }
 
     /// Signalling says where the peer is now.
@@ -132,7 +139,7 @@ impl Handshakes {
 
     /// The most that [`send`](Self::send) takes.
     pub(crate) fn max_data(&self) -> usize {
-        self.associations[0].as_ref().map_or(0, Association::max_data)
+        self.associations[0].as_ref().map_or(0, Endpoint::max_data)
     }
 
     /// Once RTP's association is up: whether we were its client.
@@ -141,9 +148,16 @@ impl Handshakes {
         Some(rtp.role() == Role::Active)
     }
 
+    /// Fills in what was refused.
+    pub(crate) fn count(&self, stats: &mut CallStats) {
+        for association in self.associations.iter().flatten() {
+            stats.dtls_refused += association.counts().refused;
+        }
+    }
+
     /// Tells the peer that it is over.
     pub(crate) fn close(&mut self) {
-        self.associations.iter_mut().flatten().for_each(Association::close);
+        self.associations.iter_mut().flatten().for_each(Endpoint::close);
     }
 
     pub(crate) fn poll(

@@ -52,6 +52,10 @@ impl Handshakes {
         match *self {}
     }
 
+    pub(crate) fn waits(&self, _: Component) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn set_peers(&mut self, _: Instant, _: [Option<SocketAddr>; 2]) {
         match *self {}
     }
@@ -61,6 +65,10 @@ impl Handshakes {
     }
 
     pub(crate) fn handle_timeout(&mut self, _: Instant) {
+        match *self {}
+    }
+
+    pub(crate) fn count(&self, _: &mut crate::CallStats) {
         match *self {}
     }
 

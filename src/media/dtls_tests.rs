@@ -91,7 +91,7 @@ fn nothing_passes_before_the_keys_and_all_passes_encrypted_after() {
         assert!(!end.shield.seal(Component::Rtcp, &mut report()));
         assert_eq!(end.shield.open(Component::Rtp, &mut media()), None);
         let seen = stats(end);
-        assert_eq!((seen.srtp_unsent, seen.srtp_rejected), (2, 1));
+        assert_eq!((seen.srtp_unsent, seen.srtp_early), (2, 1));
     }
     run(&mut ends);
     for (from, to) in [(0, 1), (1, 0)] {

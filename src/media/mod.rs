@@ -18,6 +18,7 @@ mod ice_path;
 mod ice_tests;
 mod mixing;
 mod path;
+mod pinhole;
 mod shield;
 mod streams;
 pub(crate) mod worker;

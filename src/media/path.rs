@@ -110,6 +110,11 @@ impl Path {
         Some((&mut self.sockets, ice, &self.tracer))
     }
 
+    /// Whether an agent decides where packets go.
+    pub(super) fn has_ice(&mut self) -> bool {
+        self.agent().is_some()
+    }
+
     /// Waits until there is something to do. Cancelling loses nothing.
     pub(super) async fn ready(&mut self) -> Ready {
         let Self { sockets, ice, turn, .. } = self;

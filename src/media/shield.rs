@@ -4,9 +4,11 @@
 
 use super::{DtlsKeys, Keyed};
 use crate::CallStats;
+use tiny_media::StreamConfig;
+use tiny_rtp::rtcp::{Compound, Size};
 use tiny_rtp::srtp::sdes::Agreement;
-use tiny_rtp::srtp::{Continuity, KeyError, MasterKey, Policy, Protector, Unprotector};
-use tiny_rtp::{Component, PacketKind};
+use tiny_rtp::srtp::{Continuity, KeyError, MasterKey, Policy, Protector, SrtpError, Unprotector};
+use tiny_rtp::{Component, PacketKind, RtpPacket};
 
 /// What signalling agreed on for the packets of one stream.
 #[derive(Debug, Clone, Default)]
@@ -48,8 +50,28 @@ pub(crate) struct Shield {
     mode: Mode,
     rekey_told: bool,
     rekey_due: bool,
-    // Not RTP at all, in a stream that has keys.
-    strangers: u64,
+    refused: Refused,
+    clear: Vec<Clear>,
+}
+
+/// What was not let through, in a stream that has or awaits keys.
+#[derive(Default)]
+struct Refused {
+    auth_failed: u64,
+    plain: u64,
+    replayed: u64,
+    too_old: u64,
+    early: u64,
+    not_rtp: u64,
+    other: u64,
+    unsent: u64,
+}
+
+/// How long payloads of a type are in the clear: so many units of so many octets, at most.
+struct Clear {
+    payload_type: u8,
+    unit: usize,
+    most: usize,
 }
 
 enum Mode {
@@ -64,8 +86,6 @@ struct Ports {
     // Of RTP, and of RTCP where it has its own.
     keyed: [Option<Box<Keyed>>; 2],
     mux: bool,
-    early_in: u64,
-    early_out: u64,
 }
 
 impl Ports {
@@ -92,7 +112,13 @@ impl Shield {
             Security::Sdes(keys) => Mode::Sdes(Box::new(Contexts::new(keys.agreement)?)),
             Security::Dtls(keys) => Mode::Dtls(Ports::waiting(&keys)),
         };
-        Ok(Self { mode, rekey_told: false, rekey_due: false, strangers: 0 })
+        Ok(Self {
+            mode,
+            rekey_told: false,
+            rekey_due: false,
+            refused: Refused::default(),
+            clear: Vec::new(),
+        })
     }
 
     /// Takes over the outcome of a new negotiation. Directions whose keys stay go on undisturbed.
@@ -124,7 +150,7 @@ impl Shield {
             Mode::Dtls(ports) => match ports.at(component) {
                 Some(keyed) => &mut keyed.send,
                 None => {
-                    ports.early_out += 1;
+                    self.refused.unsent += 1;
                     return false;
                 }
             },
@@ -135,6 +161,7 @@ impl Shield {
         if !self.rekey_told && send.needs_rekey() {
             (self.rekey_told, self.rekey_due) = (true, true);
         }
+        self.refused.unsent += u64::from(done.is_err());
         done.is_ok()
     }
 
@@ -147,19 +174,43 @@ impl Shield {
             Mode::Dtls(ports) => match ports.at(component) {
                 Some(keyed) => &mut keyed.receive,
                 None => {
-                    ports.early_in += 1;
+                    self.refused.early += 1;
                     return None;
                 }
             },
         };
-        match PacketKind::of(packet) {
-            PacketKind::Rtp => receive.unprotect_rtp(packet).ok(),
-            PacketKind::Rtcp => receive.unprotect_rtcp(packet).ok(),
-            _ => {
-                self.strangers += 1;
-                None
+        let done = match PacketKind::of(packet) {
+            PacketKind::Rtp => receive.unprotect_rtp(packet).map_err(|e| {
+                // Header and length are what they were.
+                (e, is_clear_rtp(&self.clear, packet))
+            }),
+            PacketKind::Rtcp => {
+                let clear = Compound::parse(packet, Size::Reduced).is_ok();
+                receive.unprotect_rtcp(packet).map_err(|e| (e, clear))
             }
-        }
+            _ => {
+                self.refused.not_rtp += 1;
+                return None;
+            }
+        };
+        done.map_err(|(error, clear)| self.refused.note(error, clear)).ok()
+    }
+
+    /// What packets of this stream look like in the clear.
+    pub(crate) fn expect(&mut self, config: &StreamConfig) {
+        let sound = config.receive.iter().filter_map(|codec| {
+            let d = codec.codec.description();
+            let unit = match d.name.to_ascii_uppercase().as_str() {
+                // 64 kbit/s, in 10 ms.
+                "PCMU" | "PCMA" | "G722" => 80,
+                "L16" => d.format.rate as usize * usize::from(d.format.channels) * 2 / 100,
+                _ => return None,
+            };
+            Some(Clear { payload_type: codec.payload_type, unit: unit.max(1), most: usize::MAX })
+        });
+        let events = config.event_receive.iter();
+        let events = events.map(|e| Clear { payload_type: e.payload_type, unit: 4, most: 1 });
+        self.clear = sound.chain(events).collect();
     }
 
     /// A source has left (RFC 4568 §6.5). One that is only silent is not forgotten: after a hold its
@@ -188,25 +239,44 @@ impl Shield {
 
     /// Fills in what was refused.
     pub(crate) fn count(&self, stats: &mut CallStats) {
-        let mut add = |send: &Protector, receive: &Unprotector| {
-            let counts = receive.counts();
-            let (failed, again) = (counts.auth_failed, counts.replayed + counts.too_old);
-            stats.srtp_auth_failed += failed;
-            stats.srtp_replayed += again;
-            stats.srtp_rejected += counts.refused() - failed - again;
-            stats.srtp_unsent += send.counts().refused();
-        };
-        match &self.mode {
-            Mode::Open => return,
-            Mode::Sdes(contexts) => add(&contexts.send, &contexts.receive),
-            Mode::Dtls(ports) => {
-                ports.keyed.iter().flatten().for_each(|k| add(&k.send, &k.receive));
-                stats.srtp_rejected += ports.early_in;
-                stats.srtp_unsent += ports.early_out;
-            }
-        }
-        stats.srtp_rejected += self.strangers;
+        let refused = &self.refused;
+        stats.srtp_auth_failed += refused.auth_failed;
+        stats.srtp_plain += refused.plain;
+        stats.srtp_replayed += refused.replayed;
+        stats.srtp_too_old += refused.too_old;
+        stats.srtp_early += refused.early;
+        stats.srtp_not_rtp += refused.not_rtp;
+        stats.srtp_rejected += refused.other;
+        stats.srtp_unsent += refused.unsent;
     }
+}
+
+impl Refused {
+    #[cold]
+    fn note(&mut self, error: SrtpError, clear: bool) {
+        let counter = match error {
+            _ if clear => &mut self.plain,
+            SrtpError::Replayed => &mut self.replayed,
+            SrtpError::TooOld => &mut self.too_old,
+            SrtpError::AuthFailed => &mut self.auth_failed,
+            _ => &mut self.other,
+        };
+        *counter += 1;
+    }
+}
+
+/// Whether a packet that could not be opened has just the length of one that was never encrypted.
+#[cold]
+fn is_clear_rtp(clear: &[Clear], packet: &[u8]) -> bool {
+    let Ok(packet) = RtpPacket::parse(packet) else { return false };
+    let length = packet.payload().len();
+    let payload_type = packet.payload_type().value();
+    packet.padding() == 0
+        && length != 0
+        && clear
+            .iter()
+            .filter(|c| c.payload_type == payload_type)
+            .any(|c| length.is_multiple_of(c.unit) && length / c.unit <= c.most)
 }
 
 impl Contexts {

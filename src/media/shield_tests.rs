@@ -33,7 +33,11 @@ fn security(agreement: &Agreement, moved: bool) -> Security {
 
 fn pair(seed: u64) -> (Shield, Shield, (Agreement, Agreement)) {
     let both = agreements(seed);
-    let shield = |a: &Agreement| Shield::new(security(a, false)).unwrap();
+    let shield = |a: &Agreement| {
+        let mut shield = Shield::new(security(a, false)).unwrap();
+        shield.clear.push(Clear { payload_type: 0, unit: 80, most: usize::MAX });
+        shield
+    };
     (shield(&both.0), shield(&both.1), both)
 }
 
@@ -83,9 +87,55 @@ fn a_plain_forged_or_replayed_packet_is_refused_and_counted() {
     assert!(opens(&mut bob, &wire).is_some());
     assert_eq!(opens(&mut bob, &wire), None, "again");
     assert_eq!(opens(&mut bob, b"\x16\xfe\xfd hello"), None, "not RTP");
+    let mut behind = Vec::new();
+    for sequence in 9..5_000 {
+        let wire = sealed(&mut alice, sequence);
+        if sequence == 9 {
+            behind = wire;
+        } else {
+            assert!(opens(&mut bob, &wire).is_some());
+        }
+    }
+    assert_eq!(opens(&mut bob, &behind), None, "too old");
     let seen = stats(&bob);
-    assert_eq!((seen.srtp_auth_failed, seen.srtp_replayed), (2, 1), "{seen:?}");
-    assert_eq!(seen.srtp_rejected, 2, "the report has no room for a tag; and no RTP: {seen:?}");
+    assert_eq!((seen.srtp_plain, seen.srtp_auth_failed), (2, 1), "{seen:?}");
+    assert_eq!((seen.srtp_replayed, seen.srtp_too_old), (1, 1), "{seen:?}");
+    assert_eq!((seen.srtp_not_rtp, seen.srtp_early, seen.srtp_rejected), (1, 0, 0), "{seen:?}");
+}
+
+#[test]
+fn a_forged_packet_is_never_taken_for_a_plain_one() {
+    for seed in 20..30 {
+        let (mut alice, mut bob, _) = pair(seed);
+        for (sequence, length) in (0..200).zip([80, 160, 240, 320].into_iter().cycle()) {
+            let mut wire = packet(sequence);
+            wire.resize(12 + length, 0xd5);
+            assert!(alice.seal(Component::Rtp, &mut wire));
+            let last = wire.len() - 1;
+            wire[last] ^= 1;
+            assert_eq!(opens(&mut bob, &wire), None);
+            let mut wire = report();
+            assert!(alice.seal(Component::Rtcp, &mut wire));
+            wire[9] ^= 1;
+            assert_eq!(opens(&mut bob, &wire), None);
+        }
+        let seen = stats(&bob);
+        assert_eq!(seen.srtp_plain, 0, "{seen:?}");
+        assert_eq!(seen.srtp_auth_failed + seen.srtp_rejected, 400, "{seen:?}");
+    }
+}
+
+#[test]
+fn a_plain_packet_of_a_codec_without_a_fixed_rate_counts_as_forged() {
+    let (_, mut bob, _) = pair(31);
+    let mut other = packet(1);
+    other[1] = 111;
+    assert_eq!(opens(&mut bob, &other), None);
+    let mut odd = packet(2);
+    odd.truncate(100);
+    assert_eq!(opens(&mut bob, &odd), None);
+    let seen = stats(&bob);
+    assert_eq!((seen.srtp_plain, seen.srtp_auth_failed), (0, 2), "{seen:?}");
 }
 
 #[test]

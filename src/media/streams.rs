@@ -5,6 +5,7 @@ use super::channels::{Pumped, Sctp, Woken};
 use super::ice_path::{Change, IceStart};
 use super::mixing::Sound;
 use super::path::{Path, Ready, Received, Told, Tracer, anchor};
+use super::pinhole::{self, Pinhole};
 use super::{
     DtlsEvent, Handshakes, MediaCommand, MediaId, MediaNotice, MediaReport, Security, Shield,
 };
@@ -94,10 +95,24 @@ impl Carried {
         stream.set_sink(now, Some(audio.sink))?;
         stream.set_recorder(now, audio.recorder)?;
         let broken = |reason| MediaError::Device { id: "srtp".into(), reason };
-        let shield = Shield::new(security.clone()).map_err(|e| broken(e.to_string()))?;
+        let mut shield = Shield::new(security.clone()).map_err(|e| broken(e.to_string()))?;
+        shield.expect(stream.config());
         let mut carried = Self { stream, shield, own: None, dtls: None, sctp: None, rng: seeds };
         carried.follow(&security, peers).map_err(broken)?;
+        carried.open_pinholes(path);
         Ok(carried)
+    }
+
+    /// RFC 5763 §6.7.1: who waits for a handshake without ICE opens the way for it.
+    fn open_pinholes(&mut self, path: &mut Path) {
+        let Some(dtls) = self.dtls.as_ref().filter(|_| !path.has_ice()) else { return };
+        let peers = path.peers(self.stream.config());
+        for (component, peer) in [Component::Rtp, Component::Rtcp].into_iter().zip(peers) {
+            if let Some(peer) = peer.filter(|_| dtls.waits(component)) {
+                let check = pinhole::check(&mut self.rng);
+                path.send_handshake(Instant::now(), component, peer, check);
+            }
+        }
     }
 
     /// Handshakes begin with the path of their component.
@@ -115,6 +130,7 @@ impl Carried {
             tracing::error!("media: {e}");
         }
         self.peers_known(path);
+        self.open_pinholes(path);
     }
 
     /// What runs handshakes for the security that was agreed on.
@@ -138,6 +154,9 @@ impl Carried {
     fn stats(&self) -> CallStats {
         let mut stats = self.stream.stats(Instant::now());
         self.shield.count(&mut stats);
+        if let Some(dtls) = &self.dtls {
+            dtls.count(&mut stats);
+        }
         stats
     }
 }
@@ -349,6 +368,15 @@ impl StreamTask {
             self.shake_hands(path, carried);
             return;
         }
+        if carried.dtls.is_some() && PacketKind::of(data) == PacketKind::Stun && !path.has_ice() {
+            match pinhole::read(data, from) {
+                Pinhole::Asked(answer) => {
+                    return path.send_handshake(now, component, from, answer);
+                }
+                Pinhole::Answered => return,
+                Pinhole::Stranger => {}
+            }
+        }
         if let Some(length) = carried.shield.open(component, data) {
             let data = &data[..length];
             carried.stream.handle(now, StreamInput::Packet { component, from, data });
@@ -480,6 +508,7 @@ impl StreamTask {
                 if let Err(e) = carried.stream.reconfigure(now, *config) {
                     tracing::error!("media: {e}");
                 }
+                carried.shield.expect(carried.stream.config());
             }
             MediaCommand::Audio(audio) => {
                 let OpenAudio { source, sink, recorder, .. } = *audio;

@@ -45,6 +45,7 @@ mod certificate;
 mod client;
 mod config;
 mod crypto;
+mod endpoint;
 mod error;
 mod fingerprint;
 mod identity;
@@ -59,6 +60,7 @@ mod wire;
 
 pub use association::{Association, Event, Role, Transmit};
 pub use config::Config;
+pub use endpoint::Endpoint;
 pub use error::Error;
 pub use fingerprint::{Fingerprint, FingerprintError, Hash};
 pub use identity::Identity;

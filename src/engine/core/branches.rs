@@ -115,10 +115,10 @@ impl<P: MediaPlane> Core<P> {
             entry.ringing();
         }
         entry.tell(CallEvent::Progress { response: response.clone() });
-        self.learn_trickle(key, &response);
         let tag = to_tag(&response);
         let most = self.config.sip.max_forks;
         entry.branches.authorize(&tag, &response, most);
+        self.learn_trickle(key, &response);
         if let Some(sdp) = session::sdp_of(&response) {
             let taken = match needs_answer {
                 true => self.answer_early_offer(now, key, &tag, &sdp),

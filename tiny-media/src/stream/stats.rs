@@ -52,16 +52,30 @@ pub struct StreamStats {
     pub encode_errors: u64,
     /// Payloads that the decoder refused.
     pub decode_errors: u64,
-    /// SRTP: packets whose authentication failed: forged, damaged, under another key, or not
-    /// encrypted at all. The stream itself does not see them; who decrypts for it fills this in.
+    // The stream itself sees none of what follows: who decrypts for it fills it in.
+    /// SRTP: packets whose authentication failed: forged, damaged, or under another key. A packet that
+    /// is certainly not encrypted is counted in [`srtp_plain`](Self::srtp_plain) instead.
     pub srtp_auth_failed: u64,
-    /// SRTP: packets that were seen before or are behind the replay window.
+    /// SRTP: packets in the clear where encryption was agreed, as far as that can be told: RTCP that
+    /// is a whole compound packet, and RTP of a codec with a fixed rate (PCMU, PCMA, G.722, L16) or of
+    /// telephone-events whose payload has just the length that it has in the clear. A plain packet of
+    /// another codec looks like a forged one.
+    pub srtp_plain: u64,
+    /// SRTP: packets that were seen before.
     pub srtp_replayed: u64,
-    /// SRTP: packets refused for another reason: malformed, under an unknown key identifier, RTCP in
-    /// the clear, no RTP at all, or before there were keys.
+    /// SRTP: packets behind the replay window.
+    pub srtp_too_old: u64,
+    /// SRTP: packets that came before there were keys.
+    pub srtp_early: u64,
+    /// SRTP: what is neither RTP nor RTCP, nor anything else that belongs there.
+    pub srtp_not_rtp: u64,
+    /// SRTP: packets refused for another reason: malformed, under an unknown key identifier or an
+    /// exhausted key, from too many sources, RTCP whose encryption is not what was agreed.
     pub srtp_rejected: u64,
     /// SRTP: packets of ours that were not sent because they could not be encrypted.
     pub srtp_unsent: u64,
+    /// DTLS: handshakes of others than the peer that were refused.
+    pub dtls_refused: u64,
 }
 
 /// Delay beyond the network and the jitter buffer: one packet each for encoder and sink, roughly.
@@ -107,8 +121,13 @@ pub(super) fn read(stream: &AudioStream) -> StreamStats {
         encode_errors: stream.sender.errors,
         decode_errors: jitter.decode_errors,
         srtp_auth_failed: 0,
+        srtp_plain: 0,
         srtp_replayed: 0,
+        srtp_too_old: 0,
+        srtp_early: 0,
+        srtp_not_rtp: 0,
         srtp_rejected: 0,
         srtp_unsent: 0,
+        dtls_refused: 0,
     }
 }

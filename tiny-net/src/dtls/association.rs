@@ -193,6 +193,23 @@ impl Association {
         matches!(self.state, State::Connected)
     }
 
+    /// The passive side makes its cookies with this key.
+    pub(super) fn set_cookie_key(&mut self, key: &[u8; 32]) {
+        if let State::Server(server) = &mut self.state {
+            server.set_cookie_key(key);
+        }
+    }
+
+    /// The passive side has chosen its peer: a cookie came back, or none was asked for.
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound
+    }
+
+    /// What waits to be sent, without the rest.
+    pub(super) fn take_transmits(&mut self) -> VecDeque<Transmit> {
+        std::mem::take(&mut self.transmits)
+    }
+
     /// Takes in a datagram.
     pub fn handle(&mut self, now: Instant, from: SocketAddr, mut datagram: &[u8]) {
         // The active side knows whom it has asked; the passive side, from the ClientHello on.
@@ -240,12 +257,16 @@ impl Association {
         if let Some(event) = self.events.pop_front() {
             return Output::Event(event);
         }
-        Output::Timeout(match self.state {
+        Output::Timeout(self.deadline())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.state {
             State::Client(_) | State::Server(_) => {
                 Some(self.repeat_at.map_or(self.deadline, |at| at.min(self.deadline)))
             }
             State::Connected | State::Over => None,
-        })
+        }
     }
 
     /// Sends application data in one record and one datagram.
@@ -268,7 +289,7 @@ impl Association {
 
     /// The most that [`send`](Self::send) takes, in bytes.
     pub fn max_data(&self) -> usize {
-        self.config.mtu - record::HEADER - super::crypto::OVERHEAD
+        self.config.max_data()
     }
 
     /// Ends the association and tells the peer (RFC 5246 §7.2.1).

@@ -30,12 +30,22 @@ pub struct Config {
     pub max_pieces: usize,
     /// Encrypted records that may wait for their keys; further ones are dropped. Default 8.
     pub max_early: usize,
+    /// Callers at the port of a passive side that are heard at once, beside the one at the address that
+    /// signalling named; another one takes the place of the oldest. Default 8.
+    pub max_attempts: usize,
     /// Refuses peers without the extended master secret of RFC 7627. Default: no. Nothing is
     /// resumed here, which is what that extension makes safe.
     pub require_extended_master_secret: bool,
     /// The passive side has the other return a cookie, so that nobody can have it send certificates
     /// to a third party (RFC 6347 §4.2.1). Default: yes; without need where ICE checked the path.
     pub cookies: bool,
+}
+
+impl Config {
+    /// The most application data that one record takes.
+    pub(super) fn max_data(&self) -> usize {
+        self.mtu - super::record::HEADER - super::crypto::OVERHEAD
+    }
 }
 
 impl Default for Config {
@@ -54,6 +64,7 @@ impl Default for Config {
             max_ahead: 8,
             max_pieces: 32,
             max_early: 8,
+            max_attempts: 8,
             require_extended_master_secret: false,
             cookies: true,
         }

@@ -41,6 +41,11 @@ impl Server {
         Self { awaits: Awaits::Hello, cookie_key, asked: None }
     }
 
+    /// Cookies of this key, in place of one of its own.
+    pub(super) fn set_cookie_key(&mut self, key: &[u8; 32]) {
+        self.cookie_key.copy_from_slice(key);
+    }
+
     /// A first ClientHello came again: it gets the same answer.
     pub(super) fn request_again(&self, from: SocketAddr) -> Option<(u8, Vec<u8>)> {
         let asked = self.asked.filter(|_| matches!(self.awaits, Awaits::Hello))?;

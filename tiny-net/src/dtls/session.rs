@@ -110,4 +110,18 @@ pub struct Counts {
     pub strangers: u64,
     /// Flights that we sent again.
     pub retransmitted: u64,
+    /// Handshakes of others than the peer that came to nothing, at the port of a passive side.
+    pub refused: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.discarded += more.discarded;
+        self.forged += more.forged;
+        self.replayed += more.replayed;
+        self.over_limit += more.over_limit;
+        self.strangers += more.strangers;
+        self.retransmitted += more.retransmitted;
+        self.refused += more.refused;
+    }
 }
