@@ -296,7 +296,7 @@ fn it_joins_a_call_of_ours_where_it_may_and_is_refused_where_not() {
     if !installed("sipp") {
         return;
     }
-    let first = Sipp::called("uas");
+    let first = Sipp::called("called-joined");
     run(async {
         let (ua, alice) = agent(|_| {}).await;
         let call = up(&alice, &first).await;
@@ -322,6 +322,7 @@ fn it_joins_a_call_of_ours_where_it_may_and_is_refused_where_not() {
         third.hangup().await;
         joining.succeeded();
         call.hangup().await;
+        first.succeeded();
         ua.shutdown().await;
     });
 }
