@@ -54,14 +54,10 @@ impl Trace for Marks {
             }
             (TraceKind::Rtp | TraceKind::Rtcp, _) => {}
             (_, Some(b'I')) if packet.data.starts_with(b"INVITE ") => {
-                {
-                    invite.get_or_insert(now);
-                };
+                invite.get_or_insert(now);
             }
             (_, Some(b'S')) if packet.data.starts_with(b"SIP/2.0 200") => {
-                {
-                    answer.get_or_insert(now);
-                };
+                answer.get_or_insert(now);
             }
             _ => {}
         }

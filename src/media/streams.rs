@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 
 /// The longest RTP or RTCP packet that is read; longer ones are cut and then fail to parse.
 const MAX_PACKET: usize = 2048;
+/// Packets of a handshake that are kept for a stream to begin; more are dropped, and the peer repeats
+/// them.
+const MAX_EARLY: usize = 8;
 /// Packets read from one socket before the stream's own work gets its turn.
 const MAX_BURST: usize = 64;
 /// How long a key is pressed, and the pause after it, in ms: well above the 40 ms and 40 ms that
@@ -174,6 +177,8 @@ pub(super) struct StreamTask {
     pub(super) inbox: mpsc::UnboundedReceiver<ToStream>,
     pub(super) notices: mpsc::UnboundedSender<MediaNotice>,
     pub(super) ntp: NtpClock,
+    /// Of the peer's handshake, from before the stream began.
+    pub(super) early: Vec<(Component, SocketAddr, Vec<u8>)>,
 }
 
 impl StreamTask {
@@ -213,7 +218,7 @@ impl StreamTask {
     }
 
     // Gives relays back: their servers ask who we are.
-    async fn part(&self, path: &mut Path) {
+    async fn part(&mut self, path: &mut Path) {
         let end = Instant::now() + FAREWELL;
         let mut buffer = [0u8; MAX_PACKET];
         path.close(Instant::now());
@@ -270,7 +275,10 @@ impl StreamTask {
                     Some(ToStream::Rebind(pair)) => path.rebind(pair),
                     Some(ToStream::Change(change)) => path.change(Instant::now(), *change),
                     Some(ToStream::Start(start)) => match Carried::new(*start, path) {
-                        Ok(new) => *carried = Some(Box::new(new)),
+                        Ok(new) => {
+                            let new = carried.insert(Box::new(new));
+                            self.take_early(path, new);
+                        }
                         Err(e) => {
                             tracing::error!("no media: {e}");
                             return None;
@@ -310,7 +318,7 @@ impl StreamTask {
         }
     }
 
-    fn end(&self, path: &mut Path, carried: &mut Option<Box<Carried>>) -> Option<CallStats> {
+    fn end(&mut self, path: &mut Path, carried: &mut Option<Box<Carried>>) -> Option<CallStats> {
         if let Some(carried) = carried {
             carried.stream.end(Instant::now());
         }
@@ -330,7 +338,7 @@ impl StreamTask {
 
     /// Reads all that has arrived at a socket.
     fn receive(
-        &self,
+        &mut self,
         path: &mut Path,
         at: usize,
         carried: &mut Option<Box<Carried>>,
@@ -340,13 +348,28 @@ impl StreamTask {
         for _ in 0..MAX_BURST {
             match path.receive(now, at, buffer) {
                 Received::Packet(component, from, place) => {
-                    if let Some(carried) = carried {
-                        self.take(now, path, carried, component, from, &mut buffer[place]);
+                    let data = &mut buffer[place];
+                    match carried {
+                        Some(carried) => self.take(now, path, carried, component, from, data),
+                        None => self.keep_early(component, from, data),
                     }
                 }
                 Received::Taken => {}
                 Received::Nothing => return,
             }
+        }
+    }
+
+    /// The peer may have a path, and begin its handshake, before signalling has told us of it.
+    fn keep_early(&mut self, component: Component, from: SocketAddr, data: &[u8]) {
+        if PacketKind::of(data) == PacketKind::Dtls && self.early.len() < MAX_EARLY {
+            self.early.push((component, from, data.to_vec()));
+        }
+    }
+
+    fn take_early(&mut self, path: &mut Path, carried: &mut Carried) {
+        for (component, from, mut data) in std::mem::take(&mut self.early) {
+            self.take(Instant::now(), path, carried, component, from, &mut data);
         }
     }
 
@@ -384,14 +407,19 @@ impl StreamTask {
     }
 
     /// Sends and reports all that the path and the stream have; returns the next deadline.
-    fn drain(&self, path: &mut Path, carried: &mut Option<Box<Carried>>) -> Option<Instant> {
+    fn drain(&mut self, path: &mut Path, carried: &mut Option<Box<Carried>>) -> Option<Instant> {
         let mut stream = carried.as_mut().and_then(|carried| self.drain_stream(path, carried));
         loop {
             match path.poll(Instant::now()) {
                 Output::Transmit(never) => match never {},
                 Output::Event(Told::Notice(notice)) => self.report(MediaReport::Ice(notice)),
                 Output::Event(told) => {
-                    let Some(carried) = carried else { continue };
+                    let Some(carried) = carried else {
+                        if let Told::Packet(component, data) = told {
+                            self.keep_early(component, anchor(component), &data);
+                        }
+                        continue;
+                    };
                     match told {
                         Told::Packet(component, data) => {
                             let (now, mut data) = (Instant::now(), Vec::from(data));

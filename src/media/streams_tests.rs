@@ -4,6 +4,7 @@ use super::*;
 use crate::media::SdesKeys;
 use crate::media::worker::wall_clock;
 use std::net::UdpSocket;
+use std::sync::Arc;
 use tiny_media::{AudioFormat, Fmtp, Sink, Source, StreamCodec};
 use tiny_net::rtp::RtpPorts;
 use tiny_rtp::srtp::sdes;
@@ -97,7 +98,7 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
             let (dtls, rng) = (None, Rng::from_seed(4));
             let carried =
                 Box::new(Carried { stream, shield: ours, own: None, dtls, sctp: None, rng });
-            let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp };
+            let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp, early: Vec::new() };
             task.carry(&mut path, &mut Some(carried)).await.unwrap()
         })
     });
@@ -117,4 +118,78 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
     assert!(moved > 5);
     let _ = commands.send(ToStream::Close);
     assert!(carrier.join().unwrap().tx_packets >= 20);
+}
+
+/// Says when something has been read from the socket.
+struct Arrived(std::sync::mpsc::Sender<()>);
+impl crate::Trace for Arrived {
+    fn packet(&self, packet: crate::TracePacket<'_>) {
+        if !packet.outgoing {
+            let _ = self.0.send(());
+        }
+    }
+}
+
+// Over ICE the peer may have a path before its answer has come through a chain of proxies.
+#[cfg(feature = "dtls")]
+#[test]
+fn a_handshake_that_begins_before_its_stream_is_not_lost() {
+    use crate::media::{DtlsAgreement, DtlsKeys};
+    use tiny_net::dtls::{Association, Identity, Role};
+
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (own, theirs) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let mut ports = RtpPorts::new(20_000..=40_000, &mut Rng::from_os().unwrap());
+    let pair = ports.bind("127.0.0.1".parse().unwrap(), &tiny_net::Config::default()).unwrap();
+    let at = pair.local_addr();
+    let knows = vec![own.fingerprint()];
+    let (config, rng) = (Arc::default(), Rng::from_seed(8));
+    let now = Instant::now();
+    let mut caller =
+        Association::new(now, Role::Active, theirs.clone(), knows, Some(at), config, rng);
+    let Output::Transmit(hello) = caller.as_mut().unwrap().poll(now) else { panic!("a hello") };
+
+    let registry = tiny_dav::builtin_registry();
+    let codec = registry.codec("PCMU", 8000).unwrap().clone();
+    let mut config = StreamConfig::new(StreamCodec::new(codec, 0, Fmtp(String::new())), SSRC, "me");
+    config.remote_rtp = Some(peer.local_addr().unwrap());
+    config.rtcp_mux = true;
+    let agreement = DtlsAgreement {
+        role: Role::Passive,
+        fingerprints: vec![theirs.fingerprint()],
+        remote_tls_id: None,
+        number: 1,
+    };
+    let keys = DtlsKeys { identity: own, config: Arc::default(), agreement, mux: true };
+    let (source, sink) = (Box::new(Quiet), Box::new(Quiet));
+    let audio = OpenAudio { source, sink, recorder: None, again: None };
+    let security = Security::Dtls(Box::new(keys));
+    let start = Start { config, security, audio, rng: Rng::from_seed(5) };
+
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (notices, _told) = mpsc::unbounded_channel();
+    let (arrived, arrivals) = std::sync::mpsc::channel();
+    let carrier = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut path = Path::plain(pair, Tracer(Some(Arc::new(Arrived(arrived))))).unwrap();
+            let ntp = wall_clock();
+            let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp, early: Vec::new() };
+            task.carry(&mut path, &mut None).await
+        })
+    });
+    peer.send_to(&hello.data, at).unwrap();
+    arrivals.recv_timeout(Duration::from_secs(20)).expect("it was read");
+    let _ = commands.send(ToStream::Start(Box::new(start)));
+    // The caller repeats nothing, and is answered all the same.
+    let mut data = [0; 2048];
+    loop {
+        let (length, _) = peer.recv_from(&mut data).expect("an answer");
+        if length > 13 && data[0] == 22 {
+            break;
+        }
+    }
+    let _ = commands.send(ToStream::Close);
+    assert!(carrier.join().unwrap().is_some());
 }

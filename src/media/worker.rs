@@ -123,7 +123,7 @@ impl Workers {
     fn new_task(&mut self, id: MediaId, ice: Option<Booked>) -> StreamTask {
         let (queue, inbox) = mpsc::unbounded_channel();
         self.running.insert(id, Running { queue, started: ice.is_none(), ice });
-        StreamTask { id, inbox, notices: self.notices.clone(), ntp: self.ntp }
+        StreamTask { id, inbox, notices: self.notices.clone(), ntp: self.ntp, early: Vec::new() }
     }
 
     /// Pairs of ports at the addresses of other networks; one that cannot be had is left out.
