@@ -89,7 +89,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         } else {
             converse(call, options).await;
         }
-        return Ok(ua.shutdown().await);
+        ua.shutdown().await;
+        return Ok(());
     }
     say(json!({"event": "waiting", "address": ua.addresses()[0].1.to_string()}));
     while let Some(event) = ua.next_event().await {

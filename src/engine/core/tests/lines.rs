@@ -354,4 +354,6 @@ fn candidates_that_cannot_be_used_are_left_out() {
 }
 
 #[cfg(feature = "dtls")]
+mod field;
+#[cfg(feature = "dtls")]
 mod profile;

@@ -7,7 +7,7 @@ fn text(lines: &str) -> String {
 }
 
 /// As Chromium writes it: everything twice over, what is not known here among it.
-fn chromium() -> String {
+pub(super) fn chromium() -> String {
     let carried = format!(
         "c=IN IP4 198.51.100.7
          a=candidate:1 1 udp 2113937151 198.51.100.7 50123 typ host generation 0 network-cost 999
