@@ -28,6 +28,8 @@ pub(super) struct Lines {
     /// Data channels as we take them; `None` rejects their line.
     data: Option<LocalData>,
     offers_data: bool,
+    /// Our offer that waits has their line.
+    asked: bool,
     source: Source,
     agreed: Agreed,
 }
@@ -56,6 +58,7 @@ impl Lines {
             webrtc: false,
             data: None,
             offers_data: false,
+            asked: false,
             source: Source { ssrc: id::ssrc(rng), cname: id::cname(rng).to_string() },
             agreed: Agreed::default(),
         }
@@ -118,7 +121,11 @@ impl Lines {
 
     /// Completes an offer, whose first stream has its keys already. `bundled`: streams share their
     /// transport already.
-    pub(super) fn write_offer(&self, local: &mut LocalSession, bundled: bool) -> Result<(), Error> {
+    pub(super) fn write_offer(
+        &mut self,
+        local: &mut LocalSession,
+        bundled: bool,
+    ) -> Result<(), Error> {
         let with_data = self.data.is_some() && (self.offers_data || self.agreed.data.is_some());
         let dtls = local.media.first().is_some_and(|m| m.protocol.is_dtls());
         if with_data && !dtls {
@@ -134,6 +141,7 @@ impl Lines {
         if with_data {
             self.write_data(local);
         }
+        self.asked = with_data;
         Ok(())
     }
 
@@ -150,6 +158,13 @@ impl Lines {
         }
         if data && self.data.is_some() && media.protocol.is_dtls() {
             self.write_data(local);
+        }
+    }
+
+    /// Our offer is answered. A peer that rejects the line is not asked with every later offer.
+    pub(super) fn answered(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            self.offers_data &= self.agreed.data.is_some();
         }
     }
 
@@ -264,8 +279,6 @@ impl Lines {
             mux: transport.rtcp_mux,
             data,
         };
-        // A peer that rejects the line is not asked with every later offer.
-        self.offers_data &= self.agreed.data.is_some();
         Ok(())
     }
 }

@@ -481,6 +481,7 @@ impl Negotiation {
             let dtls = self.dtls_from(&session, audio);
             let dtls = dtls.map_err(|e| Error::state(format!("encryption: {e}")))?;
             self.lines.learn(&session, audio).map_err(sdp_error)?;
+            self.lines.answered();
             self.agree(audio.protocol.clone(), keys, dtls, &session, audio);
         }
         self.offered.clear();

@@ -293,6 +293,22 @@ fn a_peer_without_data_channels_is_not_asked_with_every_offer() {
     assert!(a.call.data().is_some() && b.call.data().is_some());
 }
 
+#[test]
+fn a_wish_for_data_channels_outlives_exchanges_that_did_not_ask() {
+    let (mut a, mut b) = pair();
+    let offer = a.offer();
+    a.call.offer_data(true);
+    let answer = b.answer(&offer);
+    a.accept(&answer);
+    // The peer's change comes first.
+    let held = b.try_offer(Direction::SendOnly).unwrap();
+    let answer = a.answer(&held);
+    b.accept(&answer);
+    let (offer, _) = exchange(&mut a, &mut b);
+    assert_eq!(count(&offer, "m=application"), 1, "{offer}");
+    assert!(a.call.data().is_some() && b.call.data().is_some());
+}
+
 // RFC 8829 §5.2.2: a line rejected by us carries what we offer later.
 #[test]
 fn the_line_of_a_rejected_picture_carries_our_data_channels() {
