@@ -48,7 +48,7 @@ impl Certificates {
 
 /// Kamailio with all five transports.
 pub(crate) struct Secure {
-    _kamailio: Kamailio,
+    kamailio: Kamailio,
     pub(crate) certificates: Certificates,
     tls: u16,
     ws: u16,
@@ -102,7 +102,12 @@ impl Secure {
         );
         let files = [("tls.cfg", tls_config.as_str())];
         let kamailio = Kamailio::start_with(name, &config(tls, ws, wss), &files);
-        Self { _kamailio: kamailio, certificates, tls, ws, wss }
+        Self { kamailio, certificates, tls, ws, wss }
+    }
+
+    /// Where it is by UDP and TCP.
+    pub(crate) fn port(&self) -> u16 {
+        self.kamailio.port
     }
 
     /// Where pages find it.
@@ -113,6 +118,7 @@ impl Secure {
     /// The options of a user of it over one of its transports.
     pub(crate) fn account(&self, user: &str, transport: &str) -> Vec<String> {
         let (port, name) = match transport {
+            "udp" => (self.kamailio.port, "udp"),
             "tls" => (self.tls, "tls"),
             "ws" => (self.ws, "ws"),
             // RFC 7118 has one name for both kinds.

@@ -120,8 +120,10 @@ impl Telephone<'_> {
             let known = self.browser.ask(page, "descriptions", &Value::Null).unwrap_or_default();
             let told = |side: &str| known[side].as_str().unwrap_or_default().to_owned();
             let (local, remote) = (told("local"), told("remote"));
+            let stats = self.browser.ask(page, "stats", &Value::Null).unwrap_or_default();
             panic!(
-                "{page}, {what} {with}: {error}\nits description:\n{local}\nthe peer's:\n{remote}"
+                "{page}, {what} {with}: {error}\n{stats}\nits description:\n{local}\nthe \
+                 peer's:\n{remote}"
             )
         })
     }

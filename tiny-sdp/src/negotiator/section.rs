@@ -157,14 +157,14 @@ fn choose_id(
     Ok(id)
 }
 
+/// Who sends nothing has no media stream (JSEP §5.2.1), but its source still reports: RFC 5576 §8 has
+/// it described. A peer that saw it go and come again would take it for another one.
 fn sources(p: &mut Printer, local: &LocalRtp, direction: Direction) -> Result<(), Error> {
-    if direction.sends() {
-        for msid in &local.msids {
-            p.text("msid", &msid.to_string())?;
-        }
-        for ssrc in &local.ssrcs {
-            p.text("ssrc", &ssrc.to_string())?;
-        }
+    for msid in local.msids.iter().filter(|_| direction.sends()) {
+        p.text("msid", &msid.to_string())?;
+    }
+    for ssrc in &local.ssrcs {
+        p.text("ssrc", &ssrc.to_string())?;
     }
     Ok(())
 }

@@ -151,6 +151,27 @@ fn the_version_grows_only_when_something_changes() {
 }
 
 #[test]
+fn a_source_that_is_held_is_still_described() {
+    let (mut a, mut b) = call();
+    let (mut held, mut bob) = (alice_has(), bob_has());
+    held.media[0].direction = Direction::SendOnly;
+    let mut source = crate::attribute::Ssrc::new(77, crate::attribute::SsrcAttribute::Cname);
+    source.value = Some("bob".into());
+    bob.media[0].rtp = Some(Box::new(crate::LocalRtp {
+        msids: vec![crate::attribute::Msid::new("stream", Some("audio"))],
+        ssrcs: vec![source],
+        ..crate::LocalRtp::default()
+    }));
+    // A browser that sees the source go and come back is deaf to it from then on.
+    let (_, answer, _) = exchange(&mut a, &held, &mut b, &bob);
+    assert!(answer.sdp.contains("a=recvonly\r\n"));
+    assert!(answer.sdp.contains("a=ssrc:77 cname:bob\r\n"), "{}", answer.sdp);
+    assert!(!answer.sdp.contains("a=msid:"), "{}", answer.sdp);
+    let (_, answer, _) = exchange(&mut a, &alice_has(), &mut b, &bob);
+    assert!(answer.sdp.contains("a=msid:stream audio\r\n"), "{}", answer.sdp);
+}
+
+#[test]
 fn hold_and_resume_by_either_side() {
     let (mut a, mut b) = call();
     let mut held = alice_has();
