@@ -83,3 +83,20 @@ fn another_branch_of_a_fork_finds_us_under_the_same_credentials() {
     assert!(lab.completed(secs(5)) && lab.agree());
     assert_eq!(lab.agent(0).credentials().0, ours);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_datagram_makes_the_telling_apart_panic(
+        data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+        known in proptest::prelude::any::<bool>(),
+    ) {
+        let now = Instant::now();
+        let mut agent = Agent::new(Config::default(), true, Rng::from_seed(1));
+        agent.add_local(now, cable("203.0.113.1:4000"));
+        let local = at(if known { "203.0.113.1:4000" } else { "203.0.113.1:5000" });
+        // Nobody is the peer yet.
+        let told = agent.arrived(now, local, at("203.0.113.2:4000"), &data);
+        let of_the_peer = matches!(told, Arrival::Packet { .. });
+        proptest::prop_assert!(!of_the_peer);
+    }
+}
