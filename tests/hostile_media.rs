@@ -12,9 +12,12 @@ use tiny_ua::{
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
-/// All media packets of one agent: whether it went out, our address, the peer's, the octets.
+/// Whether it went out, our address, the peer's, the octets.
+type Seen = (bool, SocketAddr, SocketAddr, Vec<u8>);
+
+/// All media packets of one agent.
 #[derive(Default)]
-struct Wire(Mutex<Vec<(bool, SocketAddr, SocketAddr, Vec<u8>)>>);
+struct Wire(Mutex<Vec<Seen>>);
 
 impl Trace for Wire {
     fn packet(&self, packet: TracePacket<'_>) {
