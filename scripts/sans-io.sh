@@ -7,7 +7,7 @@ cores=(tiny-sdp/src tiny-rtp/src tiny-sip/src tiny-media/src tiny-net/src/sim ti
 banned='Instant::now|SystemTime::now|UNIX_EPOCH\.elapsed|thread_rng|rand::rng\(|from_os\(|\btokio::(net|time|spawn|task|runtime)|std::net::(Udp|Tcp)|std::thread|thread::(spawn|sleep)'
 
 # What follows the test module of a file is a test: tests make up their own base instant.
-hits=$(find "${cores[@]}" -name '*.rs' -not -name 'tests.rs' -not -name 'lab.rs' -not -path '*/tests/*' -print0 |
+hits=$(find "${cores[@]}" -name '*.rs' -not -name 'tests.rs' -not -name '*_tests.rs' -not -name 'lab.rs' -not -path '*/tests/*' -print0 |
     xargs -0 awk -v banned="$banned" '
         FNR == 1 { test = 0 }
         /^#\[cfg\(test\)\]/ { test = 1 }
