@@ -11,7 +11,9 @@ use crate::sound::assert_tone;
 use chromium::{Browser, Telephone, have_browser};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tiny_ua::{Account, Audio, Call, CallEvent, Event, Party, Transport, UserAgent};
+use tiny_ua::{
+    Account, Audio, Call, CallEvent, DataChannel, DataMessage, Event, Party, Transport, UserAgent,
+};
 use tokio::time::timeout;
 
 /// Tones have a quarter of the amplitude that there is, on either side.
@@ -264,4 +266,71 @@ fn twenty_calls_in_a_row_each_way_and_none_fails() {
             ua.shutdown().await;
         });
     });
+}
+
+#[test]
+fn ten_megabytes_go_each_way_over_a_channel_that_either_side_made() {
+    let _one = shared();
+    if !have_all() {
+        return;
+    }
+    network::alone(|| {
+        let kamailio = Secure::start("browser-data");
+        let browser = Browser::start("data", &kamailio.certificates, &[]);
+        let mut with = settings(&kamailio, 440.0);
+        with["data"] = json!(true);
+        let page = browser.telephone("1001", with);
+        run(async {
+            let (ua, account) = agent(&kamailio).await;
+            page.call("1002");
+            let call = answer(&ua).await;
+            page.expect("confirmed");
+            let opened = event(&call, |event| matches!(event, CallEvent::DataChannel(_))).await;
+            let CallEvent::DataChannel(channel) = opened else { unreachable!("waited for") };
+            assert_eq!((channel.label(), channel.protocol()), ("files", "bulk"));
+            there_and_back(&page, channel).await;
+            page.hears(600.0, LEVEL);
+            call.hangup().await;
+            page.expect("ended");
+
+            let call = account.call("sip:1001@sip.test").audio(tone()).data(true);
+            let call = call.await.expect("a call");
+            call.answered().await.expect("answered");
+            let channel = call.data_channel("papers").protocol("bulk").await.expect("open");
+            there_and_back(&page, channel).await;
+            page.hears(600.0, LEVEL);
+            call.hangup().await;
+            ua.shutdown().await;
+        });
+    });
+}
+
+/// The page sends ten megabytes and their digest; who sends all of it back has to have got it.
+async fn there_and_back(page: &Telephone<'_>, channel: DataChannel) {
+    const OCTETS: usize = 10 << 20;
+    let opened = page.expect("channel");
+    assert_eq!((&opened["label"], &opened["protocol"]), (&json!(channel.label()), &json!("bulk")));
+    let began = Instant::now();
+    let echo = tokio::spawn(async move {
+        let mut got = Vec::new();
+        loop {
+            let message = channel.recv().await.expect("the channel stays open");
+            let last = matches!(message, DataMessage::Text(_));
+            got.push(message);
+            if last {
+                break;
+            }
+        }
+        let taken = Instant::now();
+        for message in got {
+            channel.send(message).await.expect("sent");
+        }
+        (taken, channel)
+    });
+    page.tell("send", json!({ "octets": OCTETS }));
+    let (taken, _channel) =
+        timeout(Duration::from_secs(60), echo).await.expect("in time").expect("sent");
+    let back = page.tell("receive", json!({}));
+    assert_eq!(back, json!({ "octets": OCTETS, "same": true }));
+    println!("10 MB in {:?}, back {:?} later", taken - began, taken.elapsed());
 }
