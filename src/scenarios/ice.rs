@@ -303,7 +303,7 @@ fn both_sides_that_lose_the_path_at_once_agree_on_one_restart() {
 #[test]
 fn a_peer_that_refuses_to_look_for_another_path_ends_the_call() {
     let (mut village, alice, mut bob) = two();
-    let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
     village.ice_says(&alice, selected);
     village.edit(alice.node, |data| {
         let text = String::from_utf8(data.to_vec()).unwrap();
@@ -318,7 +318,7 @@ fn a_peer_that_refuses_to_look_for_another_path_ends_the_call() {
 #[test]
 fn a_call_that_never_finds_a_path_ends_by_name_as_soon_as_it_is_up() {
     let (mut village, alice, mut bob) = two();
-    let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
     village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::NoRemoteCandidates));
     village.run(100);
     let end = end_of(&call);
@@ -453,7 +453,7 @@ fn late(agent: &super::agents::MadeUp, port: u16) -> IceNotice {
 #[test]
 fn candidates_that_come_late_trickle_by_info_both_ways() {
     let (mut village, alice, mut bob) = two();
-    let (call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
     village.ladder();
     for (from, to) in [(&alice, &bob), (&bob, &alice)] {
         village.ice_says(from, |agent| late(agent, 41_000));
@@ -487,7 +487,7 @@ fn nothing_trickles_to_a_peer_that_does_not_ask_for_it() {
         let text = String::from_utf8(data.to_vec()).unwrap();
         Bytes::from(text.replace("Recv-Info: trickle-ice\r\n", ""))
     });
-    let (_call, _) = village.connect(&alice, &mut bob, TO_BOB);
+    let (_call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
     village.ladder();
     village.ice_says(&alice, |agent| late(agent, 41_000));
     village.run(100);
