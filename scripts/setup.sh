@@ -12,7 +12,7 @@ packages_for() {
         kamailio-presence-modules:/usr/lib/x86_64-linux-gnu/kamailio/modules/presence.so
         sip-tester:sipp baresip-core:baresip baresip-ffmpeg:/usr/lib/baresip/modules/avcodec.so tshark:tshark
         libsrtp2-dev:/usr/include/srtp2/srtp.h dnsmasq-base:dnsmasq openssl:openssl coturn:turnserver
-        chromium:chromium nodejs:node npm:npm iproute2:ip" ;;
+        chromium:chromium nodejs:node npm:npm iproute2:ip nftables:nft" ;;
     tools) echo "" ;;
     *) echo "setup.sh: unknown step '$1' (build, interop, tools)" >&2; exit 2 ;;
     esac

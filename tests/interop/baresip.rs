@@ -51,6 +51,19 @@ impl Baresip {
         params: &str,
         extra: &str,
     ) -> Self {
+        Self::start_at("127.0.0.1", name, hz, codec, user, params, extra)
+    }
+
+    /// The same on the device `network`, or at the address.
+    pub(crate) fn start_at(
+        network: &str,
+        name: &str,
+        hz: u32,
+        codec: &str,
+        user: &str,
+        params: &str,
+        extra: &str,
+    ) -> Self {
         let dir = scratch(&format!("baresip-{name}"));
         let (port, control) = (free_port(), free_port());
         std::fs::create_dir_all(dir.join("rec")).expect("rec");
@@ -66,6 +79,9 @@ impl Baresip {
             "module ausine.so",
             "module srtp.so",
             "module dtls_srtp.so",
+            "module stun.so",
+            "module turn.so",
+            "module ice.so",
             "module aubridge.so",
             "module_tmp uuid.so",
             "module_tmp account.so",
@@ -75,13 +91,14 @@ impl Baresip {
         ]
         .join("\n");
         let shown = dir.display();
+        let listen = if network == "127.0.0.1" { network } else { "0.0.0.0" };
         let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{port}\ncall_local_timeout 120\ncall_max_calls 8\n\
+            "poll_method epoll\nsip_listen {listen}:{port}\ncall_local_timeout 120\ncall_max_calls 8\n\
              audio_source ausine,{hz}\naudio_player aubridge,null\naudio_alert aubridge,null\n\
              ausrc_srate 48000\nauplay_srate 48000\nausrc_channels 2\nauplay_channels 1\n\
              ausrc_format s16\nauplay_format s16\nauenc_format s16\naudec_format s16\n\
              audio_buffer 20-160\nrtp_ports 21000-21999\nrtcp_mux yes\nrtp_stats yes\n\
-             net_interface 127.0.0.1\nmodule_path /usr/lib/baresip/modules\n{modules}\n\
+             net_interface {network}\nmodule_path /usr/lib/baresip/modules\n{modules}\n\
              ctrl_tcp_listen 127.0.0.1:{control}\nsnd_path {shown}/rec\n{extra}"
         );
         std::fs::write(dir.join("config"), config).expect("config");
@@ -153,14 +170,27 @@ impl Baresip {
         Some(value)
     }
 
+    /// Waits until it plays what it hears.
+    pub(crate) fn plays(&self) {
+        let end = Instant::now() + Duration::from_secs(25);
+        while self.recorded("dec").is_none() {
+            assert!(Instant::now() < end, "baresip hears nothing; see {}", self.dir.display());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Its recording: `enc` is what it sent, `dec` what it heard.
     pub(crate) fn recording(&self, kind: &str) -> PathBuf {
+        let found = self.recorded(kind);
+        found.unwrap_or_else(|| panic!("baresip recorded nothing in {}", self.dir.display()))
+    }
+
+    fn recorded(&self, kind: &str) -> Option<PathBuf> {
         let files = std::fs::read_dir(self.dir.join("rec")).expect("rec");
         let suffix = format!("-{kind}.wav");
         files
             .filter_map(|f| Some(f.ok()?.path()))
             .find(|p| p.to_str().is_some_and(|p| p.ends_with(&suffix)))
-            .unwrap_or_else(|| panic!("baresip recorded nothing in {}", self.dir.display()))
     }
 }
 

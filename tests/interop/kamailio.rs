@@ -2,7 +2,7 @@
 
 use crate::peers::{Process, Softphone, directory, free_port, installed, scratch, shared};
 use crate::sound::assert_tone;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ const QUIET: [&str; 4] = ["--input", "silence", "--output", "null"];
 pub(crate) struct Kamailio {
     process: Option<Process>,
     name: String,
+    address: SocketAddr,
     pub(crate) port: u16,
 }
 
@@ -22,13 +23,25 @@ impl Kamailio {
 
     /// With this configuration, in which PORT stands for the port, and further files beside it.
     pub(crate) fn start_with(name: &str, config: &str, files: &[(&str, &str)]) -> Self {
-        let (dir, port) = (scratch(&format!("kamailio-{name}")), free_port());
-        let config = config.replace("PORT", &port.to_string());
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = config.replace("PORT", &address.port().to_string());
+        Self::start_at(name, address, &config, files)
+    }
+
+    /// With this configuration, which has it listen there.
+    pub(crate) fn start_at(
+        name: &str,
+        address: SocketAddr,
+        config: &str,
+        files: &[(&str, &str)],
+    ) -> Self {
+        let dir = scratch(&format!("kamailio-{name}"));
         for (file, content) in files {
             std::fs::write(dir.join(file), content).expect("configuration");
         }
         std::fs::write(dir.join("kamailio.cfg"), config).expect("configuration");
-        let mut kamailio = Self { process: None, name: name.to_owned(), port };
+        let port = address.port();
+        let mut kamailio = Self { process: None, name: name.to_owned(), address, port };
         kamailio.restart();
         kamailio
     }
@@ -53,28 +66,28 @@ impl Kamailio {
             .stdout(Stdio::null())
             .stderr(log);
         self.process = Some(Process::start(&mut command));
-        wait_for_sip(self.port);
+        wait_for_sip(self.address);
     }
 }
 
 /// Asks with OPTIONS until somebody answers.
-fn wait_for_sip(port: u16) {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("socket");
+fn wait_for_sip(at: SocketAddr) {
+    let socket = UdpSocket::bind((at.ip(), 0)).expect("socket");
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("timeout");
     let own = socket.local_addr().expect("address");
     let ask = format!(
-        "OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKready\r\n\
-         From: <sip:t@{own}>;tag=1\r\nTo: <sip:127.0.0.1:{port}>\r\nCall-ID: ready\r\n\
+        "OPTIONS sip:{at} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKready\r\n\
+         From: <sip:t@{own}>;tag=1\r\nTo: <sip:{at}>\r\nCall-ID: ready\r\n\
          CSeq: 1 OPTIONS\r\nMax-Forwards: 1\r\nContent-Length: 0\r\n\r\n"
     );
     let end = Instant::now() + Duration::from_secs(10);
     while Instant::now() < end {
-        let _ = socket.send_to(ask.as_bytes(), ("127.0.0.1", port));
+        let _ = socket.send_to(ask.as_bytes(), at);
         if socket.recv(&mut [0; 4096]).is_ok() {
             return;
         }
     }
-    panic!("nobody answers OPTIONS at 127.0.0.1:{port}");
+    panic!("nobody answers OPTIONS at {at}");
 }
 
 /// The options that make a softphone the user `user` of that Kamailio.

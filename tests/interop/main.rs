@@ -14,6 +14,8 @@ mod extensions;
 mod hold;
 mod kamailio;
 #[cfg(target_os = "linux")]
+mod nat;
+#[cfg(target_os = "linux")]
 mod network;
 mod outbound;
 mod peers;

@@ -83,6 +83,19 @@ impl Process {
         matches!(self.0.try_wait(), Ok(Some(_)))
     }
 
+    /// Asks it to end, and ends it when it does not.
+    pub(crate) fn end(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal(self.0.id(), "TERM");
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end && matches!(self.0.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     /// Waits for its end, at most so long.
     pub(crate) fn wait(&mut self, most: Duration) -> ExitStatus {
         let end = Instant::now() + most;
@@ -98,15 +111,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            signal(self.0.id(), "TERM");
-            let end = Instant::now() + Duration::from_secs(2);
-            while Instant::now() < end && matches!(self.0.try_wait(), Ok(None)) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
+        self.end();
     }
 }
 
@@ -175,14 +180,25 @@ impl Softphone {
                     }
                 }
                 Err(_) => {
-                    panic!("{}: no '{event}' within {most:?}; saw {:#?}", self.name, self.seen)
+                    panic!("{}: no '{event}' within {most:?}; saw\n{}", self.name, self.story())
                 }
             }
         }
     }
 
+    /// Takes in what it has told meanwhile.
+    pub(crate) fn read_on(&mut self) {
+        self.seen.extend(self.lines.try_iter());
+    }
+
     pub(crate) fn interrupt(&self) {
         self.process.interrupt();
+    }
+
+    /// Ends it, whatever it is doing; what it has told lands in `seen`.
+    pub(crate) fn stop(&mut self) {
+        self.process.end();
+        self.read_on();
     }
 
     /// Waits for its end and gives its exit status; the rest of the events lands in `seen`.
@@ -192,6 +208,12 @@ impl Softphone {
             self.seen.push(value);
         }
         status.code().unwrap_or(-1)
+    }
+
+    /// What it has told, but for the figures of each second.
+    pub(crate) fn story(&self) -> String {
+        let told = self.seen.iter().filter(|v| v["event"] != "media");
+        told.map(|v| format!("  {v}\n")).collect()
     }
 
     pub(crate) fn events(&self, event: &str) -> Vec<&Value> {

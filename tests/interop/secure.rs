@@ -14,6 +14,11 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     pub(crate) fn make(name: &str) -> Self {
+        Self::make_for(name, "DNS:sip.test")
+    }
+
+    /// A certificate for these names.
+    pub(crate) fn make_for(name: &str, names: &str) -> Self {
         let dir = scratch(&format!("certificates-{name}"));
         let openssl = |args: &str| {
             let status = Command::new("openssl")
@@ -32,7 +37,7 @@ impl Certificates {
             ));
         }
         openssl(&format!("req {key} -keyout server.key -out server.csr -subj /CN=sip.test"));
-        let names = "subjectAltName=DNS:sip.test\nextendedKeyUsage=serverAuth,clientAuth\n";
+        let names = format!("subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n");
         std::fs::write(dir.join("names"), names).expect("names");
         openssl(
             "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -sha256 \

@@ -68,3 +68,37 @@ pub(crate) fn assert_tone(path: &Path, hz: f64, dbfs: f64) {
     assert!((heard.hz - hz).abs() <= hz * 0.01, "{shown}: {:.1} Hz in place of {hz}", heard.hz);
     assert!((heard.dbfs - dbfs).abs() <= 3.0, "{shown}: {:.1} dBFS, not {dbfs:.1}", heard.dbfs);
 }
+
+/// When a tone was there: for each 20 ms of a recording.
+pub(crate) struct Presence(Vec<bool>);
+
+impl Presence {
+    /// It counts from 25 dB under full scale on, as does what our tones are (15 dB).
+    pub(crate) fn of(path: &Path, hz: f64) -> Self {
+        let (rate, samples) = read(path);
+        let w = std::f64::consts::TAU * hz / f64::from(rate);
+        let loud = |part: &[i16]| {
+            let (mut re, mut im) = (0.0, 0.0);
+            for (n, s) in part.iter().enumerate() {
+                re += f64::from(*s) * (w * n as f64).cos();
+                im += f64::from(*s) * (w * n as f64).sin();
+            }
+            let amplitude = 2.0 * f64::hypot(re, im) / part.len() as f64;
+            amplitude / 32768.0 > 0.08
+        };
+        Self(samples.chunks_exact(rate as usize / 50).map(loud).collect())
+    }
+
+    /// For how long altogether.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.0.iter().filter(|there| **there).count() as f64 * 0.02
+    }
+
+    /// The longest time without it, between its first and its last.
+    pub(crate) fn longest_gap(&self) -> f64 {
+        let from = self.0.iter().position(|there| *there).unwrap_or(0);
+        let to = self.0.iter().rposition(|there| *there).unwrap_or(0);
+        let gaps = self.0[from..=to].split(|there| *there).map(<[bool]>::len);
+        gaps.max().unwrap_or(0) as f64 * 0.02
+    }
+}

@@ -81,6 +81,10 @@ impl Agent {
             let mine =
                 flow.transport == Transport::Udp && (flow.local, flow.remote) == (local, remote);
             let peer = client.channel_peer(now, number).filter(|_| mine)?;
+            // A relay of both address families has a base for each.
+            if peer.is_ipv4() != b.addr.is_ipv4() {
+                return None;
+            }
             Some((base, peer, content.clone()))
         })
     }

@@ -410,7 +410,7 @@ impl Agent {
     }
 
     pub(super) fn relay_refused(&mut self, relay: usize, peer: IpAddr) {
-        let Some(base) = self.relays[relay].base else { return };
+        let Some(base) = self.relay_base(relay, peer) else { return };
         for pair in &mut self.session.pairs {
             if pair.base == base && pair.remote.ip() == peer && !pair.valid {
                 pair.fail(PairFailure::RelayRefused);

@@ -2,14 +2,14 @@
 
 use super::agent::{Agent, Event};
 use super::candidate::{CandidateAddress, CandidateKind};
-use super::local::Via;
+use super::local::{Base, Via};
 use crate::NetEvent;
 use crate::stun::{
     Builder, Class, Input, Message, Step, Transaction, TransactionId, Transmit, attr, method,
 };
 use crate::turn::{self, Client, Family};
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Output, Transport};
 
@@ -28,6 +28,8 @@ pub(super) struct Relay {
     pub(super) client: Client,
     pub(super) host: usize,
     pub(super) base: Option<usize>,
+    // The same of the other address family.
+    pub(super) other: Option<usize>,
     transport: Transport,
     asked: bool,
     // It stands, or will not.
@@ -91,6 +93,8 @@ impl Agent {
             return;
         }
         let (addr, is_v4) = (from.addr, from.addr.is_ipv4());
+        let here = |b: &Base| !b.gone && b.via == Via::Udp && !b.addr.ip().is_loopback();
+        let lonely = !self.bases.iter().any(|b| here(b) && b.addr.is_ipv4());
         if from.open {
             let servers = self.config.stun_servers.iter().filter(|s| s.is_ipv4() == is_v4);
             self.starts.extend(servers.map(|s| Start::Stun(base, *s)));
@@ -106,12 +110,18 @@ impl Agent {
             if servers.is_empty() || free.is_none() && self.relays.len() >= self.config.max_relays {
                 continue;
             }
-            let family = if is_v4 { Family::V4 } else { Family::V6 };
+            // Who has IPv6 alone reaches who has IPv4 alone by a relay.
+            let family = match (is_v4, lonely) {
+                (true, _) => Family::V4,
+                (false, false) => Family::V6,
+                (false, true) => Family::Both,
+            };
             let rng = self.rng.fork();
             let client = Client::new(self.config.turn, family, addr, servers, rng);
             let (asked, settled) = (false, false);
-            let relay =
-                Relay { client, host: base, base: None, transport, asked, settled, deadline: None };
+            let (host, deadline) = (base, None);
+            let (base, other) = (None, None);
+            let relay = Relay { client, host, base, other, transport, asked, settled, deadline };
             let at = match free {
                 Some(at) => {
                     self.relays[at] = relay;
@@ -269,18 +279,25 @@ impl Agent {
 
     fn relay_event(&mut self, now: Instant, at: usize, event: turn::Event) {
         match event {
-            turn::Event::Allocated { relayed, mapped, server } => {
+            turn::Event::Allocated { relayed, other, mapped, server } => {
                 let host = self.relays[at].host;
                 let from = &self.bases[host];
                 let (component, network, open) = (from.component, from.network, from.open);
                 let (via, transport) = (Via::Relay(at), self.relays[at].transport);
-                let base = self.new_base(component, via, relayed, network, transport, true);
-                (self.relays[at].settled, self.relays[at].base) = (true, base);
-                let Some(base) = base else { return };
-                let (kind, related) =
-                    (CandidateKind::Relayed, mapped.or(Some(self.bases[host].addr)));
-                let address = CandidateAddress::Ip(relayed);
-                self.add_candidate(base, kind, address, related, Some(server));
+                let related = mapped.or(Some(self.bases[host].addr));
+                let mut bases = [None; 2];
+                for (base, relayed) in bases.iter_mut().zip([Some(relayed), other]) {
+                    let Some(relayed) = relayed else { continue };
+                    *base = self.new_base(component, via, relayed, network, transport, true);
+                    let Some(base) = *base else { continue };
+                    let (kind, address) = (CandidateKind::Relayed, CandidateAddress::Ip(relayed));
+                    self.add_candidate(base, kind, address, related, Some(server));
+                }
+                self.relays[at].settled = true;
+                [self.relays[at].base, self.relays[at].other] = bases;
+                if bases == [None; 2] {
+                    return;
+                }
                 // Over UDP the relay has told our outer address, too.
                 if let Some(mapped) = mapped.filter(|_| open && transport == Transport::Udp) {
                     self.reflected(now, host, mapped, server);
@@ -288,7 +305,7 @@ impl Agent {
                 self.pair_up(now);
             }
             turn::Event::Data { peer, data } => {
-                if let Some(base) = self.relays[at].base {
+                if let Some(base) = self.relay_base(at, peer.ip()) {
                     self.received(now, base, peer, data);
                 }
             }
@@ -297,17 +314,25 @@ impl Agent {
                 self.relay_failures.truncate(7);
                 self.relay_failures.push(failure);
                 self.relays[at].settled = true;
-                if let Some(base) = self.relays[at].base.take() {
+                let relay = &mut self.relays[at];
+                for base in [relay.base.take(), relay.other.take()].into_iter().flatten() {
                     self.drop_base(now, base);
                 }
             }
         }
     }
 
+    /// The relay's base of a peer's family.
+    pub(super) fn relay_base(&self, at: usize, peer: IpAddr) -> Option<usize> {
+        let relay = &self.relays[at];
+        let mut bases = [relay.base, relay.other].into_iter().flatten();
+        bases.find(|base| self.bases[*base].addr.is_ipv4() == peer.is_ipv4())
+    }
+
     /// Gives a relay back.
     pub(super) fn drop_relay(&mut self, at: usize) {
         self.relays[at].settled = true;
-        self.relays[at].base = None;
+        (self.relays[at].base, self.relays[at].other) = (None, None);
         // Its socket is gone with the network; a relay over a connection ends with that.
         self.relays[at].deadline = None;
         self.relays[at].asked = false;

@@ -115,7 +115,7 @@ impl Agent {
             (0..self.bases.len()).filter(|b| gone(&self.bases[*b])).collect();
         for at in 0..self.relays.len() {
             if bases.contains(&self.relays[at].host) {
-                bases.extend(self.relays[at].base);
+                bases.extend(self.relays[at].base.into_iter().chain(self.relays[at].other));
                 self.drop_relay(at);
             }
         }

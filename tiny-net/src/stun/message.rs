@@ -160,6 +160,12 @@ impl<'a> Message<'a> {
         read_address(self.get(kind)?, &mask(&self.id()))
     }
 
+    /// The same of each attribute of that type.
+    pub fn xor_addresses(&self, kind: u16) -> impl Iterator<Item = SocketAddr> + 'a {
+        let mask = mask(&self.id());
+        self.attributes().filter(move |a| a.0 == kind).filter_map(move |a| read_address(a.1, &mask))
+    }
+
     /// The sender's address as the other side sees it: XOR-MAPPED-ADDRESS, or the MAPPED-ADDRESS
     /// of an older server.
     pub fn mapped(&self) -> Option<SocketAddr> {

@@ -83,6 +83,7 @@ pub mod attr {
     pub const USE_CANDIDATE: u16 = 0x0025;
     pub const PADDING: u16 = 0x0026;
     pub const RESPONSE_PORT: u16 = 0x0027;
+    pub const ADDITIONAL_ADDRESS_FAMILY: u16 = 0x8000;
     pub const PASSWORD_ALGORITHMS: u16 = 0x8002;
     pub const ALTERNATE_DOMAIN: u16 = 0x8003;
     pub const ICMP: u16 = 0x8004;

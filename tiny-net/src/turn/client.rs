@@ -26,6 +26,8 @@ pub enum Event {
     Allocated {
         /// Where the relay listens for us.
         relayed: SocketAddr,
+        /// The same of the other family, where both were asked for and are there.
+        other: Option<SocketAddr>,
         /// Our address as the server sees it.
         mapped: Option<SocketAddr>,
         /// The server, which may be an alternate of those configured.
@@ -75,7 +77,8 @@ pub struct Client {
     framer: Option<Framer>,
     pending: Vec<Pending>,
     cleared: bool,
-    relayed: Option<SocketAddr>,
+    // The second is of the other family.
+    relayed: [Option<SocketAddr>; 2],
     refresh_at: Option<Instant>,
     ends_at: Option<Instant>,
     // When a NAT on the way to the server might forget us.
@@ -115,7 +118,7 @@ impl Client {
             framer: None,
             pending: Vec::new(),
             cleared: false,
-            relayed: None,
+            relayed: [None; 2],
             refresh_at: None,
             ends_at: None,
             quiet_at: None,
@@ -136,7 +139,7 @@ impl Client {
 
     /// The relayed address, while there is one.
     pub fn relayed(&self) -> Option<SocketAddr> {
-        self.relayed.filter(|_| self.state == State::Allocated)
+        self.relayed[0].filter(|_| self.state == State::Allocated)
     }
 
     /// The path to the present server.
@@ -192,7 +195,8 @@ impl Client {
         if self.state != State::Allocated {
             return Err(SendError::NoAllocation);
         }
-        if !self.family.has(peer) {
+        let mut relayed = self.relayed.iter().flatten();
+        if !relayed.any(|relayed| relayed.is_ipv4() == peer.is_ipv4()) {
             return Err(SendError::Family);
         }
         match self.peers.permission(peer) {
@@ -362,7 +366,7 @@ impl Client {
     }
 
     fn forget(&mut self) {
-        (self.relayed, self.refresh_at) = (None, None);
+        (self.relayed, self.refresh_at) = ([None; 2], None);
         (self.ends_at, self.quiet_at) = (None, None);
         self.peers = Peers::default();
         self.queued.clear();
@@ -413,6 +417,7 @@ impl Client {
                 match self.family {
                     Family::V4 => request,
                     Family::V6 => request.u32(attr::REQUESTED_ADDRESS_FAMILY, 2 << 24),
+                    Family::Both => request.u32(attr::ADDITIONAL_ADDRESS_FAMILY, 2 << 24),
                 }
             }
             Ask::Refresh => {
@@ -622,20 +627,22 @@ impl Client {
     }
 
     fn allocated(&mut self, now: Instant, message: &Message<'_>) {
-        let relayed = message.xor_address(attr::XOR_RELAYED_ADDRESS);
-        let Some(relayed) = relayed.filter(|r| self.family.has(r.ip()) && plausible(*r)) else {
+        let mut all = message.xor_addresses(attr::XOR_RELAYED_ADDRESS);
+        let fits = |r: &SocketAddr| self.family.has(r.ip()) && plausible(*r);
+        let Some(relayed) = all.next().filter(fits) else {
             return self.give_up(now, Failure::Nonsense("a relayed address that is none"));
         };
+        let other = all.filter(fits).find(|other| other.is_ipv4() != relayed.is_ipv4());
         if message.u32(attr::LIFETIME) == Some(0) {
             return self.give_up(now, Failure::Nonsense("a lifetime of nothing"));
         }
         self.state = State::Allocated;
-        self.relayed = Some(relayed);
+        self.relayed = [Some(relayed), other];
         self.lives(now, message.u32(attr::LIFETIME));
         let udp = self.flow.transport == Transport::Udp;
         self.quiet_at = self.config.keep_alive.filter(|_| udp).map(|after| now + after);
         let (mapped, server) = (message.xor_address(attr::XOR_MAPPED_ADDRESS), self.flow.remote);
-        self.out.push_back(Output::Event(Event::Allocated { relayed, mapped, server }));
+        self.out.push_back(Output::Event(Event::Allocated { relayed, other, mapped, server }));
     }
 
     fn lives(&mut self, now: Instant, seconds: Option<u32>) {

@@ -36,9 +36,16 @@ pub(crate) enum Lie {
 #[derive(Debug)]
 struct Allocation {
     relayed: SocketAddr,
+    other: Option<SocketAddr>,
     ends: Instant,
     permissions: HashMap<IpAddr, Instant>,
     channels: HashMap<u16, (SocketAddr, Instant)>,
+}
+
+impl Allocation {
+    fn towards(&self, peer: SocketAddr) -> SocketAddr {
+        self.other.filter(|other| other.is_ipv4() == peer.is_ipv4()).unwrap_or(self.relayed)
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -153,8 +160,8 @@ impl Server {
             let Some((peer, _)) = allocation.channels.get(&number).filter(|c| now < c.1) else {
                 return;
             };
-            let relay =
-                Flow { transport: Transport::Udp, local: allocation.relayed, remote: *peer };
+            let local = allocation.towards(*peer);
+            let relay = Flow { transport: Transport::Udp, local, remote: *peer };
             return self.send(relay, content);
         }
         let Ok(message) = Message::parse(data) else { return };
@@ -167,7 +174,7 @@ impl Server {
                 let Some(allocation) = self.allocations.get(&flow) else { return };
                 let permitted = allocation.permissions.get(&peer.ip()).is_some_and(|p| now < *p);
                 let Some(content) = message.get(attr::DATA).filter(|_| permitted) else { return };
-                let local = allocation.relayed;
+                let local = allocation.towards(peer);
                 let relay = Flow { transport: Transport::Udp, local, remote: peer };
                 self.send(relay, Bytes::copy_from_slice(content));
             }
@@ -247,9 +254,8 @@ impl Server {
                 if lifetime == 0 {
                     self.seen.releases += 1;
                     self.leftover = false;
-                    if let Some(old) = self.allocations.remove(&flow) {
-                        self.relays.remove(&old.relayed);
-                    }
+                    self.allocations.remove(&flow);
+                    self.relays.retain(|_, of| *of != flow);
                 } else {
                     self.seen.refreshes += 1;
                     if let Some(allocation) = self.allocations.get_mut(&flow) {
@@ -288,17 +294,20 @@ impl Server {
         let family = if v6 { Family::V6 } else { Family::V4 };
         let ip = [Some(self.ip), self.ip6].into_iter().flatten().find(|ip| family.has(*ip));
         let Some(ip) = ip else { return error(440, "Address Family not Supported") };
-        let relayed = self.allocations.get(&flow).map_or_else(
-            || {
-                self.next_port += 1;
-                SocketAddr::new(ip, self.next_port)
-            },
-            |a| a.relayed,
-        );
+        let both = message.u32(attr::ADDITIONAL_ADDRESS_FAMILY) == Some(2 << 24);
+        let mut new = |ip| {
+            self.next_port += 1;
+            SocketAddr::new(ip, self.next_port)
+        };
+        let known = self.allocations.get(&flow).map(|a| (a.relayed, a.other));
+        let (relayed, other) =
+            known.unwrap_or_else(|| (new(ip), self.ip6.filter(|_| both).map(&mut new)));
         let ends = now + Duration::from_secs(600);
-        self.relays.insert(relayed, flow);
+        for relayed in std::iter::once(relayed).chain(other) {
+            self.relays.insert(relayed, flow);
+        }
         let (permissions, channels) = (HashMap::new(), HashMap::new());
-        self.allocations.insert(flow, Allocation { relayed, ends, permissions, channels });
+        self.allocations.insert(flow, Allocation { relayed, other, ends, permissions, channels });
         let told = match self.lie {
             Some(Lie::RelayedOfOtherFamily) if !v6 => Some("[2001:db8::9]:7".parse().unwrap()),
             Some(Lie::NoRelayed) => None,
@@ -311,7 +320,10 @@ impl Server {
         if let Some(told) = told {
             answer = answer.xor_address(attr::XOR_RELAYED_ADDRESS, told);
         }
-        answer
+        match other {
+            Some(other) => answer.xor_address(attr::XOR_RELAYED_ADDRESS, other),
+            None => answer,
+        }
     }
 
     fn peer(

@@ -29,12 +29,19 @@ pub enum Family {
     V4,
     /// IPv6: REQUESTED-ADDRESS-FAMILY is sent (RFC 8656 §18.8).
     V6,
+    /// Both at once, as far as the server has both: ADDITIONAL-ADDRESS-FAMILY is sent (RFC 8656 §7.1).
+    /// One that does not know it gives an IPv4 address alone.
+    Both,
 }
 
 impl Family {
     /// Whether an address is of this family.
     pub fn has(self, ip: std::net::IpAddr) -> bool {
-        ip.is_ipv4() == (self == Self::V4)
+        match self {
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+            Self::Both => true,
+        }
     }
 }
 

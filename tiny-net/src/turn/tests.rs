@@ -154,7 +154,7 @@ fn data_goes_there_and_back_over_udp_tcp_and_tls() {
     for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
         let mut lab = Lab::new(transport, vec![lab::Server::new(ip(0))]);
         let events = lab.allocate();
-        let [Event::Allocated { relayed, mapped, server }] = events[..] else {
+        let [Event::Allocated { relayed, mapped, server, .. }] = events[..] else {
             panic!("{transport}: {events:?}")
         };
         assert_eq!((relayed.ip(), server), (ip(0), SocketAddr::new(ip(0), PORT)));
@@ -213,6 +213,26 @@ fn an_ipv6_relay_is_asked_for_by_its_family() {
     let plain = vec![lab::Server::new(ip(0))];
     let mut lab = Lab::with(Transport::Udp, plain, Config::default(), Family::V6, PASSWORD);
     assert_eq!(lab.allocate(), [Event::Failed(Failure::Family)]);
+}
+
+#[test]
+fn one_allocation_may_have_an_address_of_each_family() {
+    let mut server = lab::Server::new(ip(0));
+    server.ip6 = Some("2001:db8::1".parse().unwrap());
+    for (server, both) in [(server, true), (lab::Server::new(ip(0)), false)] {
+        let (servers, config) = (vec![server], Config::default());
+        let mut lab = Lab::with(Transport::Udp, servers, config, Family::Both, PASSWORD);
+        let events = lab.allocate();
+        let [Event::Allocated { relayed, other, .. }] = events[..] else { panic!("{events:?}") };
+        assert!(relayed.is_ipv4());
+        assert_eq!(other.map(|other| other.is_ipv6()), both.then_some(true));
+        let six = lab.act(|client, now| client.permit(now, "2001:db8::7".parse().unwrap()));
+        assert_eq!(six.is_ok(), both, "{six:?}");
+        let four = lab.act(|client, now| client.send(now, PEER.parse().unwrap(), b"back"));
+        assert_eq!(four, Ok(()));
+        let events = lab.run(secs(1));
+        assert!(matches!(&events[..], [Event::Data { data, .. }] if &data[..] == b"back"));
+    }
 }
 
 #[test]

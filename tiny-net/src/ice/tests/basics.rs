@@ -183,6 +183,36 @@ fn ipv6_is_paired_with_ipv6_and_preferred() {
 }
 
 #[test]
+fn who_has_ipv6_alone_reaches_who_has_ipv4_alone_by_an_allocation_of_both_families() {
+    let mut lab = lan(8);
+    let mut server = crate::turn::lab::Server::new(ip(SERVER));
+    server.ip6 = Some(ip("2001:db8::10"));
+    lab.server_with(server);
+    let relay = turn::Server {
+        transport: Transport::Udp,
+        addr: SocketAddr::new(ip("2001:db8::10"), lab::PORT),
+        username: lab::USER.into(),
+        password: lab::PASSWORD.into(),
+    };
+    let config = Config { turn_servers: vec![relay], ..Config::default() };
+    lab.side(config, true, None, &[cable("[2001:db8::1]:4000")]);
+    lab.side(Config::default(), false, None, &[cable("203.0.113.2:4000")]);
+    lab.connect();
+    assert!(lab.completed(secs(5)), "{:#?}", lab.agent(0).report());
+    let pair = lab.agent(0).selected(1).unwrap();
+    assert_eq!((pair.local_kind, pair.local.ip()), (CandidateKind::Relayed, ip(SERVER)));
+    let relays = lab.agent(0).local_candidates();
+    assert_eq!(relays.iter().filter(|c| c.kind == CandidateKind::Relayed).count(), 2);
+    lab.talk(0);
+    lab.talk(1);
+    lab.run(secs(2));
+    assert!((0..2).all(|s| lab.look(s).received > 90));
+    // With its network both addresses go.
+    lab.act(0, |agent, now| agent.remove_local(now, at("[2001:db8::1]:4000")));
+    assert!(lab.agent(0).local_candidates().is_empty());
+}
+
+#[test]
 fn tcp_carries_what_udp_cannot_and_is_left_for_udp_that_can() {
     let tcp =
         |addr: &str, kind| HostAddress { transport: CandidateTransport::Tcp(kind), ..cable(addr) };

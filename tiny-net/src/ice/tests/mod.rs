@@ -146,6 +146,9 @@ impl Lab {
     pub(super) fn server_with(&mut self, server: lab::Server) -> SocketAddr {
         let addr = SocketAddr::new(server.ip, lab::PORT);
         let host = self.world.network.add_host(server.ip);
+        if let Some(ip6) = server.ip6 {
+            self.world.network.add_address(host, ip6);
+        }
         for transport in [Transport::Tcp, Transport::Tls] {
             self.world.network.listen(host, transport, lab::PORT);
         }
