@@ -58,7 +58,7 @@ fn both_ways(servers: &Servers, n: u8, homes: [&Home; 2], theirs: &str, ours: &s
     let way = theirs.split([';', '=']).nth(1).expect("a medianat");
     let name = format!("bare-{}", theirs.replace([';', '='], "-").replace("media", ""));
     let (peer, user) = (format!("10{}", 2 * n + 50), format!("10{}", 2 * n + 51));
-    let mut baresip = baresip(homes[0], &format!("nat-{name}-called"), &peer, 600, theirs);
+    let baresip = baresip(homes[0], &format!("nat-{name}-called"), &peer, 600, theirs);
     let end = End::at(homes[1]);
     let to = format!("sip:{peer}@sip.test");
     let encryption = ["--srtp", ours];
