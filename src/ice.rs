@@ -137,9 +137,13 @@ impl FromStr for IceServer {
     }
 }
 
-// What is shown of it in errors: never what stands before an `@`.
+// What is shown of it in errors: never what stands before an `@`, or would, had it not been forgotten.
 fn shown(text: &str) -> &str {
-    text.rsplit_once('@').map_or(text, |(_, host)| host)
+    match (text.rsplit_once('@'), text.split_once(':')) {
+        (Some((_, host)), _) => host,
+        (None, Some((scheme, _))) if scheme.to_ascii_lowercase().starts_with("turn") => scheme,
+        _ => text,
+    }
 }
 
 fn parse(text: &str) -> Result<IceServer, String> {
@@ -337,6 +341,7 @@ mod tests {
             ("turns:a:geheim@h?transport=udp", "TURN over DTLS"),
             ("turn:a:geheim@h?transport=sctp", "transport=udp or transport=tcp"),
             ("turn:a:geheim@", "the host is missing"),
+            ("turn:a:geheim", "the port"),
             ("turn:a:geheim@h:0", "the port"),
             ("turn:a:geheim@h:x", "the port"),
             ("stun:[::1", "a ] is missing"),

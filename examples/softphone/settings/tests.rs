@@ -47,7 +47,7 @@ fn a_way_through_nats_is_looked_for_as_it_is_said() {
     for (typed, expected) in [
         ("--stun 192.0.2.1 demo", "--stun: expected a URI that begins with stun:"),
         ("--turn stun:192.0.2.1 demo", "--turn: expected a URI that begins with turn:"),
-        ("--stun stuns:192.0.2.1 demo", "--stun: '192.0.2.1': STUN over TLS"),
+        ("--stun stuns:192.0.2.1 demo", "--stun: 'stuns:192.0.2.1': STUN over TLS"),
         ("--turn turn:geheim@b demo", "--turn: 'b': the password is missing"),
         ("--ice-lite --stun stun:a demo", "--stun: --ice-lite asks no server"),
         ("--ice=false --stun stun:a demo", "--ice: stun:a:3478 goes with it only"),
