@@ -80,6 +80,8 @@ fn both_ways(servers: &Servers, n: u8, homes: [&Home; 2], theirs: &str, ours: &s
         heard(&name, &baresip, &out);
     }
 
+    // Others than before: what is left of those must not ring.
+    let (peer, user) = (format!("10{:02}", 2 * n + 1), format!("10{:02}", 2 * n + 2));
     let (mut phone, back) = start(
         servers,
         &format!("{name}-back"),
@@ -127,27 +129,36 @@ fn baresip_and_a_softphone_call_each_other_across_nats_by_ice_stun_and_turn_with
     if !installed("baresip") {
         return;
     }
-    let Some(net) = internet() else { return };
     softphone_binary();
-    let servers = Servers::start("bare-calls", &net);
-    let (net, servers): (&Internet, &Servers) = (&net, &servers);
-    let encryptions = [("srtp", "optional"), ("srtp-mand", "sdes"), ("dtls_srtp", "dtls")];
     std::thread::scope(|scope| {
-        let mut n = 0;
-        for way in ["ice", "stun", "turn"] {
-            for (theirs, ours) in encryptions {
-                let (at, params) = (n, format!("medianat={way};mediaenc={theirs};"));
-                scope.spawn(move || {
-                    let nats = match way {
-                        "ice" => [Nat::Cone, Nat::Cone],
-                        // Who has no ICE must be let in, and we be reached.
-                        _ => [Nat::Open, Nat::None],
-                    };
-                    let homes = [net.home(2 * at + 1, nats[0]), net.home(2 * at + 2, nats[1])];
-                    both_ways(servers, at, [&homes[0], &homes[1]], &params, ours);
-                });
-                n += 1;
-            }
+        for (at, way) in ["ice", "stun", "turn"].into_iter().enumerate() {
+            scope.spawn(move || with_each_encryption(way, 3 * at as u8));
         }
     });
 }
+
+/// In a world of its own; `first` keeps names apart.
+fn with_each_encryption(way: &str, first: u8) {
+    let Some(net) = internet() else { return };
+    let servers = Servers::start(&format!("bare-{way}"), &net);
+    let (net, servers): (&Internet, &Servers) = (&net, &servers);
+    let nats = match way {
+        "ice" => [Nat::Cone, Nat::Cone],
+        // Who has no ICE must be let in, and we be reached.
+        _ => [Nat::Open, Nat::None],
+    };
+    std::thread::scope(|scope| {
+        for (n, (theirs, ours)) in ENCRYPTIONS.into_iter().enumerate() {
+            scope.spawn(move || {
+                let n = first + n as u8;
+                let homes = [net.home(2 * n + 1, nats[0]), net.home(2 * n + 2, nats[1])];
+                let params = format!("medianat={way};mediaenc={theirs};");
+                both_ways(servers, n, [&homes[0], &homes[1]], &params, ours);
+            });
+        }
+    });
+}
+
+/// baresip's name of an encryption, and ours.
+const ENCRYPTIONS: [(&str, &str); 3] =
+    [("srtp", "optional"), ("srtp-mand", "sdes"), ("dtls_srtp", "dtls")];

@@ -89,11 +89,12 @@ pub(super) fn talk(
     }
     // What was heard until then counts; how calls end through a proxy is seen elsewhere.
     assert_eq!(alice.expect("ended")["by"], "local", "{name}:\n{}", alice.story());
+    // Before the other notices that nobody is there any more.
+    bob.read_on();
+    let pairs = [&alice, &bob].map(last_pair);
     alice.stop();
     bob.stop();
-    let ends = [(&alice, alice_hears, 600.0), (&bob, bob_hears, 440.0)];
-    let pairs = ends.each_ref().map(|(phone, ..)| last_pair(phone));
-    let until_sound = ends.map(|(_, wav, hz)| {
+    let until_sound = [(alice_hears, 600.0), (bob_hears, 440.0)].map(|(wav, hz)| {
         let heard = Presence::of(&wav, hz);
         LASTS - heard.seconds()
     });
