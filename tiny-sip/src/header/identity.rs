@@ -128,15 +128,32 @@ impl SessionId {
 
 /// "32 lowercase hexadecimal digits" (§5); upper case is read.
 fn half(text: &str) -> Result<u128, Flaw> {
-    if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(Flaw::Number);
-    }
-    u128::from_str_radix(text, 16).map_err(|_| Flaw::Number)
+    let (words, rest) = text.as_bytes().as_chunks::<16>();
+    let ([high, low], []) = (words, rest) else { return Err(Flaw::Number) };
+    // In words of the machine: each message has four of them to read or to write.
+    let word = |digits: &[u8; 16]| {
+        digits.iter().try_fold(0, |word, digit| {
+            let digit = char::from(*digit).to_digit(16).ok_or(Flaw::Number)?;
+            Ok(word << 4 | u64::from(digit))
+        })
+    };
+    Ok(u128::from(word(high)?) << 64 | u128::from(word(low)?))
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x};remote={:032x}", self.local, self.remote)
+        let mut digits = [[0; 32]; 2];
+        for (text, half) in digits.iter_mut().zip([self.local, self.remote]) {
+            for (pair, octet) in text.chunks_exact_mut(2).zip(half.to_be_bytes()) {
+                let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
+                pair.copy_from_slice(&[digit(octet >> 4), digit(octet)]);
+            }
+        }
+        let [local, remote] =
+            digits.each_ref().map(|text| str::from_utf8(text).unwrap_or_default());
+        f.write_str(local)?;
+        f.write_str(";remote=")?;
+        f.write_str(remote)
     }
 }
 
