@@ -16,6 +16,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Where the proxy is.
 pub(crate) const PROXY: [&str; 2] = ["198.51.100.1", "2001:db8::1"];
@@ -41,6 +42,10 @@ pub(crate) enum Nat {
 /// A network stack of its own.
 pub(crate) struct Namespace(File);
 
+/// All of them until this process ends: while the kernel takes some away, whoever asks it for addresses
+/// or routes has to wait, in other namespaces too.
+static KEPT: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
 impl Namespace {
     /// None where the system does not let us: this takes root.
     pub(crate) fn new() -> Option<Self> {
@@ -49,6 +54,8 @@ impl Namespace {
             File::open("/proc/thread-self/ns/net").ok()
         });
         let new = Self(made.join().expect("a thread")?);
+        let kept = new.0.try_clone().expect("another handle");
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         new.ip("link set lo up");
         Some(new)
     }
