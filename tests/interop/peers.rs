@@ -126,7 +126,9 @@ pub(crate) fn softphone_binary() -> &'static Path {
         let profile = me.ancestors().nth(2).expect("target/<profile>/deps");
         let path = profile.join("examples/softphone");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--all-features", "--example", "softphone"]);
+        // As all tests are built, so that nothing is built twice.
+        build.args(["build", "--quiet", "--workspace", "--exclude", "tiny-ua-benches"]);
+        build.args(["--all-features", "--example", "softphone"]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
