@@ -1,6 +1,6 @@
 //! Data channels of a call (RFC 8831), as its descriptions agree on them (RFC 8841, RFC 8864). The
 //! SCTP association runs in the DTLS of the stream that they share a transport with.
-#![allow(dead_code)]
+#![cfg_attr(not(feature = "dtls"), allow(dead_code))]
 
 use tiny_sdp::DataChannel;
 

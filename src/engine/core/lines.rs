@@ -95,17 +95,17 @@ impl Lines {
         self.agreed.refusal.as_ref().map(|(why, _)| *why)
     }
 
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn take_data(&mut self, data: Option<LocalData>) {
         self.data = data;
     }
 
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn offer_data(&mut self, on: bool) {
         self.offers_data = on;
     }
 
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn data(&self) -> Option<&DataAgreement> {
         self.agreed.data.as_ref()
     }

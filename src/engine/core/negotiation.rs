@@ -574,19 +574,19 @@ impl Negotiation {
 
     /// Data channels as we take them where they are offered over DTLS with the sound; `None`
     /// rejects them.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn take_data(&mut self, data: Option<LocalData>) {
         self.lines.take_data(data);
     }
 
     /// Whether the next offer has a line of data channels. Once agreed it stays.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn offer_data(&mut self, on: bool) {
         self.lines.offer_data(on);
     }
 
     /// The data channels that were agreed on.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn data(&self) -> Option<DataAgreement> {
         self.lines.data().cloned()
     }
