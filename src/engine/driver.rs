@@ -197,7 +197,13 @@ impl Driver {
                 sleep.as_mut().reset(at.into());
             }
             tokio::select! {
-                event = self.net.recv() => self.net_event(event),
+                event = self.net.recv() => {
+                    // What media has found goes before what the peer says of it.
+                    while let Ok(notice) = self.notices.try_recv() {
+                        self.core.handle(Instant::now(), Input::Media(notice));
+                    }
+                    self.net_event(event);
+                }
                 command = self.inbox.recv() => {
                     // The last handle is gone without a word: end as if it had said so.
                     let command = command.unwrap_or_else(|| {

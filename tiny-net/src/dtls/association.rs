@@ -251,6 +251,12 @@ impl Association {
 
     /// What to send, to know, or when to come again.
     pub fn poll(&mut self, _now: Instant) -> Output<Transmit, Event> {
+        // Why it ended is known here before the peer hears of it and ends what it stood for.
+        if matches!(self.state, State::Over)
+            && let Some(event) = self.events.pop_front()
+        {
+            return Output::Event(event);
+        }
         if let Some(transmit) = self.transmits.pop_front() {
             return Output::Transmit(transmit);
         }

@@ -237,6 +237,12 @@ impl Endpoint {
 
     /// What to send, to know, or when to come again.
     pub fn poll(&mut self, now: Instant) -> Output<Transmit, Event> {
+        // As an association does.
+        if matches!(self.state, State::Over)
+            && let Some(event) = self.events.pop_front()
+        {
+            return Output::Event(event);
+        }
         if let Some(transmit) = self.transmits.pop_front() {
             return Output::Transmit(transmit);
         }

@@ -34,6 +34,8 @@ pub(super) struct Pair {
     pub(super) sessions: [Option<Session>; 2],
     pub(super) failed: [Option<Error>; 2],
     pub(super) closed: [bool; 2],
+    /// How much was sent before that was told.
+    pub(super) sent_before: [usize; 2],
     pub(super) data: [Vec<Vec<u8>>; 2],
     /// Every datagram that was sent, and by whom.
     pub(super) sent: Vec<(usize, Vec<u8>)>,
@@ -76,6 +78,7 @@ impl Setup {
             sessions: [None, None],
             failed: [None, None],
             closed: [false, false],
+            sent_before: [0, 0],
             data: [Vec::new(), Vec::new()],
             sent: Vec::new(),
             path: self.path,
@@ -109,7 +112,10 @@ impl Pair {
                     Output::Event(Event::Connected(session)) => {
                         assert!(self.sessions[end].replace(*session).is_none());
                     }
-                    Output::Event(Event::Failed(error)) => self.failed[end] = Some(error),
+                    Output::Event(Event::Failed(error)) => {
+                        self.failed[end] = Some(error);
+                        self.sent_before[end] = self.sent.len();
+                    }
                     Output::Event(Event::Closed) => self.closed[end] = true,
                     Output::Event(Event::Data(data)) => self.data[end].push(data),
                     Output::Timeout(at) => {

@@ -18,6 +18,9 @@ fn a_certificate_that_was_not_announced_is_refused_by_name_on_either_side() {
         pair.run(Duration::from_secs(60));
         assert_eq!(pair.failed[end], Some(Error::Fingerprint));
         assert_eq!(pair.failed[1 - end], Some(Error::Alert(42)));
+        // Who found it out knows before the other hears of it, and hangs up for that reason.
+        let last = pair.sent.iter().rposition(|(by, _)| *by == end).unwrap();
+        assert!(pair.sent_before[end] <= last, "the alert went first");
         assert!(pair.sessions.iter().all(Option::is_none), "keys in spite of it");
     }
     let said = Error::Fingerprint.to_string();
