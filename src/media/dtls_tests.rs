@@ -59,7 +59,11 @@ fn run(ends: &mut [End; 2]) {
                     ends[end].secured.push(keyed.secured.clone());
                     ends[end].shield.install(component, keyed);
                 }
-                Output::Event(DtlsEvent::Failed(why)) => ends[end].failed = Some(why),
+                Output::Event(DtlsEvent::Failed(why)) => {
+                    // The alert is still to come.
+                    idle = 0;
+                    ends[end].failed = Some(why);
+                }
                 Output::Event(DtlsEvent::Data(_) | DtlsEvent::Closed) => idle = 0,
                 Output::Timeout(_) => {}
             }
