@@ -196,7 +196,8 @@ impl Endpoint {
                     return;
                 }
                 Output::Event(Event::Failed(error)) => {
-                    let gone = attempts.remove(at);
+                    let mut gone = attempts.remove(at);
+                    self.transmits.extend(gone.association.take_transmits());
                     self.counts.add(&gone.association.counts());
                     // Before the cookie came back anybody can have written it.
                     if Some(gone.from) == self.signalled && gone.association.is_bound() {
