@@ -120,10 +120,14 @@ fn where_no_path_exists_the_failure_is_clear_and_in_time() {
         (Kind::Symmetric, Kind::PortRestricted),
         (Kind::PortRestricted, Kind::Symmetric),
     ] {
-        for loss in [0.0, 0.1, 0.3] {
-            let mut lab = lab(1, a, b, loss, false);
+        for (loss, seed) in [0.0, 0.1, 0.3].into_iter().flat_map(|l| (0..100).map(move |s| (l, s)))
+        {
+            let mut lab = lab(seed, a, b, loss, false);
             assert!(!lab.until(ms(39_400), |lab| lab.agent(0).state() == State::Failed));
-            assert!(lab.until(secs(40), |lab| lab.both(State::Failed)), "{a:?} {b:?} {loss}");
+            assert!(
+                lab.until(secs(40), |lab| lab.both(State::Failed)),
+                "{a:?} {b:?} {loss} {seed}"
+            );
             let report = lab.agent(0).report();
             assert!(matches!(report.failure, Some(IceFailure::NoPath(n)) if n > 0));
             assert!(report.pairs.iter().all(|p| !p.selected && !p.nominated));
