@@ -1,11 +1,14 @@
 //! Three agents on real sockets of the loopback, one of which hosts a conference: what each of them
 //! hears.
 
+mod common;
+
+use common::{connect, incoming, on_loopback, soon, uri};
 use std::time::Duration;
+use tiny_media::PcmReader;
 use tiny_media::tone::tone_level_db;
-use tiny_media::{AudioFormat, Pace, PcmReader, ring};
-use tiny_ua::{Account, Audio, Call, Config, Event, IncomingCall, JoinPolicy, Policy, UserAgent};
-use tokio::time::{sleep, timeout};
+use tiny_ua::{Account, Audio, Config, Event, JoinPolicy, Policy, UserAgent};
+use tokio::time::sleep;
 
 const RATE: u32 = 16_000;
 const ALICE: f64 = 400.0;
@@ -19,35 +22,16 @@ struct Person {
 }
 
 async fn person(name: &str, codecs: &[&str], change: impl FnOnce(&mut Config)) -> Person {
-    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap());
-    let builder = builder.codecs(codecs.iter().copied()).configure(change);
+    let builder = on_loopback().codecs(codecs.iter().copied()).configure(change);
     let ua = builder.build().await.unwrap();
-    let uri = format!("sip:{name}@{}", ua.addresses()[0].1);
+    let uri = uri(name, &ua);
     let account = ua.account(&uri).build().await.unwrap();
     Person { ua, account, uri }
 }
 
-/// Waits, but not for ever.
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(30), what).await.expect("within 30 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
-}
-
 /// Says a tone; what is heard can be read.
 fn voice(hz: f64) -> (Audio, PcmReader) {
-    let registry = tiny_dav::builtin_registry();
-    let (format, options) = (AudioFormat::new(48_000, 1), tiny_dav::SourceOptions::looped(true));
-    let source = tiny_dav::open_source(&registry, &format!("tone:{hz}"), &options, format).unwrap();
-    let heard = AudioFormat::new(RATE, 1);
-    let (sink, reader) = ring::sink(heard, Duration::from_secs(60), Pace::Timer);
-    (Audio::custom(source, Box::new(sink)), reader)
+    common::voice(hz, RATE)
 }
 
 /// Waits until these tones are heard, and none of the others, for half a second.
@@ -72,13 +56,6 @@ async fn hears(reader: &mut PcmReader, wanted: &[f64]) {
     panic!("{wanted:?} wanted, heard {last:?}");
 }
 
-async fn connect(from: &Person, to: &Person, says: Audio, answers: Audio) -> (Call, Call) {
-    let call = from.account.call(&to.uri).audio(says).await.unwrap();
-    let answered = incoming(&to.ua).await.answer(answers).await.unwrap();
-    soon(call.answered()).await.unwrap();
-    (call, answered)
-}
-
 #[tokio::test]
 async fn three_agents_hear_the_two_others_and_not_themselves() {
     let alice = person("alice", &["pcmu"], |_| {}).await;
@@ -87,7 +64,8 @@ async fn three_agents_hear_the_two_others_and_not_themselves() {
     let (at_alice, mut alice_hears) = voice(ALICE);
     let (at_bob, mut bob_hears) = voice(BOB);
     let (at_carol, mut carol_hears) = voice(CAROL);
-    let (_alice_bob, bob_alice) = connect(&alice, &bob, at_alice, at_bob).await;
+    let (_alice_bob, bob_alice) =
+        connect(alice.account.call(&bob.uri).audio(at_alice), &bob.ua, at_bob).await;
     hears(&mut alice_hears, &[BOB]).await;
     hears(&mut bob_hears, &[ALICE]).await;
     // Bob adds Carol (RFC 5359 §2.10).
@@ -141,7 +119,8 @@ async fn a_call_that_joins_is_mixed_in() {
     let (at_alice, mut alice_hears) = voice(ALICE);
     let (at_bob, mut bob_hears) = voice(BOB);
     let (at_carol, mut carol_hears) = voice(CAROL);
-    let (_alice_bob, _bob_alice) = connect(&alice, &bob, at_alice, at_bob).await;
+    let (_alice_bob, _bob_alice) =
+        connect(alice.account.call(&bob.uri).audio(at_alice), &bob.ua, at_bob).await;
     let watched = carol.account.subscribe("dialog", &bob.uri).await.unwrap();
     let dialog = loop {
         let Some(tiny_ua::SubscriptionUpdate::Notify(n)) = soon(watched.next_event()).await else {

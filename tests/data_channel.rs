@@ -1,60 +1,35 @@
 //! Data channels as an application sees them: two agents on real sockets of the loopback.
 #![cfg(feature = "dtls")]
 
-use std::future::Future;
-use std::net::SocketAddr;
+mod common;
+
+use common::{account, connect, on_loopback, soon, told, uri};
 use std::time::Duration;
 use tiny_ua::data::Reliability;
 use tiny_ua::{
-    Account, Audio, Call, CallEvent, Config, DataChannel, DataChannelState, DataMessage, Error,
-    Event, IncomingCall, Srtp, UserAgent,
+    Audio, Call, CallEvent, Config, DataChannel, DataChannelState, DataMessage, Error, Srtp,
+    UserAgent,
 };
 use tokio::time::timeout;
 
 async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
-    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap()).codecs(["pcmu"]);
-    builder.srtp(Srtp::Dtls).configure(change).build().await.unwrap()
-}
-
-fn address(ua: &UserAgent) -> SocketAddr {
-    ua.addresses()[0].1
-}
-
-async fn account(ua: &UserAgent, name: &str) -> Account {
-    ua.account(format!("sip:{name}@{}", address(ua))).build().await.unwrap()
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(30), what).await.expect("within 30 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
+    let builder = on_loopback().codecs(["pcmu"]).srtp(Srtp::Dtls);
+    builder.configure(change).build().await.unwrap()
 }
 
 /// A call whose first offer has data channels, or has not.
 async fn call(from: &UserAgent, to: &UserAgent, data: bool) -> (Call, Call) {
-    let bob = format!("sip:bob@{}", address(to));
-    let alice = account(from, "alice").await;
-    let placed = alice.call(bob).audio(Audio::silent()).data(data).await.unwrap();
-    let taken = incoming(to).await.answer(Audio::silent()).await.unwrap();
-    soon(placed.answered()).await.unwrap();
-    (placed, taken)
+    let call = account(from, "alice").await.call(uri("bob", to));
+    connect(call.audio(Audio::silent()).data(data), to, Audio::silent()).await
 }
 
 /// The channel that the peer opens.
 async fn opened(call: &Call) -> DataChannel {
-    loop {
-        match soon(call.next_event()).await.expect("an event of the call") {
-            CallEvent::DataChannel(channel) => return channel,
-            CallEvent::Ended(end) => panic!("{end:?}"),
-            _ => {}
-        }
-    }
+    told(call, |event| match event {
+        CallEvent::DataChannel(channel) => Some(channel),
+        _ => None,
+    })
+    .await
 }
 
 async fn pair(placed: &Call, taken: &Call, label: &str) -> (DataChannel, DataChannel) {
@@ -206,7 +181,7 @@ async fn negotiated_channels_need_no_word_between_the_peers() {
     assert_eq!((ours.id(), theirs.id()), (77, 77));
     theirs.send_text("hi").await.unwrap();
     assert_eq!(recv(&ours).await, text("hi"));
-    let again = soon(placed.data_channel("fixed").negotiated(77).into_future()).await;
+    let again = soon(placed.data_channel("fixed").negotiated(77)).await;
     assert!(matches!(again, Err(Error::Config { .. })), "{again:?}");
     placed.hangup().await;
 }
@@ -281,10 +256,10 @@ async fn what_cannot_be_is_refused_in_words() {
     let (left, right) =
         (agent(|c| c.srtp = Srtp::Sdes).await, agent(|c| c.srtp = Srtp::Sdes).await);
     let (placed, _taken) = call(&left, &right, false).await;
-    let refused = soon(placed.data_channel("x").into_future()).await.unwrap_err().to_string();
+    let refused = soon(placed.data_channel("x")).await.unwrap_err().to_string();
     assert_eq!(refused, "data channels need DTLS, which this call does not have (srtp: dtls)");
     placed.hangup().await;
-    let refused = soon(placed.data_channel("x").into_future()).await;
+    let refused = soon(placed.data_channel("x")).await;
     assert!(matches!(refused, Err(Error::Ended(_))), "{refused:?}");
     let small = agent(|c| c.data.max_message_size = 1000).await;
     let left = agent(|_| {}).await;

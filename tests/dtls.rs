@@ -1,70 +1,25 @@
 //! DTLS-SRTP as an application sees it: two agents on real sockets of the loopback.
 #![cfg(feature = "dtls")]
 
-use std::future::Future;
-use std::net::SocketAddr;
+mod common;
+
+use common::{call, hears, on_loopback, told, until};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tiny_ua::dtls::{Identity, SrtpProfile};
-use tiny_ua::{
-    Account, Audio, Call, CallEvent, Config, Event, IncomingCall, Srtp, Trace, TraceKind,
-    TracePacket, UserAgent,
-};
-use tokio::net::UdpSocket;
-use tokio::time::{sleep, timeout};
+use tiny_ua::{Call, CallEvent, Config, Srtp, Trace, TraceKind, TracePacket, UserAgent};
 
 async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
-    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap()).codecs(["pcmu"]);
-    builder.srtp(Srtp::Dtls).configure(change).build().await.unwrap()
+    let builder = on_loopback().codecs(["pcmu"]).srtp(Srtp::Dtls);
+    builder.configure(change).build().await.unwrap()
 }
 
-fn address(ua: &UserAgent) -> SocketAddr {
-    ua.addresses()[0].1
-}
-
-async fn account(ua: &UserAgent, name: &str) -> Account {
-    ua.account(format!("sip:{name}@{}", address(ua))).build().await.unwrap()
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
-}
-
+/// How media is encrypted, the cipher of the handshake, and the fingerprint of the peer.
 async fn secured(call: &Call) -> (String, String, String) {
-    loop {
-        match soon(call.next_event()).await.expect("an event of the call") {
-            CallEvent::Secured { srtp, cipher, fingerprint } => return (srtp, cipher, fingerprint),
-            CallEvent::Ended(end) => panic!("{end:?}"),
-            _ => {}
-        }
-    }
-}
-
-/// So many more packets come.
-async fn hears(call: &Call, more: u64) {
-    let had = call.stats().await.unwrap().rx_packets;
-    let heard = async {
-        while call.stats().await.unwrap().rx_packets < had + more {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(heard).await;
-}
-
-async fn call(from: &UserAgent, to: &UserAgent) -> (Call, Call) {
-    let bob = format!("sip:bob@{}", address(to));
-    let placed = account(from, "alice").await.call(bob).audio(Audio::silent()).await.unwrap();
-    let taken = incoming(to).await.answer(Audio::silent()).await.unwrap();
-    soon(placed.answered()).await.unwrap();
-    (placed, taken)
+    told(call, |event| match event {
+        CallEvent::Secured { srtp, cipher, fingerprint } => Some((srtp, cipher, fingerprint)),
+        _ => None,
+    })
+    .await
 }
 
 /// The media packets of one agent: whether they went out, their first octet and their length.
@@ -126,12 +81,7 @@ async fn without_mux_reports_pass_under_keys_of_their_own() {
     let (placed, taken) = call(&left, &right).await;
     secured(&placed).await;
     secured(&taken).await;
-    let reported = async {
-        while placed.stats().await.unwrap().rtt_ms.is_none() {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    soon(reported).await;
+    until(&placed, "reports", |stats| stats.rtt_ms.is_some()).await;
     placed.hangup().await;
 }
 
@@ -150,40 +100,4 @@ async fn every_profile_that_is_configured_carries_sound() {
         hears(&taken, 5).await;
         placed.hangup().await;
     }
-}
-
-/// Carries datagrams between callers and an agent, and changes the fingerprints that go by.
-async fn meddler(to: SocketAddr, known: String, shown: String) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let at = socket.local_addr().unwrap();
-    tokio::spawn(async move {
-        let (mut caller, mut buffer) = (to, vec![0; 65_536]);
-        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-            let text = String::from_utf8_lossy(&buffer[..length]).replace(&known, &shown);
-            let next = if from == to { caller } else { to };
-            if from != to {
-                caller = from;
-            }
-            let _ = socket.send_to(text.as_bytes(), next).await;
-        }
-    });
-    at
-}
-
-#[tokio::test]
-async fn a_man_in_the_middle_of_the_signalling_is_found_out_by_the_fingerprint() {
-    let identity = Identity::generate().unwrap();
-    let known = identity.fingerprint().to_string();
-    let shown = Identity::generate().unwrap().fingerprint().to_string();
-    let left = agent(|config| config.dtls_identity = Some(identity)).await;
-    let right = agent(|_| {}).await;
-    let middle = meddler(address(&right), known, shown).await;
-    let alice = account(&left, "alice").await;
-    let placed = alice.call(format!("sip:bob@{middle}")).audio(Audio::silent()).await.unwrap();
-    let taken = incoming(&right).await.answer(Audio::silent()).await.unwrap();
-    let end = soon(taken.ended()).await;
-    assert!(end.failed, "{end:?}");
-    assert_eq!(end.reason, "DTLS: the peer's certificate does not match its fingerprint");
-    assert_eq!(end.stats.map(|s| (s.rx_packets, s.tx_packets > 0)).map(|s| s.0), Some(0));
-    soon(placed.ended()).await;
 }

@@ -1,16 +1,15 @@
 //! Hostile peers, strangers and meddlers against the media of calls that promised encryption: each is
 //! refused by name and counted, and every media packet that leaves is looked at.
 
-use std::future::Future;
+mod common;
+
+use common::{account, address, call, call_at, incoming, on_loopback, soon, until};
 use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tiny_ua::{
-    Account, Audio, Call, CallStats, Config, Event, IncomingCall, Srtp, SrtpProfile, Trace,
-    TraceKind, TracePacket, UserAgent,
-};
+use tiny_ua::{Audio, Config, Srtp, SrtpProfile, Trace, TraceKind, TracePacket, UserAgent};
 use tokio::net::UdpSocket;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// Whether it went out, our address, the peer's, the octets.
 type Seen = (bool, SocketAddr, SocketAddr, Vec<u8>);
@@ -84,54 +83,12 @@ fn is_clear_rtcp(mut data: &[u8]) -> bool {
 async fn agent(srtp: Srtp, change: impl FnOnce(&mut Config)) -> (UserAgent, Arc<Wire>) {
     let wire = Arc::new(Wire::default());
     let seen = wire.clone();
-    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap()).codecs(["pcmu"]);
+    let builder = on_loopback().codecs(["pcmu"]);
     let builder = builder.srtp(srtp).configure(|config| {
         config.trace = Some(seen);
         change(config);
     });
     (builder.build().await.unwrap(), wire)
-}
-
-fn address(ua: &UserAgent) -> SocketAddr {
-    ua.addresses()[0].1
-}
-
-async fn account(ua: &UserAgent, name: &str) -> Account {
-    ua.account(format!("sip:{name}@{}", address(ua))).build().await.unwrap()
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
-}
-
-async fn call(from: &UserAgent, to: &UserAgent, at: SocketAddr) -> (Call, Call) {
-    let alice = account(from, "alice").await;
-    let placed = alice.call(format!("sip:bob@{at}")).audio(Audio::silent()).await.unwrap();
-    let taken = incoming(to).await.answer(Audio::silent()).await.unwrap();
-    soon(placed.answered()).await.unwrap();
-    (placed, taken)
-}
-
-/// Waits for figures that are as wanted.
-async fn until(call: &Call, what: &str, wanted: impl Fn(&CallStats) -> bool) -> CallStats {
-    let mut last = None;
-    for _ in 0..400 {
-        let stats = call.stats().await.unwrap();
-        if wanted(&stats) {
-            return stats;
-        }
-        last = Some(stats);
-        sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{what}: {last:?}");
 }
 
 /// Carries SIP between callers and an agent, and changes bodies on their way.
@@ -255,7 +212,7 @@ async fn an_offer_that_takes_encryption_back_changes_nothing() {
 async fn strangers_against(srtp: Srtp) {
     let (left, wire) = agent(srtp, |_| {}).await;
     let (right, _) = agent(srtp, |_| {}).await;
-    let (placed, taken) = call(&left, &right, address(&right)).await;
+    let (placed, taken) = call(&left, &right).await;
     let before = until(&placed, "sound", |s| s.rx_packets > 10).await;
     assert_eq!(before.srtp_auth_failed + before.srtp_plain + before.srtp_replayed, 0, "{before:?}");
     let stranger = StdSocket::bind("127.0.0.1:0").unwrap();
@@ -304,7 +261,7 @@ async fn replayed_forged_and_plain_packets_are_told_apart_under_keys_of_a_handsh
 async fn a_replayed_and_a_forged_report_are_refused() {
     let (left, wire) = agent(Srtp::Sdes, |_| {}).await;
     let (right, _) = agent(Srtp::Sdes, |_| {}).await;
-    let (placed, taken) = call(&left, &right, address(&right)).await;
+    let (placed, taken) = call(&left, &right).await;
     let report = async {
         loop {
             if let Some(found) = wire.last_in(is_rtcp) {
@@ -386,11 +343,7 @@ mod dtls {
         // The caller offers actpass, and the callee takes the active part.
         let (left, wire) = agent(Srtp::Dtls, |_| {}).await;
         let (right, _) = agent(Srtp::Dtls, |_| {}).await;
-        let alice = account(&left, "alice").await;
-        let placed = alice.call(format!("sip:bob@{}", address(&right)));
-        let placed = placed.audio(Audio::silent()).await.unwrap();
-        let taken = incoming(&right).await.answer(Audio::silent()).await.unwrap();
-        soon(placed.answered()).await.unwrap();
+        let (placed, taken) = call(&left, &right).await;
         until(&placed, "sound", |s| s.rx_packets > 5).await;
         let (port, _) = wire.last_in(is_sound).unwrap();
         // The passive side has opened the way (RFC 5763 §6.7.1), and was answered.
@@ -428,7 +381,7 @@ mod ice {
     async fn a_check_with_a_wrong_integrity_is_refused_and_counted() {
         let (left, wire) = with_ice(|_| {}).await;
         let (right, _) = with_ice(|_| {}).await;
-        let (placed, taken) = call(&left, &right, address(&right)).await;
+        let (placed, taken) = call(&left, &right).await;
         let before = until(&placed, "sound", |s| s.rx_packets > 10).await;
         // What the peer has asked, asked again by a stranger who does not know the password.
         let (port, seen) = wire.last_in(is_stun_request).expect("a check of the peer");
@@ -484,7 +437,7 @@ mod ice {
         let (right, _) = with_ice(|_| {}).await;
         let alter = |from_caller: bool, body: &str| flooded(body, if from_caller { 0 } else { 60 });
         let middle = meddler(address(&right), alter).await;
-        let (placed, taken) = call(&left, &right, middle).await;
+        let (placed, taken) = call_at(&left, &right, middle).await;
         until(&placed, "sound", |s| s.rx_packets > 10).await;
         let report = placed.ice().await.unwrap();
         assert!(report.counters.candidates_refused >= 40, "{:?}", report.counters);
@@ -529,7 +482,7 @@ mod ice {
             lines.collect()
         };
         let middle = meddler(address(&right), alter).await;
-        let (placed, _taken) = call(&left, &right, middle).await;
+        let (placed, _taken) = call_at(&left, &right, middle).await;
         let end = soon(placed.ended()).await;
         assert!(end.failed, "{end:?}");
         assert!(end.reason.contains("no path to the peer works"), "{}", end.reason);

@@ -1,70 +1,25 @@
 //! ICE as an application sees it: two agents on real sockets of this machine.
 #![cfg(feature = "dtls")]
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::time::Duration;
-use tiny_ua::ice::{PairState, State};
-use tiny_ua::{
-    Account, Audio, Call, CallEvent, CallState, Config, Event, Ice, IncomingCall, Srtp, UserAgent,
-};
-use tokio::time::{sleep, timeout};
+mod common;
+
+use common::{call, hears, on_loopback, told, until};
+use tiny_ua::ice::{PairReport, PairState, State};
+use tiny_ua::{Call, CallEvent, CallState, Config, Ice, Srtp, UserAgent};
 
 async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
-    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap()).codecs(["pcmu"]);
     // Loopback alone, whatever networks the machine has.
-    let builder = builder.media_address("127.0.0.1".parse().unwrap());
+    let builder = on_loopback().codecs(["pcmu"]).media_address("127.0.0.1".parse().unwrap());
     builder.ice(Ice::Full).configure(change).build().await.unwrap()
 }
 
-fn address(ua: &UserAgent) -> SocketAddr {
-    ua.addresses()[0].1
-}
-
-async fn account(ua: &UserAgent, name: &str) -> Account {
-    ua.account(format!("sip:{name}@{}", address(ua))).build().await.unwrap()
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
-}
-
-async fn call(from: &UserAgent, to: &UserAgent) -> (Call, Call) {
-    let bob = format!("sip:bob@{}", address(to));
-    let placed = account(from, "alice").await.call(bob).audio(Audio::silent()).await.unwrap();
-    let taken = incoming(to).await.answer(Audio::silent()).await.unwrap();
-    soon(placed.answered()).await.unwrap();
-    (placed, taken)
-}
-
 /// The pair that ICE has found.
-async fn path(call: &Call) -> tiny_ua::ice::PairReport {
-    loop {
-        match soon(call.next_event()).await.expect("an event of the call") {
-            CallEvent::IcePath { pair, .. } => return *pair,
-            CallEvent::Ended(end) => panic!("{end:?}"),
-            _ => {}
-        }
-    }
-}
-
-/// So many more packets come.
-async fn hears(call: &Call, more: u64) {
-    let had = call.stats().await.unwrap().rx_packets;
-    let heard = async {
-        while call.stats().await.unwrap().rx_packets < had + more {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(heard).await;
+async fn path(call: &Call) -> PairReport {
+    told(call, |event| match event {
+        CallEvent::IcePath { pair, .. } => Some(*pair),
+        _ => None,
+    })
+    .await
 }
 
 fn has_ice(call: &Call) -> bool {
@@ -128,12 +83,7 @@ async fn without_mux_both_components_find_their_paths() {
     let (placed, taken) = call(&left, &right).await;
     hears(&placed, 10).await;
     hears(&taken, 10).await;
-    let reported = async {
-        while placed.stats().await.unwrap().rtt_ms.is_none() {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    soon(reported).await;
+    until(&placed, "reports", |stats| stats.rtt_ms.is_some()).await;
     let report = placed.ice().await.unwrap();
     for component in [1, 2] {
         let mut pairs = report.pairs.iter().filter(|p| p.selected);

@@ -2,17 +2,17 @@
 //! 127.0.0.0/8 on its loopback.
 #![cfg(target_os = "linux")]
 
-use std::future::Future;
+mod common;
+
+use common::{account, address, connect, on_loopback, soon, uri};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 use tiny_ua::testkit::Registrar;
 use tiny_ua::{
-    Audio, AudioFormat, Call, CallState, Config, Event, IncomingCall, Sink, Source, Srtp, Trace,
-    TraceKind, TracePacket, Transport, UserAgent,
+    Audio, AudioFormat, Call, CallState, Config, Event, Sink, Source, Srtp, Trace, TraceKind,
+    TracePacket, Transport, UserAgent,
 };
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
@@ -78,8 +78,7 @@ impl Trace for Listener {
 
 async fn agent() -> (UserAgent, mpsc::UnboundedReceiver<Heard>) {
     let (told, heard) = mpsc::unbounded_channel();
-    let ua = UserAgent::builder()
-        .listen("127.0.0.1:0".parse().unwrap())
+    let ua = on_loopback()
         .codecs(["pcmu"])
         .srtp(Srtp::Sdes)
         .trace(Arc::new(Listener(told)))
@@ -88,18 +87,6 @@ async fn agent() -> (UserAgent, mpsc::UnboundedReceiver<Heard>) {
         .await
         .unwrap();
     (ua, heard)
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
 }
 
 async fn until(
@@ -126,24 +113,22 @@ async fn a_telephone_moves_from_one_address_to_another_with_the_sound_going_on()
     let registrar = Registrar::builder(domain).user("alice", "secret").start().await.unwrap();
     let (alice, mut at_alice) = agent().await;
     let (bob, mut at_bob) = agent().await;
-    let account = alice
+    let registered = alice
         .account(format!("sip:alice@{domain}"))
         .registrar(format!("sip:{}", registrar.address()))
         .password("secret")
         .register()
         .await
         .unwrap();
-    let to_bob = format!("sip:bob@{}", bob.addresses()[0].1);
-    let _bobs = bob.account(&to_bob).build().await.unwrap();
+    let _bobs = account(&bob, "bob").await;
     let (alices_sound, mut alice_hears) = sound();
     let (bobs_sound, mut bob_hears) = sound();
-    let call = account.call(&to_bob).audio(alices_sound).await.unwrap();
-    let answered = soon(incoming(&bob)).await.answer(bobs_sound).await.unwrap();
-    soon(call.answered()).await.unwrap();
+    let call = registered.call(uri("bob", &bob)).audio(alices_sound);
+    let (call, answered) = connect(call, &bob, bobs_sound).await;
     soon(alice_hears.recv()).await.unwrap();
     soon(bob_hears.recv()).await.unwrap();
 
-    let port = alice.addresses()[0].1.port();
+    let port = address(&alice).port();
     let report = alice.network_moved_to(ELSEWHERE).await.unwrap();
     assert_eq!((report.moved, report.registrations, report.offline), (1, 1, false));
     assert!(report.addresses.contains(&(Transport::Udp, SocketAddr::new(ELSEWHERE, port))));
@@ -182,17 +167,13 @@ async fn a_telephone_moves_from_one_address_to_another_with_the_sound_going_on()
 async fn a_call_waits_without_a_network_and_goes_on_with_the_next_one() {
     let (alice, mut at_alice) = agent().await;
     let (bob, _) = agent().await;
-    let to_bob = format!("sip:bob@{}", bob.addresses()[0].1);
-    let _bobs = bob.account(&to_bob).build().await.unwrap();
-    let own = format!("sip:alice@{}", alice.addresses()[0].1);
-    let account = alice.account(own).build().await.unwrap();
-    let call = account.call(&to_bob).audio(sound().0).await.unwrap();
-    let answered = soon(incoming(&bob)).await.answer(sound().0).await.unwrap();
-    soon(call.answered()).await.unwrap();
+    let _bobs = account(&bob, "bob").await;
+    let (own, to_bob) = (account(&alice, "alice").await, uri("bob", &bob));
+    let (call, answered) = connect(own.call(&to_bob).audio(sound().0), &bob, sound().0).await;
     soon(at_alice.recv()).await.unwrap();
 
     assert!(alice.network_lost().await.unwrap().offline);
-    let refused = account.call(&to_bob).audio(Audio::silent()).await.unwrap_err();
+    let refused = own.call(&to_bob).audio(Audio::silent()).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         tiny_ua::Error::Network("there is no network".into()).to_string()

@@ -1,19 +1,20 @@
 //! The Session API as an application uses it: agents on real sockets of the loopback, the testkit's
 //! registrar and proxy between them.
 
-use std::future::Future;
+mod common;
+
+use common::{LOOPBACK, account, address, connect, hears, incoming, on_loopback, soon, uri};
 use std::time::Duration;
 use tiny_net::stun;
 use tiny_ua::testkit::{Registrar, ServerEvent};
 use tiny_ua::{
-    Account, Audio, Call, CallEvent, CallState, Config, Error, Event, HeaderName, IncomingCall,
-    Method, Party, SipMessage, UserAgent,
+    Account, Audio, Call, CallEvent, CallState, Config, Error, Event, HeaderName, Method, Party,
+    SipMessage, UserAgent,
 };
 use tokio::time::{sleep, timeout};
 
 const DOMAIN: &str = "session.test";
 const PASSWORD: &str = "open sesame";
-const LOOPBACK: &str = "127.0.0.1:0";
 
 async fn registrar(users: &[&str]) -> Registrar {
     let add = |builder: tiny_ua::testkit::ServerConfig, name: &&str| builder.user(name, PASSWORD);
@@ -25,7 +26,7 @@ async fn agent() -> UserAgent {
 }
 
 async fn agent_with(change: impl FnOnce(&mut Config)) -> UserAgent {
-    let builder = UserAgent::builder().listen(LOOPBACK.parse().unwrap()).codecs(["pcmu"]);
+    let builder = on_loopback().codecs(["pcmu"]);
     builder.configure(change).build().await.unwrap()
 }
 
@@ -38,21 +39,7 @@ async fn register(ua: &UserAgent, at: &Registrar, name: &str) -> Account {
 
 /// An account that needs no registrar, and the URI to call it by.
 async fn direct(ua: &UserAgent, name: &str) -> (Account, String) {
-    let uri = format!("sip:{name}@{}", ua.addresses()[0].1);
-    (ua.account(&uri).build().await.unwrap(), uri)
-}
-
-/// Waits, but not for ever.
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
+    (account(ua, name).await, uri(name, ua))
 }
 
 async fn event_of(call: &Call, wanted: impl Fn(&CallEvent) -> bool) -> CallEvent {
@@ -70,16 +57,6 @@ fn custom(message: &SipMessage, name: &str) -> Option<String> {
 
 fn headers(name: &str, value: &str) -> Vec<(String, String)> {
     vec![(name.into(), value.into())]
-}
-
-/// Sound arrives on both sides.
-async fn hears(call: &Call) {
-    let heard = async {
-        while !call.stats().await.is_ok_and(|s| s.rx_packets > 10) {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(heard).await;
 }
 
 #[tokio::test]
@@ -104,14 +81,14 @@ async fn several_accounts_and_calls_live_in_one_agent() {
     }
     for call in placed.iter().chain(&taken) {
         soon(call.answered()).await.unwrap();
-        hears(call).await;
+        hears(call, 10).await;
     }
     // And one within an agent, between two of its accounts.
     let own = alice.call(carol.aor()).audio(Audio::silent()).await.unwrap();
     let other = incoming(&left).await;
     assert_eq!(other.account(), Some(carol.id()));
     let other = other.answer(Audio::silent()).await.unwrap();
-    hears(&own).await;
+    hears(&own, 10).await;
     // The end of one is not the end of another.
     let end = soon(placed[0].hangup()).await;
     assert_eq!((end.by, end.status), (Party::Local, None));
@@ -226,7 +203,7 @@ async fn refusals_name_the_culprit() {
     let unreachable = direct.message("sip:bob@[::1]", "hi").await.unwrap_err();
     assert_eq!(unreachable.to_string(), "network: no address of ours reaches [::1]:5060");
     // The port in use is named.
-    let taken = ua.addresses()[0].1;
+    let taken = address(&ua);
     let error = UserAgent::builder().listen(taken).build().await.unwrap_err();
     assert!(error.to_string().contains(&taken.port().to_string()), "{error}");
 }
@@ -273,9 +250,8 @@ async fn limits_are_settings_of_the_moment() {
     // There is room again when the first is over.
     soon(taken.hangup()).await;
     soon(first.ended()).await;
-    let third = alice.call(&bob_uri).audio(Audio::silent()).await.unwrap();
-    let third_taken = incoming(&right).await.answer(Audio::silent()).await.unwrap();
-    soon(third.answered()).await.unwrap();
+    let third = alice.call(&bob_uri).audio(Audio::silent());
+    let (third, third_taken) = connect(third, &right, Audio::silent()).await;
     drop(third_taken);
     assert_eq!(soon(third.ended()).await.by, Party::Remote);
     // Events that nobody reads are bounded: the rest is refused, and the agent goes on.
@@ -321,11 +297,10 @@ async fn dropped_handles_hang_up_decline_and_unregister() {
     assert_eq!(soon(other.ended()).await.by, Party::Remote);
     assert!(matches!(ringing.answer(Audio::silent()).await, Err(Error::Ended(_))));
     // The last handle of a call that is up says BYE; the one before it does not.
-    let call = alice.call(bob.aor()).audio(Audio::silent()).await.unwrap();
-    let taken = incoming(&right).await.answer(Audio::silent()).await.unwrap();
-    soon(call.answered()).await.unwrap();
+    let call = alice.call(bob.aor()).audio(Audio::silent());
+    let (call, taken) = connect(call, &right, Audio::silent()).await;
     drop(call.clone());
-    hears(&taken).await;
+    hears(&taken, 10).await;
     drop(call);
     assert_eq!(soon(taken.ended()).await.by, Party::Remote);
     // A stale handle is an error, not a crash.
@@ -355,10 +330,8 @@ async fn raw_pcm_goes_in_at_one_rate_and_comes_out_at_another() {
     let (left, right) = (agent().await, agent().await);
     let ((alice, _), (_bob, uri)) = (direct(&left, "a").await, direct(&right, "b").await);
     let (audio, mut mouth, _ear) = Audio::pcm(16_000, 1);
-    let call = alice.call(&uri).audio(audio).await.unwrap();
-    let (audio, _mouth, mut ear) = Audio::pcm(24_000, 2);
-    let taken = incoming(&right).await.answer(audio).await.unwrap();
-    soon(call.answered()).await.unwrap();
+    let (heard, _mouth, mut ear) = Audio::pcm(24_000, 2);
+    let (_call, taken) = connect(alice.call(&uri).audio(audio), &right, heard).await;
     let mut heard = Vec::new();
     let mut n = 0.0f64;
     let mut block = vec![0; 24_000];

@@ -1,8 +1,10 @@
 //! Transports and the way to the server, as an application uses them: agents on real sockets of the
 //! loopback, with names that the test answers for.
 
+mod common;
+
+use common::{LOOPBACK, connect, on_loopback, soon};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,13 +12,8 @@ use std::time::Duration;
 use tiny_ua::dns::{Dns, Outcome, Question, Record, RecordKind};
 use tiny_ua::tls::{Identity, Material, Roots, TlsConfig};
 use tiny_ua::{
-    Audio, Call, CallEvent, Config, Error, Event, IncomingCall, Listen, Tcp, Tls, Transport, Udp,
-    UserAgent, Ws, Wss,
+    Audio, Call, CallEvent, Config, Error, Listen, Tcp, Tls, Transport, Udp, UserAgent, Ws, Wss,
 };
-use tokio::time::timeout;
-
-const LOOPBACK: &str = "127.0.0.1:0";
-
 /// An authority.
 struct Authority {
     pem: String,
@@ -85,7 +82,7 @@ impl Dns for Names {
 }
 
 async fn agent(listen: Option<Listen>, change: impl FnOnce(&mut Config)) -> UserAgent {
-    let mut builder = UserAgent::builder().listen(LOOPBACK.parse().unwrap()).codecs(["pcmu"]);
+    let mut builder = on_loopback().codecs(["pcmu"]);
     if let Some(listen) = listen {
         builder = builder.transport(listen);
     }
@@ -95,18 +92,6 @@ async fn agent(listen: Option<Listen>, change: impl FnOnce(&mut Config)) -> User
 fn port_of(ua: &UserAgent, transport: Transport) -> u16 {
     let found = ua.addresses().iter().find(|(t, _)| *t == transport);
     found.expect("it listens").1.port()
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
 }
 
 async fn ended(call: &Call) -> String {
@@ -121,9 +106,8 @@ async fn ended(call: &Call) -> String {
 /// Both talk, then the called one hangs up.
 async fn talks(from: &UserAgent, aor: &str, to: &UserAgent, uri: &str) {
     let account = from.account(aor).build().await.unwrap();
-    let call = account.call(uri).audio(Audio::silent()).await.unwrap();
-    let taken = incoming(to).await.answer(Audio::silent()).await.unwrap();
-    soon(call.answered()).await.unwrap();
+    let (call, taken) =
+        connect(account.call(uri).audio(Audio::silent()), to, Audio::silent()).await;
     taken.hangup().await;
     ended(&call).await;
 }

@@ -2,17 +2,15 @@
 //! ICE, DTLS-SRTP and one port for all.
 #![cfg(feature = "dtls")]
 
-use std::future::{Future, IntoFuture};
-use std::net::SocketAddr;
+mod common;
+
+use common::{account, connect, incoming, on_loopback, soon, told, uri, voice};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tiny_media::PcmReader;
 use tiny_media::tone::strongest_tone;
-use tiny_media::{AudioFormat, Pace, PcmReader, ring};
-use tiny_ua::{
-    Account, Audio, Call, CallEvent, Config, Event, IncomingCall, Srtp, Trace, TraceKind,
-    TracePacket, UserAgent,
-};
-use tokio::time::{sleep, timeout};
+use tiny_ua::{Audio, Call, CallEvent, Config, Srtp, Trace, TraceKind, TracePacket, UserAgent};
+use tokio::time::sleep;
 
 const RATE: u32 = 8000;
 
@@ -38,38 +36,7 @@ impl Descriptions {
 }
 
 async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
-    let builder = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap());
-    builder.webrtc(true).configure(change).build().await.unwrap()
-}
-
-fn address(ua: &UserAgent) -> SocketAddr {
-    ua.addresses()[0].1
-}
-
-async fn account(ua: &UserAgent, name: &str) -> Account {
-    ua.account(format!("sip:{name}@{}", address(ua))).build().await.unwrap()
-}
-
-async fn soon<F: Future>(what: F) -> F::Output {
-    timeout(Duration::from_secs(20), what).await.expect("within 20 s")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = soon(ua.next_event()).await.expect("an event") {
-            return call;
-        }
-    }
-}
-
-/// Says a tone; what is heard can be read.
-fn voice(hz: f64) -> (Audio, PcmReader) {
-    let registry = tiny_dav::builtin_registry();
-    let (format, options) = (AudioFormat::new(48_000, 1), tiny_dav::SourceOptions::looped(true));
-    let source = tiny_dav::open_source(&registry, &format!("tone:{hz}"), &options, format).unwrap();
-    let (sink, reader) =
-        ring::sink(AudioFormat::new(RATE, 1), Duration::from_secs(60), Pace::Timer);
-    (Audio::custom(source, Box::new(sink)), reader)
+    on_loopback().webrtc(true).configure(change).build().await.unwrap()
 }
 
 /// Waits until nothing but this tone is heard for a quarter of a second.
@@ -89,19 +56,6 @@ async fn hears(reader: &mut PcmReader, hz: f64) {
         }
     };
     soon(listen).await;
-}
-
-async fn event<T>(call: &Call, wanted: impl Fn(CallEvent) -> Option<T>) -> T {
-    loop {
-        match soon(call.next_event()).await.expect("an event of the call") {
-            CallEvent::Ended(end) => panic!("{end:?}"),
-            other => {
-                if let Some(found) = wanted(other) {
-                    return found;
-                }
-            }
-        }
-    }
 }
 
 /// The way that media goes, and how it is encrypted: both are told, in whichever order.
@@ -141,12 +95,9 @@ async fn call() -> Pair {
     let wire = Arc::new(Descriptions::default());
     let left = agent(|config| config.trace = Some(wire.clone())).await;
     let right = agent(|_| {}).await;
-    let ((says, left_hears), (answers, right_hears)) = (voice(500.0), voice(1200.0));
-    let bob = format!("sip:bob@{}", address(&right));
-    let placed =
-        soon(account(&left, "alice").await.call(bob).audio(says).into_future()).await.unwrap();
-    let taken = soon(incoming(&right).await.answer(answers)).await.unwrap();
-    soon(placed.answered()).await.unwrap();
+    let ((says, left_hears), (answers, right_hears)) = (voice(500.0, RATE), voice(1200.0, RATE));
+    let call = account(&left, "alice").await.call(uri("bob", &right)).audio(says);
+    let (placed, taken) = connect(call, &right, answers).await;
     Pair { left, _right: right, placed, taken, left_hears, right_hears, wire }
 }
 
@@ -167,9 +118,9 @@ async fn a_call_of_two_agents_like_browsers_is_heard_both_ways_over_hold_and_res
 
     for (holder, other) in [(&pair.placed, &pair.taken), (&pair.taken, &pair.placed)] {
         soon(holder.hold()).await.unwrap();
-        event(other, |e| matches!(e, CallEvent::Held { .. }).then_some(())).await;
+        told(other, |e| matches!(e, CallEvent::Held { .. }).then_some(())).await;
         soon(holder.resume()).await.unwrap();
-        event(other, |e| matches!(e, CallEvent::Resumed { .. }).then_some(())).await;
+        told(other, |e| matches!(e, CallEvent::Resumed { .. }).then_some(())).await;
     }
     hears(&mut pair.left_hears, 1200.0).await;
     hears(&mut pair.right_hears, 500.0).await;
@@ -194,7 +145,7 @@ async fn another_address_restarts_ice_and_keeps_the_keys() {
     hears(&mut pair.right_hears, 500.0).await;
     let before = pair.wire.take();
     pair.left.network_moved_to([127, 0, 0, 2].into()).await.unwrap();
-    event(&pair.placed, |e| matches!(e, CallEvent::IcePath { .. }).then_some(())).await;
+    told(&pair.placed, |e| matches!(e, CallEvent::IcePath { .. }).then_some(())).await;
     hears(&mut pair.left_hears, 1200.0).await;
     hears(&mut pair.right_hears, 500.0).await;
     let after = pair.wire.take();
@@ -211,17 +162,15 @@ async fn another_address_restarts_ice_and_keeps_the_keys() {
 #[tokio::test]
 async fn who_has_no_ice_is_refused_by_name_in_either_role() {
     let browser = agent(|_| {}).await;
-    let plain = UserAgent::builder().listen("127.0.0.1:0".parse().unwrap()).srtp(Srtp::Dtls);
-    let plain = plain.build().await.unwrap();
+    let plain = on_loopback().srtp(Srtp::Dtls).build().await.unwrap();
     let (alice, bob) = (account(&browser, "alice").await, account(&plain, "bob").await);
-    let to = |ua: &UserAgent| format!("sip:someone@{}", address(ua));
-    let call = soon(bob.call(to(&browser)).audio(Audio::silent()).into_future()).await.unwrap();
+    let call = soon(bob.call(uri("someone", &browser)).audio(Audio::silent())).await.unwrap();
     let end = soon(call.ended()).await;
     assert_eq!(end.status, Some(488), "{end:?}");
     let warning = end.message.as_ref().and_then(|m| m.header_named("Warning")).unwrap_or_default();
     assert!(warning.contains("ICE: the peer does not use ICE"), "{warning}");
 
-    let call = soon(alice.call(to(&plain)).audio(Audio::silent()).into_future()).await.unwrap();
+    let call = soon(alice.call(uri("someone", &plain)).audio(Audio::silent())).await.unwrap();
     let _taken = soon(incoming(&plain).await.answer(Audio::silent())).await.unwrap();
     let end = soon(call.ended()).await;
     assert!(end.failed && end.reason.contains("ICE: the peer does not use ICE"), "{end:?}");
