@@ -308,7 +308,7 @@ fn ten_megabytes_go_each_way_over_a_channel_that_either_side_made() {
 /// The page sends ten megabytes and their digest; who sends all of it back has to have got it.
 async fn there_and_back(page: &Telephone<'_>, channel: DataChannel) {
     const OCTETS: usize = 10 << 20;
-    let opened = page.expect("channel");
+    let opened = page.tell("opened", json!({}));
     assert_eq!((&opened["label"], &opened["protocol"]), (&json!(channel.label()), &json!("bulk")));
     let began = Instant::now();
     let echo = tokio::spawn(async move {

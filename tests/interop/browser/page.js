@@ -4,7 +4,7 @@ import JsSIP from 'jssip';
 
 let agent, sound, tone, settings;
 let current = null; // { session, connection, analyser, player, channel, received }
-const happened = [], waiting = [];
+const happened = [], waiting = [], forgotten = [];
 
 function note(name, detail = {}) {
   happened.push({ name, at: Math.round(performance.now()), ...detail });
@@ -17,11 +17,14 @@ async function next({ names, within = 15000 }) {
   for (;;) {
     while (happened.length) {
       const event = happened.shift();
-      if (names.includes(event.name)) return event;
+      if (names.includes(event.name)) {
+        forgotten.push(...passed, event);
+        return event;
+      }
       passed.push(event);
     }
     const left = end - performance.now();
-    if (left <= 0) throw new Error(`none of ${names} within ${within} ms; instead: ${JSON.stringify(passed)}`);
+    if (left <= 0) throw new Error(`none of ${names} within ${within} ms; instead: ${JSON.stringify(passed)}; before: ${JSON.stringify(forgotten.slice(-20))}`);
     await new Promise((look) => { waiting.push(look); setTimeout(look, left); });
   }
 }
@@ -183,6 +186,12 @@ function use(call, channel) {
   if (channel.readyState === 'open') channel.onopen();
 }
 
+/// Waits until the call has a channel, and gives what it is. It may open before the call is confirmed, or after.
+const opened = ({ within = 15000 }) => until(() => {
+  const { channel } = current;
+  return channel?.readyState === 'open' ? { label: channel.label, protocol: channel.protocol, ordered: channel.ordered } : null;
+}, within, () => `no channel is open but ${JSON.stringify(current.channel?.readyState ?? null)}`);
+
 /// Sends so many octets and their digest, and gives that.
 async function send({ octets }) {
   const { channel } = current, bulk = new Uint8Array(octets);
@@ -205,4 +214,4 @@ async function receive({ within = 60000 }) {
   return { octets: bulk.length, same: (await digest(bulk)) === call.sum };
 }
 
-window.telephone = { register, next, call, answer, hangUp, press, hold, resume, restartIce, hear, hearNothing, stats, descriptions, send, receive };
+window.telephone = { register, next, call, answer, hangUp, press, hold, resume, restartIce, hear, hearNothing, stats, descriptions, opened, send, receive };
