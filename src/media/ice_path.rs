@@ -527,8 +527,9 @@ impl IcePath {
                 }
             }
         }
+        let waits = self.look_ups.is_some() || self.agent.awaits_servers();
         let open = self.look_ups.is_some() || self.agent.is_gathering();
-        if self.owed.take_if(|until| !open || *until <= now).is_some() {
+        if self.owed.take_if(|until| !waits || *until <= now).is_some() {
             let local = Box::new(self.local(sockets, !open));
             self.told.push_back(Told::Notice(IceNotice::Gathered(local)));
             self.late = open;

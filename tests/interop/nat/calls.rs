@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// How long each call lasts from its answer on.
 const LASTS: f64 = 6.0;
-/// How soon both have to hear each other.
+/// How soon after the call is placed both have to hear each other.
 const SOON: f64 = 3.0;
 
 /// One end of a call.
@@ -66,7 +66,7 @@ pub(super) fn start(
 pub(super) struct Talk {
     /// The pair of the caller and that of the callee, of their last word.
     pub(super) pairs: [String; 2],
-    /// Seconds from the answer until the caller and the callee hear the other.
+    /// Seconds from the call until the caller and the callee hear the other.
     pub(super) until_sound: [f64; 2],
 }
 
@@ -94,9 +94,12 @@ pub(super) fn talk(
     let pairs = [&alice, &bob].map(last_pair);
     alice.stop();
     bob.stop();
+    // The call is placed when the registration stands, and lasts from its answer on.
+    let at = |event: &str| alice.events(event)[0]["t"].as_f64().expect("a time");
+    let until_answer = at("answered") - at("registered");
     let until_sound = [(alice_hears, 600.0), (bob_hears, 440.0)].map(|(wav, hz)| {
         let heard = Presence::of(&wav, hz);
-        LASTS - heard.seconds()
+        until_answer + LASTS - heard.seconds()
     });
     let talk = Talk { pairs, until_sound };
     report(name, &talk);

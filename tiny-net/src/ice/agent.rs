@@ -58,7 +58,8 @@ pub struct Peer {
 pub enum Event {
     /// A candidate of ours, to be signalled.
     Candidate(Candidate),
-    /// No more candidates are expected: `a=end-of-candidates`.
+    /// A description need wait no longer: no more candidates are expected, or none that are worth
+    /// waiting for ([`Agent::is_gathering`] tells). It comes again for addresses that came later.
     GatheringDone,
     /// The state changed.
     State(State),
@@ -129,6 +130,10 @@ pub struct Agent {
     pub(super) foundations: Vec<FoundationKey>,
     pub(super) gathering: Option<Instant>,
     pub(super) gathered: bool,
+    // A server has told the outer address of a component.
+    pub(super) reflected: [bool; 2],
+    // How long the slowest server took that brought a candidate.
+    pub(super) slowest: Duration,
     pub(super) starts: VecDeque<Start>,
     pub(super) probes: Vec<Probe>,
     pub(super) keeps: Vec<(usize, SocketAddr, Instant)>,
@@ -172,6 +177,8 @@ impl Agent {
             foundations: Vec::new(),
             gathering: None,
             gathered: false,
+            reflected: [false; 2],
+            slowest: Duration::ZERO,
             starts: VecDeque::new(),
             probes: Vec::new(),
             keeps: Vec::new(),

@@ -58,6 +58,11 @@ pub struct Config {
     /// How long candidates of servers are waited for before gathering is called done: 5 s. Later
     /// ones are still told.
     pub gather_patience: Duration,
+    /// How long servers that say nothing are waited for once others have brought enough, a relayed
+    /// candidate for each component, or an outer address where no relay is asked: 500 ms, after which
+    /// a lost request has been repeated, and as long as the slowest answer took. Behind a firewall
+    /// that stops UDP, a relay over TLS is there then and the others cannot be.
+    pub gather_grace: Duration,
     /// How long after the first checks a lack of any path is a failure: 39.5 s (RFC 8863 §4).
     pub patience: Duration,
     /// How long after the first path that works a better one is waited for before nominating,
@@ -116,6 +121,7 @@ impl Default for Config {
             timing,
             gather_timing,
             gather_patience: Duration::from_secs(5),
+            gather_grace: Duration::from_millis(500),
             patience: Duration::from_millis(39_500),
             nominate_direct_after: Duration::from_millis(500),
             nominate_relayed_after: Duration::from_secs(2),

@@ -18,6 +18,7 @@ use tiny_sak::{Flow, Output, Transport};
 pub(super) struct Probe {
     pub(super) base: usize,
     server: SocketAddr,
+    asked: Instant,
     id: TransactionId,
     request: Bytes,
     transaction: Transaction,
@@ -31,7 +32,9 @@ pub(super) struct Relay {
     // The same of the other address family.
     pub(super) other: Option<usize>,
     transport: Transport,
-    asked: bool,
+    // When it was asked first, and when it last was or said something.
+    asked: Option<Instant>,
+    word: Option<Instant>,
     // It stands, or will not.
     settled: bool,
     deadline: Option<Instant>,
@@ -40,7 +43,7 @@ pub(super) struct Relay {
 impl Relay {
     // It was given up, with its network.
     fn is_gone(&self) -> bool {
-        self.settled && !self.asked && self.base.is_none()
+        self.settled && self.asked.is_none() && self.base.is_none()
     }
 }
 
@@ -77,10 +80,45 @@ impl Agent {
         self.gathering.is_some() && !self.is_gathered()
     }
 
+    /// Whether a description had better wait for what servers bring: not beyond the patience with
+    /// them, and not for those that stay silent where others brought what is needed.
+    pub fn awaits_servers(&self) -> bool {
+        self.gathering.is_some() && !self.gathered
+    }
+
     fn is_gathered(&self) -> bool {
         self.starts.is_empty()
             && self.probes.is_empty()
             && self.relays.iter().all(|relay| relay.settled)
+    }
+
+    /// Whether each component has what the peer may need in the end: a relay, or an outer address
+    /// where no relay is asked.
+    fn has_enough(&self) -> bool {
+        let relayed = |component| {
+            let standing = self.relays.iter().filter(|r| r.base.is_some());
+            standing.map(|r| &self.bases[r.host]).any(|b| b.component == component)
+        };
+        (1..=self.components()).all(|component| match self.config.turn_servers.is_empty() {
+            true => self.reflected[usize::from(component - 1)],
+            false => relayed(component),
+        })
+    }
+
+    /// When those that have brought nothing have been silent for long enough, while others brought
+    /// enough: UDP may be blocked, or a server dead. Each has been asked (RFC 8445 §14.2: one by one).
+    fn enough_at(&self) -> Option<Instant> {
+        if !self.starts.is_empty() || !self.has_enough() {
+            return None;
+        }
+        let probes = self.probes.iter().map(|p| p.asked);
+        let relays = self.relays.iter().filter(|r| !r.settled).filter_map(|r| r.word);
+        Some(probes.chain(relays).max()? + self.config.gather_grace + self.slowest)
+    }
+
+    /// A server brought what it was asked for.
+    fn brought(&mut self, now: Instant, asked: Instant) {
+        self.slowest = self.slowest.max(now.saturating_duration_since(asked));
     }
 
     pub(super) fn gather_from(&mut self, now: Instant, base: usize) {
@@ -93,6 +131,7 @@ impl Agent {
             return;
         }
         let (addr, is_v4) = (from.addr, from.addr.is_ipv4());
+        let before = self.starts.len();
         let here = |b: &Base| !b.gone && b.via == Via::Udp && !b.addr.ip().is_loopback();
         let lonely = !self.bases.iter().any(|b| here(b) && b.addr.is_ipv4());
         if from.open {
@@ -118,10 +157,17 @@ impl Agent {
             };
             let rng = self.rng.fork();
             let client = Client::new(self.config.turn, family, addr, servers, rng);
-            let (asked, settled) = (false, false);
-            let (host, deadline) = (base, None);
-            let (base, other) = (None, None);
-            let relay = Relay { client, host, base, other, transport, asked, settled, deadline };
+            let relay = Relay {
+                client,
+                host: base,
+                base: None,
+                other: None,
+                transport,
+                asked: None,
+                word: None,
+                settled: false,
+                deadline: None,
+            };
             let at = match free {
                 Some(at) => {
                     self.relays[at] = relay;
@@ -133,6 +179,11 @@ impl Agent {
                 }
             };
             self.starts.push_back(Start::Relay(at));
+        }
+        // An address that came later is waited for like the first ones.
+        if self.gathered && self.starts.len() > before {
+            self.gathered = false;
+            self.gathering = Some(now + self.config.gather_patience);
         }
         self.wake(now);
     }
@@ -152,12 +203,12 @@ impl Agent {
                     let request = Builder::new(Class::Request, method::BINDING, id);
                     let request = request.fingerprint().finish();
                     let transaction = Transaction::new(now, self.config.gather_timing, false);
-                    self.probes.push(Probe { base, server, id, request, transaction });
+                    self.probes.push(Probe { base, server, asked: now, id, request, transaction });
                     self.tick_probes(now);
                     return true;
                 }
                 Start::Relay(at) if !self.relays[at].settled => {
-                    self.relays[at].asked = true;
+                    (self.relays[at].asked, self.relays[at].word) = (Some(now), Some(now));
                     self.relays[at].client.allocate(now);
                     self.drain_relay(now, at);
                     return true;
@@ -204,8 +255,15 @@ impl Agent {
     pub(super) fn gather_deadline(&self) -> Option<Instant> {
         let probes = self.probes.iter().map(|p| p.transaction.deadline());
         let relays = self.relay_deadline();
-        let patience = self.gathering.filter(|_| !self.gathered);
-        probes.chain(relays).chain(patience).chain(self.keeps.iter().map(|k| k.2)).min()
+        let waiting = |at: &Instant| !self.gathered && self.gathering.is_some_and(|p| *at <= p);
+        let patience = self.gathering.filter(waiting);
+        let enough = self.enough_at().filter(waiting);
+        probes
+            .chain(relays)
+            .chain(patience)
+            .chain(enough)
+            .chain(self.keeps.iter().map(|k| k.2))
+            .min()
     }
 
     /// An answer of a STUN server. True where it was one.
@@ -218,18 +276,20 @@ impl Agent {
     ) -> bool {
         let mine = |p: &Probe| p.id == message.id() && p.server == from && p.base == base;
         let Some(at) = self.probes.iter().position(mine) else { return false };
-        self.probes.swap_remove(at);
+        let asked = self.probes.swap_remove(at).asked;
+        self.brought(now, asked);
         if let Some(mapped) = message.mapped().filter(|_| message.class() == Class::Success) {
-            self.reflected(now, base, mapped, from);
+            self.note_mapped(now, base, mapped, from);
         }
         true
     }
 
-    fn reflected(&mut self, now: Instant, base: usize, mapped: SocketAddr, server: SocketAddr) {
+    fn note_mapped(&mut self, now: Instant, base: usize, mapped: SocketAddr, server: SocketAddr) {
         if mapped.ip().is_unspecified() || mapped.port() == 0 {
             return;
         }
         let related = Some(self.bases[base].addr);
+        self.reflected[usize::from(self.bases[base].component - 1)] = true;
         let address = CandidateAddress::Ip(mapped);
         self.add_candidate(base, CandidateKind::ServerReflexive, address, related, Some(server));
         if !self.keeps.iter().any(|k| k.0 == base) {
@@ -244,10 +304,11 @@ impl Agent {
             let relay = &mut self.relays[at];
             // Several relays of one server are told apart by what they asked; a STUN server may be
             // a relay too.
-            if relay.asked
+            if relay.asked.is_some()
                 && relay.client.flow() == event.flow()
                 && relay.client.handle(now, &input)
             {
+                relay.word = Some(now);
                 self.drain_relay(now, at);
                 return true;
             }
@@ -294,13 +355,16 @@ impl Agent {
                     self.add_candidate(base, kind, address, related, Some(server));
                 }
                 self.relays[at].settled = true;
+                if let Some(asked) = self.relays[at].asked {
+                    self.brought(now, asked);
+                }
                 [self.relays[at].base, self.relays[at].other] = bases;
                 if bases == [None; 2] {
                     return;
                 }
                 // Over UDP the relay has told our outer address, too.
                 if let Some(mapped) = mapped.filter(|_| open && transport == Transport::Udp) {
-                    self.reflected(now, host, mapped, server);
+                    self.note_mapped(now, host, mapped, server);
                 }
                 self.pair_up(now);
             }
@@ -335,13 +399,14 @@ impl Agent {
         (self.relays[at].base, self.relays[at].other) = (None, None);
         // Its socket is gone with the network; a relay over a connection ends with that.
         self.relays[at].deadline = None;
-        self.relays[at].asked = false;
+        self.relays[at].asked = None;
     }
 
-    /// Whether all servers have answered, or will not.
+    /// Whether all servers have answered, or will not, or need not.
     pub(super) fn finish_gathering(&mut self, now: Instant) {
         let Some(patience) = self.gathering.filter(|_| !self.gathered) else { return };
-        if self.is_gathered() || patience <= now {
+        let enough = self.enough_at().is_some_and(|at| at <= now);
+        if self.is_gathered() || enough || patience <= now {
             self.gathered = true;
             self.out.push_back(Output::Event(Event::GatheringDone));
         }

@@ -303,6 +303,66 @@ fn where_udp_is_blocked_the_relay_is_reached_over_tls() {
     assert_eq!((pair.local_kind, pair.local.ip()), (CandidateKind::Relayed, ip(SERVER)));
 }
 
+/// An agent that lets no datagram out, with a STUN server and relays over these transports.
+fn firewalled(components: u16, transports: &[Transport]) -> Lab {
+    let mut lab = Lab::new(12, Link::new().latency(ms(10)));
+    let server = lab.server();
+    let turn_servers = transports.iter().map(|t| relay_server(*t, server)).collect();
+    let config = Config { components, turn_servers, ..with_stun(server) };
+    let nat = lab.nat(Nat::symmetric(ip("198.51.100.1")));
+    let rtcp = HostAddress { component: 2, ..cable("10.0.0.2:4001") };
+    let hosts = [cable("10.0.0.2:4000"), rtcp];
+    lab.side(config, true, Some(nat), &hosts[..usize::from(components)]);
+    lab.block_udp();
+    lab.act(0, Agent::gather);
+    lab
+}
+
+fn gathered(lab: &Lab) -> Option<Duration> {
+    lab.told(0, |e| matches!(e, Event::GatheringDone))
+}
+
+#[test]
+fn where_udp_is_blocked_gathering_ends_soon_after_the_relay_over_tls_has_answered() {
+    let mut lab = firewalled(1, &[Transport::Udp, Transport::Tls]);
+    lab.run(secs(10));
+    let all = |lab: &Lab| lab.events.iter().filter(|e| matches!(e.2, Event::Candidate(_))).count();
+    // The host's and a relay's.
+    assert_eq!(all(&lab), 2);
+    let at = gathered(&lab).expect("it ends");
+    // The second question after 50 ms, then the grace, and the time that the answer over TLS took.
+    assert!(at >= ms(600) && at < ms(800), "{at:?}");
+    assert!(lab.agent(0).is_gathering() && !lab.agent(0).awaits_servers());
+    // What comes late is told.
+    lab.inner(0, |side, _| side.no_udp = false);
+    lab.run(secs(5));
+    assert!(all(&lab) > 2 && !lab.agent(0).is_gathering());
+}
+
+#[test]
+fn a_server_whose_answer_was_lost_is_asked_again_before_gathering_ends() {
+    let mut lab = firewalled(1, &[Transport::Udp, Transport::Tls]);
+    lab.run(ms(450));
+    lab.inner(0, |side, _| side.no_udp = false);
+    lab.run(secs(5));
+    let outer =
+        |e: &Event| matches!(e, Event::Candidate(c) if c.kind == CandidateKind::ServerReflexive);
+    assert!(lab.told(0, outer).expect("an outer address") < gathered(&lab).expect("it ends"));
+    assert!(!lab.agent(0).is_gathering());
+}
+
+#[test]
+fn servers_are_waited_for_while_nobody_has_brought_a_relay_to_each_component() {
+    let mut lab = firewalled(1, &[Transport::Udp]);
+    lab.run(secs(10));
+    assert_eq!(gathered(&lab), Some(secs(5)));
+    // Nor where one component has its relay and the other not.
+    let mut lab = firewalled(2, &[Transport::Udp, Transport::Tls]);
+    lab.act(0, |agent, now| agent.remove_local(now, at("10.0.0.2:4001")));
+    lab.run(secs(10));
+    assert_eq!(gathered(&lab), Some(secs(5)));
+}
+
 #[test]
 fn closing_gives_the_relay_back_and_is_silent() {
     let mut lab = lan(11);
