@@ -6,7 +6,9 @@ use crate::command::{Command, Headers, PlaceCall, Sender};
 use crate::event::{CallEnd, CallEvent, CodecInfo, DtmfMode};
 use crate::headers::{check_headers, check_phrase};
 use crate::identity::CallerIdentity;
-use crate::{Account, AccountId, Audio, CallStats, Error, Ice, Method, SipMessage, Srtp};
+use crate::{
+    Account, AccountId, Audio, CallStats, Direction, Error, Ice, Method, SipMessage, Srtp,
+};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,6 +60,7 @@ pub struct CallBuilder {
     ice: Option<Ice>,
     webrtc: Option<bool>,
     data: Option<bool>,
+    direction: Direction,
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
     conference: Option<crate::Conference>,
@@ -81,6 +84,7 @@ impl CallBuilder {
             ice: None,
             webrtc: None,
             data: None,
+            direction: Direction::SendRecv,
             rules: Vec::new(),
             late_offer: false,
             preconditions: None,
@@ -143,6 +147,13 @@ impl CallBuilder {
         self
     }
 
+    /// Which way its sound is to go from the start; both ways when not called. Later there is
+    /// [`Call::set_direction`].
+    pub fn direction(mut self, direction: Direction) -> Self {
+        self.direction = direction;
+        self
+    }
+
     /// Whether this call is as browsers make them ([`Config::webrtc`](crate::Config::webrtc)); what the
     /// account says when not called.
     pub fn webrtc(mut self, on: bool) -> Self {
@@ -175,7 +186,7 @@ impl CallBuilder {
     pub(crate) fn command(self, audio: crate::audio::OpenAudio) -> PlaceCall {
         let (account, to, headers) = (self.account.key(), self.to, self.headers);
         let (srtp, rules, late_offer) = (self.srtp, self.rules, self.late_offer);
-        let (ice, webrtc, data) = (self.ice, self.webrtc, self.data);
+        let (ice, webrtc, data, direction) = (self.ice, self.webrtc, self.data, self.direction);
         let conference = self.conference.as_ref().map(crate::Conference::id);
         let (session, preconditions) = (None, self.preconditions);
         PlaceCall {
@@ -189,6 +200,7 @@ impl CallBuilder {
             data,
             terms: None,
             rules,
+            direction,
             late_offer,
             conference,
             session,

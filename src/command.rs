@@ -99,6 +99,27 @@ pub(crate) enum Command {
         headers: Headers,
         reply: Reply<()>,
     },
+    Transceivers {
+        call: CallKey,
+        reply: Reply<Vec<crate::Transceiver>>,
+    },
+    SetDirection {
+        call: CallKey,
+        direction: crate::Direction,
+        reply: Reply<()>,
+    },
+    NegotiationNeeded {
+        call: CallKey,
+        reply: Reply<bool>,
+    },
+    Renegotiate {
+        call: CallKey,
+        reply: Reply<()>,
+    },
+    RestartIce {
+        call: CallKey,
+        reply: Reply<()>,
+    },
     Mute {
         call: CallKey,
         on: bool,
@@ -241,6 +262,8 @@ pub(crate) struct PlaceCall {
     pub(crate) rules: Vec<HeaderRule>,
     /// The conference that it is placed for.
     pub(crate) conference: Option<ConferenceId>,
+    /// Which way its sound is to go.
+    pub(crate) direction: crate::Direction,
     /// The INVITE has no offer.
     pub(crate) late_offer: bool,
     /// Our half of Session-ID, of a call that continues another.
@@ -262,6 +285,7 @@ impl PlaceCall {
             data: None,
             terms: None,
             rules: Vec::new(),
+            direction: crate::Direction::SendRecv,
             late_offer: false,
             conference: None,
             session: None,

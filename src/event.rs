@@ -211,6 +211,11 @@ pub enum CallEvent {
         /// Why: the peer does not use ICE, or something between us has changed the addresses.
         reason: String,
     },
+    /// The peer has yet to hear of something, and nothing is under way that would tell it
+    /// ([`Call::set_direction`](crate::Call::set_direction)): say
+    /// [`Call::renegotiate`](crate::Call::renegotiate). Told once, and once more if it is still so after
+    /// the next exchange (W3C WebRTC §4.7.3).
+    NegotiationNeeded,
     /// The peer put the call on hold, or we did.
     Held {
         /// Who did.

@@ -68,6 +68,7 @@ mod target;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod trace;
+mod transceiver;
 mod transfer;
 
 /// Answering questions about names oneself: see [`Config::dns`].
@@ -131,4 +132,5 @@ pub use tiny_sip::{FlowInfo, Push, RegistrationInfo};
 pub use tiny_sip::{HeaderName, HeaderRule, Message as SipMessage, Method, Uri};
 pub use tiny_sip::{SubscriptionState, Termination};
 pub use trace::{Trace, TraceKind, TracePacket};
+pub use transceiver::{Direction, MediaKind, Transceiver};
 pub use transfer::{Transfer, TransferBuilder, TransferOutcome, TransferRequest, TransferState};

@@ -4,6 +4,7 @@
 mod agents;
 mod caller;
 mod conference;
+mod directions;
 mod early;
 mod events;
 mod headers;

@@ -9,6 +9,7 @@
 //! [`Negotiator`] for an example.
 
 mod address;
+mod agreed;
 mod bundle;
 mod codec;
 mod config;
@@ -31,6 +32,7 @@ mod transceivers;
 mod trickle;
 
 pub use address::{Host, RemoteAddress};
+pub use agreed::AgreedLine;
 pub use bundle::BundlePolicy;
 pub use config::{AnswerOrder, Config, Limits};
 pub use data::{DataChannel, LocalData, NegotiatedData};

@@ -4,7 +4,7 @@
 
 use crate::attribute::Msid;
 use crate::{
-    Answer, Description, Direction, Error, Limits, LocalMedia, LocalSession, MediaKind,
+    AgreedLine, Answer, Description, Direction, Error, Limits, LocalMedia, LocalSession, MediaKind,
     NegotiatedSession, Negotiator, Text,
 };
 
@@ -21,7 +21,7 @@ pub struct Transceiver {
     stop: Stop,
     /// Made to send by the application, so that an offer of the peer may meet it (JSEP §5.10).
     by_track: bool,
-    agreed: Option<Agreed>,
+    agreed: Option<AgreedLine>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +30,6 @@ enum Stop {
     /// The peer does not know yet.
     Stopping,
     Stopped,
-}
-
-/// What the descriptions in force say of it.
-#[derive(Debug, Clone)]
-struct Agreed {
-    mid: Option<Text>,
-    rejected: bool,
-    /// As our description wrote it.
-    local: Direction,
-    /// As the peer's wrote it.
-    remote: Direction,
-    msids: Vec<Msid>,
 }
 
 impl Transceiver {
@@ -109,8 +97,6 @@ pub struct Transceivers {
     all: Vec<Transceiver>,
     /// What is made for a peer's stream that none of ours meets, by kind.
     templates: Vec<LocalMedia>,
-    /// Whether the description of ours that is in force is an offer.
-    offered: bool,
     /// What each said in our offer that waits: direction and streams.
     pending: Vec<(Direction, Vec<Msid>)>,
     restart: bool,
@@ -126,7 +112,6 @@ impl Transceivers {
             session,
             all: Vec::new(),
             templates: Vec::new(),
-            offered: false,
             pending: Vec::new(),
             restart: false,
             next_mid: 0,
@@ -263,16 +248,7 @@ impl Transceivers {
             (None, Stop::Stopped) => false,
             (Some(agreed), Stop::Stopped) => !agreed.rejected,
             (None, Stop::No) => true,
-            (Some(agreed), Stop::No) => {
-                // The peer must know the streams that what we send belongs to.
-                let streams = t.direction.sends() && agreed.msids != msids(&t.media);
-                let direction = if self.offered {
-                    agreed.local != t.direction && agreed.remote.reversed() != t.direction
-                } else {
-                    agreed.local != t.direction.intersect(agreed.remote.reversed())
-                };
-                streams || direction
-            }
+            (Some(agreed), Stop::No) => agreed.must_tell(t.direction, &msids(&t.media)),
         }
     }
 
@@ -312,15 +288,12 @@ impl Transceivers {
             }
         }
         let answer = self.negotiator.answer_to(offer, &local)?;
-        self.offered = false;
         self.restart = false;
         for media in &answer.session.media {
             let Some(at) = media.local.or_else(|| Self::met(&lines, media.index)) else { continue };
             let Some(t) = self.all.get_mut(at) else { continue };
-            let remote = offer.media(media.index).map_or(Direction::Inactive, |m| m.direction());
             let msids = written(t, media.direction);
-            let (mid, local) = (media.mid.clone(), media.direction);
-            t.settle(Agreed { mid, rejected: media.rejected, local, remote, msids });
+            t.settle(AgreedLine::of_answer(media, offer, msids));
         }
         Ok(answer)
     }
@@ -370,7 +343,6 @@ impl Transceivers {
     pub fn accept_answer(&mut self, answer: &[u8]) -> Result<NegotiatedSession, Error> {
         let description = Description::parse(answer, &self.limits)?;
         let session = self.negotiator.accept_parsed_answer(&description)?;
-        self.offered = true;
         self.restart = false;
         let pending = std::mem::take(&mut self.pending);
         for media in &session.media {
@@ -378,15 +350,8 @@ impl Transceivers {
             let (Some(t), Some((local, msids))) = (self.all.get_mut(at), pending.get(at)) else {
                 continue;
             };
-            let answered = description.media(media.index);
-            let remote = answered.map_or(Direction::Inactive, |m| m.direction());
-            let (mid, local, msids) = (media.mid.clone(), *local, msids.clone());
             // What was wished since the offer is for the next one.
-            let rejected = media.rejected;
-            t.settle(Agreed { mid, rejected, local, remote, msids });
-            if !rejected {
-                t.current = Some(media.direction);
-            }
+            t.settle(AgreedLine::of_offer(media, &description, *local, msids.clone()));
         }
         Ok(session)
     }
@@ -434,14 +399,12 @@ impl Transceiver {
     }
 
     /// JSEP §5.11: what a whole exchange makes of it. A rejected line stops it.
-    fn settle(&mut self, agreed: Agreed) {
+    fn settle(&mut self, agreed: AgreedLine) {
         if agreed.rejected {
             self.stop = Stop::Stopped;
             self.direction = Direction::Inactive;
-            self.current = None;
-        } else {
-            self.current = Some(agreed.local);
         }
+        self.current = agreed.current();
         self.agreed = Some(agreed);
     }
 }

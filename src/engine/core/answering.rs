@@ -12,7 +12,6 @@ use crate::command::Headers;
 use crate::event::CallEvent;
 use crate::media::{MediaCommand, MediaPlane, MediaPorts};
 use std::time::Instant;
-use tiny_sdp::Direction;
 use tiny_sip::{Body, CallKey};
 
 impl<P: MediaPlane> Core<P> {
@@ -90,7 +89,7 @@ impl<P: MediaPlane> Core<P> {
                 return Err(e);
             }
         };
-        let way = Direction::SendRecv;
+        let way = entry.wished;
         let described = match &offer {
             Some(offer) => self.answer_offer(&mut negotiator, offer, &ports, way),
             None => self.offer(&mut negotiator, &ports, way).map(|body| (body, None)),

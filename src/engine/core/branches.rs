@@ -10,7 +10,7 @@ use crate::policy::EarlyMediaPolicy;
 use crate::{Error, SipMessage};
 use bytes::Bytes;
 use std::time::Instant;
-use tiny_sdp::{Direction, NegotiatedSession};
+use tiny_sdp::NegotiatedSession;
 use tiny_sip::{CallKey, HeaderName, Method};
 
 /// One early dialog.
@@ -212,8 +212,8 @@ impl<P: MediaPlane> Core<P> {
         let mut branch = self.branch(key, tag)?;
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let (body, session) =
-            self.answer_offer(&mut branch.negotiator, offer, &ports, Direction::SendRecv)?;
+        let way = entry.wished;
+        let (body, session) = self.answer_offer(&mut branch.negotiator, offer, &ports, way)?;
         self.endpoint.answer_early(now, key, tag, body).map_err(sip_error)?;
         (branch.session, branch.firm) = (session, true);
         self.keep_branch(key, None, branch);
@@ -316,7 +316,8 @@ impl<P: MediaPlane> Core<P> {
         };
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let branch = entry.branches.get(tag).ok_or(Error::Ended("the branch"))?;
-        let (mut negotiator, way) = (branch.negotiator.clone(), change.direction());
+        let way = entry.way(change.on.unwrap_or(entry.held));
+        let mut negotiator = branch.negotiator.clone();
         if let Some(ice) = &entry.ice {
             negotiator.set_ice(ice.to_offer());
         }

@@ -16,7 +16,6 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 use tiny_media::StreamEvent;
 use tiny_sak::Transport;
-use tiny_sdp::Direction;
 use tiny_sip::{CallKey, Method, Outgoing, Uri};
 
 /// How an offer goes out.
@@ -158,7 +157,7 @@ impl<P: MediaPlane> Core<P> {
         }
         let body = match call.late_offer {
             true => None,
-            false => Some(self.offer(&mut negotiator, &ports, Direction::SendRecv)?),
+            false => Some(self.offer(&mut negotiator, &ports, call.direction)?),
         };
         let (to, headers) = (call.to.clone(), call.headers);
         let (rules, session) = (call.rules, call.session);
@@ -168,6 +167,7 @@ impl<P: MediaPlane> Core<P> {
         let (mut entry, handle) = CallEntry::new(shared, key, call.to, (terms, negotiator), max);
         entry.ports = Some(ports);
         entry.ice = ice.map(|local| Box::new(IceSide::new(ports, Some(local))));
+        entry.wished = call.direction;
         entry.again = call.audio.again.clone();
         entry.audio = Some(call.audio);
         entry.placed_to = Some(handle.remote_uri().to_owned());
@@ -229,6 +229,7 @@ impl<P: MediaPlane> Core<P> {
         self.tell_focus(now, key);
         self.check_ice(now, key);
         self.trickle(now, key);
+        self.check_negotiation(key);
     }
 
     pub(super) fn hold(&mut self, now: Instant, key: CallKey, change: HoldChange) {
@@ -250,9 +251,10 @@ impl<P: MediaPlane> Core<P> {
         }
         let Some(change) = entry.changes.front() else {
             self.settle_channels(now, key);
-            return self.focus_told(now, key);
+            self.focus_told(now, key);
+            return self.check_negotiation(key);
         };
-        if change.on == entry.held && change.reply.is_some() {
+        if change.on == Some(entry.held) && change.reply.is_some() {
             if let Some(change) = entry.changes.pop_front() {
                 change.done(Ok(()));
             }
@@ -262,7 +264,8 @@ impl<P: MediaPlane> Core<P> {
         let Some(change) = self.calls.get_mut(&key).and_then(|e| e.changes.pop_front()) else {
             return;
         };
-        match self.send_offer(now, key, &way, change.direction(), change.headers.clone()) {
+        let held = change.on.unwrap_or_else(|| self.calls.get(&key).is_some_and(|e| e.held));
+        match self.send_offer(now, key, &way, held, change.headers.clone()) {
             Ok(()) => {
                 if let Some(entry) = self.calls.get_mut(&key) {
                     entry.changing = Some(change);
@@ -311,12 +314,12 @@ impl<P: MediaPlane> Core<P> {
         now: Instant,
         key: CallKey,
         by: &Way,
-        way: Direction,
+        held: bool,
         mut headers: Headers,
     ) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let branch = by.branch();
+        let (branch, way) = (by.branch(), entry.way(held));
         let early = branch.as_ref().and_then(|tag| entry.branches.get(tag));
         let mut negotiator = early.map_or(&entry.negotiator, |b| &b.negotiator).clone();
         if let Some(ice) = &entry.ice {
@@ -350,6 +353,7 @@ impl<P: MediaPlane> Core<P> {
         let answer = session::sdp_of(&response);
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let Some(change) = entry.changing.take() else { return };
+        let held = change.on.unwrap_or(entry.held);
         if let Some(ice) = &mut entry.ice {
             ice.offer_over(answer.is_some());
         }
@@ -359,7 +363,7 @@ impl<P: MediaPlane> Core<P> {
                 Some(branch) => {
                     let session = branch.negotiator.accept_answer(&sdp);
                     let result = session.map(|session| {
-                        (branch.session, branch.held) = (Some(session), change.on);
+                        (branch.session, branch.held) = (Some(session), held);
                     });
                     self.hear(key, &tag);
                     result
@@ -375,11 +379,11 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         match result {
             Ok(()) => {
-                if entry.held != change.on {
-                    entry.held = change.on;
+                if entry.held != held {
+                    entry.held = held;
                     let by = Party::Local;
                     let event =
-                        if change.on { CallEvent::Held { by } } else { CallEvent::Resumed { by } };
+                        if held { CallEvent::Held { by } } else { CallEvent::Resumed { by } };
                     entry.tell(event);
                 }
                 if entry.started || entry.answered_at.is_some() {

@@ -241,7 +241,7 @@ impl<P: MediaPlane> Core<P> {
         let hosted = self.conferences.open.get_mut(&id);
         let Some(member) = hosted.and_then(|hosted| hosted.member(key)) else { return };
         if !std::mem::replace(&mut member.told, true) {
-            let change = HoldChange::again(false, None);
+            let change = HoldChange { on: Some(false), ..HoldChange::again(None) };
             entry.changes.push_back(change);
             self.next_change(now, key);
         }
@@ -270,7 +270,7 @@ impl<P: MediaPlane> Core<P> {
             self.plane.mix(mixer, MixCommand::Borrow(ports.id));
         }
         let Some(entry) = self.calls.get_mut(&key).filter(|e| e.established()) else { return };
-        let change = HoldChange::again(entry.held, None);
+        let change = HoldChange::again(None);
         entry.changes.push_back(change);
         self.next_change(now, key);
     }

@@ -84,7 +84,7 @@ impl<P: MediaPlane> Core<P> {
             return entry.wanted.refuse(&Error::state(what));
         }
         entry.wanted.asked = true;
-        entry.changes.push_back(HoldChange::again(entry.held, None));
+        entry.changes.push_back(HoldChange::again(None));
         self.next_change(now, key);
     }
 

@@ -22,11 +22,12 @@ use tiny_sdp::{Direction, NegotiatedSession};
 use tiny_sip::{AccountKey, CallKey};
 use tokio::sync::{Mutex, mpsc, watch};
 
-/// A change of hold that waits for its re-INVITE; without a reply it renews the keys as well, and is
-/// made even if nothing else changes.
+/// A change of hold, or none of it, that waits for its re-INVITE. The offer says what is wished when it
+/// goes out.
 #[derive(Debug)]
 pub(super) struct HoldChange {
-    pub(super) on: bool,
+    /// Holds or resumes; `None` leaves it as it is, and is made all the same.
+    pub(super) on: Option<bool>,
     pub(super) headers: crate::command::Headers,
     pub(super) reply: Option<Reply<()>>,
     /// The early dialog that it is for; `None` for the one that there is.
@@ -35,13 +36,8 @@ pub(super) struct HoldChange {
 
 impl HoldChange {
     /// The description as it is, once more.
-    pub(super) fn again(on: bool, to: Option<String>) -> Self {
-        Self { on, headers: Vec::new(), reply: None, to }
-    }
-
-    /// What the offer says.
-    pub(super) fn direction(&self) -> Direction {
-        if self.on { Direction::SendOnly } else { Direction::SendRecv }
+    pub(super) fn again(to: Option<String>) -> Self {
+        Self { on: None, headers: Vec::new(), reply: None, to }
     }
 
     /// Says how it went to whoever waits.
@@ -99,6 +95,8 @@ pub(super) struct CallEntry {
     pub(super) suspended: Option<Box<crate::IncomingCall>>,
     /// The application was asked for resources.
     pub(super) resources_asked: bool,
+    /// What the application wishes, beside a hold.
+    pub(super) wished: Direction,
     pub(super) held: bool,
     pub(super) held_by_peer: bool,
     pub(super) codec: Option<CodecInfo>,
@@ -155,6 +153,7 @@ impl CallEntry {
             accepted: false,
             suspended: None,
             resources_asked: false,
+            wished: Direction::SendRecv,
             held: false,
             held_by_peer: false,
             codec: None,
@@ -178,7 +177,12 @@ impl CallEntry {
 
     /// Tells the peer once more how it is held.
     pub(super) fn catch_up(&mut self) {
-        self.changes.push_front(HoldChange::again(self.held, None));
+        self.changes.push_front(HoldChange::again(None));
+    }
+
+    /// What our descriptions say, with the peer on hold or not (RFC 3264 §8.4).
+    pub(super) fn way(&self, held: bool) -> Direction {
+        if held { self.wished.held() } else { self.wished }
     }
 
     /// Whether the peer and we agreed on encryption.

@@ -131,6 +131,11 @@ impl IceSide {
         restart && self.retried
     }
 
+    /// Whether the peer has yet to hear of a restart.
+    pub(super) fn restarts(&self) -> bool {
+        self.next.is_some()
+    }
+
     /// The peer has what [`to_offer`](Self::to_offer) says.
     pub(super) fn offered(&mut self) {
         if let Some(next) = self.next.take() {
@@ -555,7 +560,7 @@ impl<P: MediaPlane> Core<P> {
         if ice.connected && !std::mem::replace(&mut ice.retried, true) {
             tracing::info!("ICE begins anew: {failure}");
             ice.failed = None;
-            entry.changes.push_back(HoldChange::again(entry.held, None));
+            entry.changes.push_back(HoldChange::again(None));
             self.restart_ice(key);
             return self.next_change(now, key);
         }

@@ -11,7 +11,7 @@ use crate::policy::{JoinPolicy, LateOfferPolicy};
 use crate::{AccountId, DtmfMode, Error, IncomingCall, Party, SipMessage};
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, Transport};
-use tiny_sdp::{Direction, QosTable};
+use tiny_sdp::QosTable;
 use tiny_sip::{CallKey, Method, Related, ServerKey};
 
 /// A sentence as a reason phrase: one line, and none of the peer's octets beyond ASCII.
@@ -216,8 +216,8 @@ impl<P: MediaPlane> Core<P> {
         if entry.changing.is_some() {
             own.rollback();
         }
-        let direction = if held { Direction::SendOnly } else { Direction::SendRecv };
         let mut negotiator = own.clone();
+        let direction = entry.way(held);
         let offer = session::sdp_of(request);
         let restarts = offer.as_ref().is_some_and(|offer| negotiator.peer_restarts_ice(offer));
         if let Some(ice) = &entry.ice {
@@ -256,6 +256,7 @@ impl<P: MediaPlane> Core<P> {
                 self.note_peer_hold(key);
                 self.run_media(key);
                 self.resume_suspended(now, key);
+                self.check_negotiation(key);
             }
             None => entry.answer_in_ack = true,
         }

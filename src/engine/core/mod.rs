@@ -41,6 +41,7 @@ mod session;
 mod teardown;
 #[cfg(test)]
 mod tests;
+mod transceivers;
 mod transfer;
 mod trickle;
 mod wake;
@@ -315,8 +316,18 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::Hangup { call, headers } => self.hangup(now, call, headers),
             Command::Hold { call, on, headers, reply } => {
-                self.hold(now, call, HoldChange { on, headers, reply: Some(reply), to: None });
+                let change = HoldChange { on: Some(on), headers, reply: Some(reply), to: None };
+                self.hold(now, call, change);
             }
+            Command::Transceivers { call, reply } => drop(reply.send(self.transceivers(call))),
+            Command::SetDirection { call, direction, reply } => {
+                let _ = reply.send(self.set_direction(call, direction));
+            }
+            Command::NegotiationNeeded { call, reply } => {
+                let _ = reply.send(self.negotiation_needed(call));
+            }
+            Command::Renegotiate { call, reply } => self.renegotiate(now, call, reply),
+            Command::RestartIce { call, reply } => drop(reply.send(self.wish_restart(call))),
             Command::Mute { call, on } => self.mute(call, on),
             Command::Dtmf { call, digits, mode, reply } => {
                 self.dtmf(now, call, digits, mode, reply);

@@ -15,9 +15,9 @@ use tiny_rtp::srtp::sdes::{self, Agreement, CryptoAttribute};
 use tiny_rtp::srtp::{MasterKey, Profile};
 use tiny_sak::Rng;
 use tiny_sdp::{
-    Answer, AttributeList, Description, IceRefusal, LocalAttribute, LocalData, LocalSession,
-    MediaDescription, MediaKind, NegotiatedMedia, NegotiatedSession, Negotiator, Protocol,
-    QosTable, RemoteAddress,
+    AgreedLine, Answer, AttributeList, Description, Direction, IceRefusal, LocalAttribute,
+    LocalData, LocalSession, MediaDescription, MediaKind, NegotiatedMedia, NegotiatedSession,
+    Negotiator, Protocol, QosTable, RemoteAddress,
 };
 
 /// What of an offered stream can be taken: its protocol, and the keys of both sides.
@@ -53,6 +53,12 @@ pub(super) struct Negotiation {
     dtls: Option<Box<DtlsSide>>,
     qos: Option<Qos>,
     lines: Lines,
+    /// The direction of our sound in the offer that waits.
+    offered_way: Direction,
+    /// Our sound, as the descriptions in force have it.
+    line: Option<AgreedLine>,
+    /// The application knows that the peer has yet to hear of something.
+    needed: bool,
 }
 
 /// The preconditions of a call, where it may have them.
@@ -85,6 +91,9 @@ impl Negotiation {
             dtls,
             qos: None,
             lines,
+            offered_way: Direction::SendRecv,
+            line: None,
+            needed: false,
         }
     }
 
@@ -262,6 +271,7 @@ impl Negotiation {
             demand(local, qos);
         }
         let offer = self.sdp.offer(local).map_err(sdp_error)?;
+        self.offered_way = local.media.first().map_or(Direction::Inactive, |m| m.direction);
         self.offered = lines;
         Ok(offer)
     }
@@ -320,6 +330,8 @@ impl Negotiation {
             }
         }
         (self.sdp, self.qos, self.lines) = (sdp, qos, lines);
+        let line = answer.session.local(0);
+        self.settle_line(line.map(|m| AgreedLine::of_answer(m, &description, Vec::new())));
         Ok(answer)
     }
 
@@ -486,6 +498,8 @@ impl Negotiation {
         }
         self.offered.clear();
         self.sdp = sdp;
+        let (line, way) = (session.local(0), self.offered_way);
+        self.settle_line(line.map(|m| AgreedLine::of_offer(m, &description, way, Vec::new())));
         Ok(session)
     }
 
@@ -532,6 +546,37 @@ impl Negotiation {
     pub(super) fn rollback(&mut self) {
         self.offered.clear();
         self.sdp.rollback();
+    }
+}
+
+// Directions (W3C WebRTC §4.7.3). A call has one stream of sound, whose name never changes: names of media
+// streams are no reason to ask the peer.
+impl Negotiation {
+    /// An exchange is complete; without a line of ours, it was rejected.
+    fn settle_line(&mut self, line: Option<AgreedLine>) {
+        let rejected = || Some(AgreedLine { rejected: true, ..self.line.clone()? });
+        (self.line, self.needed) = (line.or_else(rejected), false);
+    }
+
+    /// Our sound, as the descriptions in force have it.
+    pub(super) fn line(&self) -> Option<&AgreedLine> {
+        self.line.as_ref()
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    pub(super) fn is_offering(&self) -> bool {
+        self.sdp.is_offering()
+    }
+
+    /// Whether the peer has yet to hear of this direction.
+    pub(super) fn must_tell(&self, wished: Direction) -> bool {
+        let line = self.line.as_ref().filter(|line| !line.rejected);
+        line.is_some_and(|line| line.must_tell(wished, &[]))
+    }
+
+    /// Sets what the application knows; what it knew.
+    pub(super) fn note_needed(&mut self, needed: bool) -> bool {
+        std::mem::replace(&mut self.needed, needed)
     }
 }
 

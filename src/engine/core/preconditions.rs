@@ -145,7 +145,7 @@ impl<P: MediaPlane> Core<P> {
         let wants = branch.negotiator.wants_resources();
         if confirm {
             let to = Some(tag.to_owned());
-            entry.changes.push_back(HoldChange::again(entry.held, to));
+            entry.changes.push_back(HoldChange::again(to));
         }
         if wants && !std::mem::replace(&mut entry.resources_asked, true) {
             entry.tell(CallEvent::ResourcesWanted);
@@ -177,7 +177,7 @@ impl<P: MediaPlane> Core<P> {
         }
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
         if entry.suspended.is_some() && entry.negotiator.take_confirm_due() {
-            entry.changes.push_back(HoldChange::again(entry.held, None));
+            entry.changes.push_back(HoldChange::again(None));
         }
         self.resume_suspended(now, key);
         self.next_change(now, key);

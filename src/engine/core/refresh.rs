@@ -14,7 +14,7 @@ impl<P: MediaPlane> Core<P> {
         if entry.changing.is_some() || !entry.changes.is_empty() {
             return;
         }
-        entry.changes.push_back(HoldChange::again(entry.held, None));
+        entry.changes.push_back(HoldChange::again(None));
         self.next_change(now, key);
     }
 }

@@ -9,7 +9,6 @@ use crate::command::Headers;
 use crate::media::MediaPlane;
 use crate::{Error, SipMessage};
 use std::time::Instant;
-use tiny_sdp::Direction;
 use tiny_sip::CallKey;
 
 impl<P: MediaPlane> Core<P> {
@@ -51,14 +50,13 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).filter(|e| e.end.is_none());
         let entry = entry.ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let (terms, held) = (entry.terms, entry.held);
+        let (terms, way) = (entry.terms, entry.way(entry.held));
         let mut headers = headers;
         let account = self.endpoint.account_of(key);
         if let Some(account) = account.and_then(|account| self.accounts.get(&account)) {
             account.spec.caller.add_to(&mut headers);
         }
         let mut negotiator = self.negotiator(terms);
-        let way = if held { Direction::SendOnly } else { Direction::SendRecv };
         let body = self.offer(&mut negotiator, &ports, way)?;
         self.endpoint.regain(now, key, headers, Some(body)).map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };

@@ -12,7 +12,7 @@ use crate::{Error, NetworkReport};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::time::Instant;
-use tiny_sdp::{Description, Direction, MediaKind};
+use tiny_sdp::{Description, MediaKind};
 use tiny_sip::{CallKey, Network};
 
 /// Our addresses after a change; none when there is no network.
@@ -77,7 +77,7 @@ impl<P: MediaPlane> Core<P> {
     pub(super) fn move_call(&mut self, now: Instant, key: CallKey) {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         if entry.changing.is_none() {
-            let change = HoldChange::again(entry.held, None);
+            let change = HoldChange::again(None);
             entry.changes.push_back(change);
         }
         self.next_change(now, key);
@@ -161,14 +161,14 @@ impl<P: MediaPlane> Core<P> {
     fn try_restart(&mut self, now: Instant, key: CallKey) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
-        let terms = entry.terms;
+        let (terms, way) = (entry.terms, entry.wished);
         let ice = entry.ice.as_ref().and_then(|ice| ice.to_offer());
         let before = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
         let mut negotiator = self.negotiator(terms);
         negotiator.demand_like(&before);
         negotiator.set_ice(ice);
         let body = match self.endpoint.offers_at_restart(key) {
-            true => Some(self.offer(&mut negotiator, &ports, Direction::SendRecv)?),
+            true => Some(self.offer(&mut negotiator, &ports, way)?),
             false => None,
         };
         self.endpoint.restart(now, key, body).map_err(sip_error)?;

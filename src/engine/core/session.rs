@@ -214,10 +214,10 @@ impl<P: MediaPlane> Core<P> {
     ) -> Result<(), Error> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
+        let way = entry.wished;
         // Not the one of an early dialog that has lost.
         let mut negotiator = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
-        let (body, session) =
-            self.answer_offer(&mut negotiator, offer, &ports, Direction::SendRecv)?;
+        let (body, session) = self.answer_offer(&mut negotiator, offer, &ports, way)?;
         self.endpoint.acknowledge(now, key, Some(body)).map_err(super::sip_error)?;
         if let Some(entry) = self.calls.get_mut(&key) {
             entry.negotiator = negotiator;

@@ -39,7 +39,7 @@ impl<P: MediaPlane> Core<P> {
         let Some(key) = self.media.get(&id).copied() else { return };
         let Some(entry) = self.calls.get_mut(&key).filter(|e| e.established()) else { return };
         entry.negotiator.rekey();
-        entry.changes.push_back(HoldChange::again(entry.held, None));
+        entry.changes.push_back(HoldChange::again(None));
         self.next_change(now, key);
     }
 
