@@ -60,6 +60,8 @@ pub struct CallBuilder {
     ice: Option<Ice>,
     webrtc: Option<bool>,
     data: Option<bool>,
+    #[cfg(feature = "dtls")]
+    channels: Vec<crate::DescribedChannel>,
     direction: Direction,
     pub(crate) rules: Vec<crate::HeaderRule>,
     check: Result<(), Error>,
@@ -84,6 +86,8 @@ impl CallBuilder {
             ice: None,
             webrtc: None,
             data: None,
+            #[cfg(feature = "dtls")]
+            channels: Vec::new(),
             direction: Direction::SendRecv,
             rules: Vec::new(),
             late_offer: false,
@@ -147,6 +151,16 @@ impl CallBuilder {
         self
     }
 
+    /// Adds a data channel that the offer of this call sets up (RFC 8864), with what
+    /// [`data`](Self::data) brings. It comes as [`CallEvent::DataChannel`] when the callee has taken it, and
+    /// not at all when it has not.
+    #[cfg(feature = "dtls")]
+    pub fn data_channel(mut self, channel: crate::DescribedChannel) -> Self {
+        self.channels.push(channel);
+        self.data = Some(true);
+        self
+    }
+
     /// Which way its sound is to go from the start; both ways when not called. Later there is
     /// [`Call::set_direction`].
     pub fn direction(mut self, direction: Direction) -> Self {
@@ -189,6 +203,8 @@ impl CallBuilder {
         let (ice, webrtc, data, direction) = (self.ice, self.webrtc, self.data, self.direction);
         let conference = self.conference.as_ref().map(crate::Conference::id);
         let (session, preconditions) = (None, self.preconditions);
+        #[cfg(feature = "dtls")]
+        let channels = self.channels.into_iter().map(|channel| channel.0).collect();
         PlaceCall {
             account,
             to,
@@ -198,6 +214,8 @@ impl CallBuilder {
             ice,
             webrtc,
             data,
+            #[cfg(feature = "dtls")]
+            channels,
             terms: None,
             rules,
             direction,
@@ -208,12 +226,27 @@ impl CallBuilder {
         }
     }
 
+    #[cfg(feature = "dtls")]
+    fn check_channels(&mut self) -> Result<(), Error> {
+        if self.late_offer && !self.channels.is_empty() {
+            let what =
+                "the first offer is the callee's (late_offer): it sets up no channels of ours";
+            return Err(Error::config("data channel", what));
+        }
+        for channel in &mut self.channels {
+            channel.0 = channel.0.clone().checked()?;
+        }
+        Ok(())
+    }
+
     async fn place(self) -> Result<Call, Error> {
         let mut builder = self;
         std::mem::replace(&mut builder.check, Ok(()))?;
         check_uri("call target", &builder.to)?;
         crate::ice::check_webrtc(builder.webrtc)?;
         crate::ice::check_data(builder.data)?;
+        #[cfg(feature = "dtls")]
+        builder.check_channels()?;
         // The account must not go before its call is placed.
         let account = builder.account.clone();
         let shared = account.shared().clone();

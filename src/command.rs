@@ -137,7 +137,7 @@ pub(crate) enum Command {
     #[cfg(feature = "dtls")]
     DataChannel {
         call: CallKey,
-        options: Box<tiny_net::data::ChannelOptions>,
+        spec: Box<crate::data::ChannelSpec>,
         reply: Reply<crate::DataChannel>,
     },
     Ice {
@@ -257,6 +257,9 @@ pub(crate) struct PlaceCall {
     pub(crate) webrtc: Option<bool>,
     /// Whether the first offer has data channels.
     pub(crate) data: Option<bool>,
+    /// Channels that its first offer sets up.
+    #[cfg(feature = "dtls")]
+    pub(crate) channels: Vec<crate::data::ChannelSpec>,
     /// How the media of the call travels that it comes from: said by nobody, but kept.
     pub(crate) terms: Option<crate::ice::Terms>,
     pub(crate) rules: Vec<HeaderRule>,
@@ -283,6 +286,8 @@ impl PlaceCall {
             ice: None,
             webrtc: None,
             data: None,
+            #[cfg(feature = "dtls")]
+            channels: Vec::new(),
             terms: None,
             rules: Vec::new(),
             direction: crate::Direction::SendRecv,

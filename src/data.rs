@@ -1,10 +1,15 @@
 //! Data channels of calls (RFC 8831): messages beside the sound, over the same path and under the same
 //! keys. The handles are here; SCTP runs in the task of the call's stream.
 
+#[path = "data_spec.rs"]
+mod spec;
+
 use crate::call::Call;
 use crate::command::Command;
 use crate::{Error, data};
 use bytes::Bytes;
+pub use spec::DescribedChannel;
+pub(crate) use spec::{ChannelSpec, options_of};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,66 +24,72 @@ use tokio::sync::{Mutex, Notify, Semaphore, TryAcquireError, mpsc, watch};
 #[must_use = "a channel is opened when its builder is awaited"]
 pub struct DataChannelBuilder {
     call: Call,
-    options: ChannelOptions,
-    retransmits: Option<u32>,
-    lifetime: Option<Duration>,
+    spec: ChannelSpec,
 }
 
 impl DataChannelBuilder {
     pub(crate) fn new(call: Call, label: String) -> Self {
-        Self { call, options: ChannelOptions::new(label), retransmits: None, lifetime: None }
+        Self { call, spec: ChannelSpec::new(label) }
     }
 
     /// Whether messages arrive in the order in which they were sent. Default true.
     pub fn ordered(mut self, on: bool) -> Self {
-        self.options.ordered = on;
+        self.spec.options.ordered = on;
         self
     }
 
     /// A message that is lost is sent again so many times at most, and then given up.
     pub fn max_retransmits(mut self, count: u32) -> Self {
-        self.retransmits = Some(count);
+        self.spec.retransmits = Some(count);
         self
     }
 
     /// A message is given up when it has not arrived after so long, in whole milliseconds.
     pub fn max_lifetime(mut self, time: Duration) -> Self {
-        self.lifetime = Some(time);
+        self.spec.lifetime = Some(time);
         self
     }
 
     /// Nothing is said on the wire: the peer opens its end with the same number, 0 to 65,534.
     pub fn negotiated(mut self, id: u16) -> Self {
-        self.options.negotiated = Some(id);
+        self.spec.options.negotiated = Some(id);
         self
+    }
+
+    /// The session description sets it up (`a=dcmap`, RFC 8864), by an offer of its own: for peers that
+    /// know a channel by that, as those of BFCP or MSRP do. It is open when the peer has taken it. When it
+    /// is closed, by whoever, the next description does without it:
+    /// [`CallEvent::NegotiationNeeded`](crate::CallEvent::NegotiationNeeded). For channels of the first
+    /// offer see [`CallBuilder::data_channel`](crate::CallBuilder::data_channel).
+    pub fn in_description(mut self) -> Self {
+        self.spec.described = true;
+        self
+    }
+
+    /// What the description says of it beside (`a=dcsa`), as in `accept-types:text/plain`; with
+    /// [`in_description`](Self::in_description), which this brings with it.
+    pub fn attribute(mut self, attribute: impl Into<String>) -> Self {
+        self.spec.attributes.push(attribute.into());
+        self.in_description()
     }
 
     /// What is spoken in it, a registered WebSocket subprotocol (RFC 8832 §8.3). Default: nothing in
     /// particular.
     pub fn protocol(mut self, protocol: impl Into<String>) -> Self {
-        self.options.protocol = protocol.into();
+        self.spec.options.protocol = protocol.into();
         self
     }
 
     /// Its weight beside other channels, told to the peer: 128, 256, 512 and 1024 are low, normal, high
     /// and extra high (RFC 8831 §6.4). Default 256.
     pub fn priority(mut self, priority: u16) -> Self {
-        self.options.priority = priority;
+        self.spec.options.priority = priority;
         self
     }
 
-    async fn open(mut self) -> Result<DataChannel, Error> {
-        self.options.reliability = match (self.retransmits, self.lifetime) {
-            (Some(_), Some(_)) => {
-                let what = "has both a number of retransmissions and a lifetime";
-                return Err(Error::config("data channel", what));
-            }
-            (Some(count), None) => Reliability::Retransmits(count),
-            (None, Some(time)) => Reliability::Lifetime(time),
-            (None, None) => Reliability::Full,
-        };
-        let options = Box::new(self.options);
-        self.call.ask(|call, reply| Command::DataChannel { call, options, reply }).await
+    async fn open(self) -> Result<DataChannel, Error> {
+        let spec = Box::new(self.spec.checked()?);
+        self.call.ask(|call, reply| Command::DataChannel { call, spec, reply }).await
     }
 }
 
@@ -108,6 +119,7 @@ pub enum DataChannelState {
 pub(crate) struct Link {
     pub(crate) id: ChannelId,
     options: ChannelOptions,
+    attributes: Vec<String>,
     incoming: bool,
     capacity: usize,
     room: Semaphore,
@@ -207,6 +219,13 @@ pub struct DataChannel {
     inner: Arc<Inner>,
 }
 
+/// What descriptions say of a channel that they have set up.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) attributes: Vec<String>,
+    pub(crate) incoming: bool,
+}
+
 /// What the task keeps of the channels that it makes.
 #[derive(Debug)]
 pub(crate) struct Maker {
@@ -223,13 +242,17 @@ impl Maker {
         &self,
         id: ChannelId,
         channel: &tiny_net::data::Channel,
+        described: Option<Told>,
         depth: usize,
     ) -> (DataChannel, Arc<Link>, mpsc::Sender<Message>) {
         let capacity = self.capacity.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
+        let Told { attributes, incoming } = described
+            .unwrap_or_else(|| Told { attributes: Vec::new(), incoming: channel.is_incoming() });
         let link = Arc::new(Link {
             id,
             options: channel.options().clone(),
-            incoming: channel.is_incoming(),
+            attributes,
+            incoming,
             capacity,
             room: Semaphore::new(capacity),
             buffered: AtomicUsize::new(0),
@@ -274,7 +297,13 @@ impl DataChannel {
         self.inner.link.options.reliability
     }
 
-    /// Whether the peer has opened it.
+    /// What the peer's description says of it (`a=dcsa`, RFC 8864 §5.2), as `name:value`; for one that was
+    /// set up [in descriptions](DataChannelBuilder::in_description).
+    pub fn attributes(&self) -> &[String] {
+        &self.inner.link.attributes
+    }
+
+    /// Whether the peer has opened it, or has set it up.
     pub fn is_incoming(&self) -> bool {
         self.inner.link.incoming
     }

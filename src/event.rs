@@ -195,7 +195,8 @@ pub enum CallEvent {
         /// theirs by voice need not trust the signalling.
         fingerprint: String,
     },
-    /// The peer has opened a data channel (RFC 8831). Dropping it closes it.
+    /// The peer has opened a data channel (RFC 8831), or descriptions have set one up (RFC 8864): of the
+    /// peer's, or of our [first offer](crate::CallBuilder::data_channel). Dropping it closes it.
     #[cfg(feature = "dtls")]
     DataChannel(crate::DataChannel),
     /// ICE has found a way, or media goes another one from now on (RFC 8445).

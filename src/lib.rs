@@ -88,7 +88,9 @@ pub use conference::{Conference, ConferenceBuilder, ConferenceId, Member};
 pub use config::{Config, Listen, Tcp, Tls, Udp, Ws, Wss};
 pub use credentials::CredentialsRequest;
 #[cfg(feature = "dtls")]
-pub use data::{DataChannel, DataChannelBuilder, DataChannelState, Message as DataMessage};
+pub use data::{
+    DataChannel, DataChannelBuilder, DataChannelState, DescribedChannel, Message as DataMessage,
+};
 pub use error::Error;
 pub use event::{CallEnd, CallEvent, CodecInfo, DtmfMode, Event, Party};
 pub use events::{

@@ -1,15 +1,15 @@
 //! The data channels of one stream (RFC 8831): SCTP in the records of its DTLS association, with whose
 //! end it ends, and the handles of the application at the other side.
 
-use super::{DataAgreement, Handshakes};
+use super::{DataAgreement, DataWord, Handshakes};
 use crate::command::Reply;
-use crate::data::{self, DataChannel, Link, Maker, ToChannel};
+use crate::data::{self, ChannelSpec, DataChannel, Link, Maker, ToChannel, Told};
 use crate::{Error, data::error};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tiny_net::data::{ChannelId, ChannelOptions, Channels, Config, Event, Message, Peer};
+use tiny_net::data::{ChannelId, Channels, Config, Event, Message, Peer};
 use tiny_sak::{Output, Rng};
 use tokio::sync::{Notify, mpsc};
 
@@ -24,12 +24,14 @@ pub(crate) enum DataCommand {
     /// What the descriptions agree on; `None`: nothing any more.
     Agreed(Option<Box<DataSetup>>),
     /// Opens a channel, as soon as there is an association.
-    Open(Box<ChannelOptions>, Reply<DataChannel>),
+    Open(Box<ChannelSpec>, Reply<DataChannel>),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct DataSetup {
     pub(crate) agreement: DataAgreement,
+    /// The streams of channels that the peer has not taken.
+    pub(crate) declined: Vec<u16>,
     pub(crate) config: Config,
     /// Bytes of one channel that may wait.
     pub(crate) buffer: usize,
@@ -62,7 +64,11 @@ pub(super) struct Sctp {
     channels: Option<Channels>,
     over: bool,
     /// Before there is an association.
-    waiting: Vec<(Box<ChannelOptions>, Reply<DataChannel>)>,
+    waiting: Vec<(Box<ChannelSpec>, Reply<DataChannel>)>,
+    /// Channels that descriptions are agreeing on, by stream.
+    describing: HashMap<u16, Reply<DataChannel>>,
+    /// Those that they have agreed on; `None` for one that is closed, of which they do not know.
+    described: HashMap<u16, Option<ChannelId>>,
     opening: HashMap<ChannelId, Reply<DataChannel>>,
     live: HashMap<ChannelId, Live>,
     /// The core has no room for this one; the others stay in the queue.
@@ -70,6 +76,7 @@ pub(super) struct Sctp {
     inbox: mpsc::Receiver<ToChannel>,
     maker: Maker,
     news: VecDeque<DataChannel>,
+    words: VecDeque<DataWord>,
     rng: Rng,
 }
 
@@ -82,12 +89,15 @@ impl Sctp {
             channels: None,
             over: false,
             waiting: Vec::new(),
+            describing: HashMap::new(),
+            described: HashMap::new(),
             opening: HashMap::new(),
             live: HashMap::new(),
             held: None,
             inbox,
             maker: Maker { task, wake, max_message, capacity: 1 },
             news: VecDeque::new(),
+            words: VecDeque::new(),
             rng,
         }
     }
@@ -122,6 +132,7 @@ impl Sctp {
                     channels.set_max_message(max);
                 }
                 self.setup = Some(setup);
+                self.follow(now);
             }
             DataCommand::Agreed(None) => {
                 if let Some(channels) = self.channels.as_mut().filter(|_| self.setup.is_some()) {
@@ -130,12 +141,12 @@ impl Sctp {
                 }
                 self.setup = None;
             }
-            DataCommand::Open(options, reply) => match self.channels.is_some() && !self.over {
-                true => self.open(now, *options, reply),
+            DataCommand::Open(spec, reply) => match self.channels.is_some() && !self.over {
+                true => self.open(now, *spec, reply),
                 false if self.over => {
                     let _ = reply.send(Err(error(data::CoreError::Over)));
                 }
-                false => self.waiting.push((options, reply)),
+                false => self.waiting.push((spec, reply)),
             },
         }
     }
@@ -145,6 +156,7 @@ impl Sctp {
         if self.channels.is_some() {
             self.end();
             (self.channels, self.over) = (None, false);
+            self.described.clear();
         }
     }
 
@@ -166,7 +178,12 @@ impl Sctp {
         }
     }
 
-    /// A channel that the peer has opened.
+    /// What descriptions are to say.
+    pub(super) fn take_word(&mut self) -> Option<DataWord> {
+        self.words.pop_front()
+    }
+
+    /// A channel that the peer has opened, or that descriptions have set up.
     pub(super) fn take_news(&mut self) -> Option<DataChannel> {
         self.news.pop_front()
     }
@@ -214,14 +231,24 @@ impl Sctp {
                 return;
             }
         }
-        for (options, reply) in std::mem::take(&mut self.waiting) {
-            self.open(now, *options, reply);
+        self.follow(now);
+        for (spec, reply) in std::mem::take(&mut self.waiting) {
+            self.open(now, *spec, reply);
         }
     }
 
-    fn open(&mut self, now: Instant, options: ChannelOptions, reply: Reply<DataChannel>) {
+    fn open(&mut self, now: Instant, spec: ChannelSpec, reply: Reply<DataChannel>) {
         let Some(channels) = &mut self.channels else { return };
-        match channels.open(now, options) {
+        if spec.described {
+            return match channels.reserve() {
+                Ok(stream) => {
+                    self.describing.insert(stream, reply);
+                    self.words.push_back(DataWord::Describe(Box::new(spec.describe(stream))));
+                }
+                Err(e) => drop(reply.send(Err(error(e)))),
+            };
+        }
+        match channels.open(now, spec.options) {
             Ok(id) => {
                 self.opening.insert(id, reply);
             }
@@ -231,9 +258,59 @@ impl Sctp {
         }
     }
 
+    /// Opens and closes channels as the descriptions have it (RFC 8864 §6.4 to §6.6).
+    fn follow(&mut self, now: Instant) {
+        let (Some(setup), Some(channels)) = (&mut self.setup, &mut self.channels) else { return };
+        for stream in std::mem::take(&mut setup.declined) {
+            channels.release(stream);
+            if let Some(reply) = self.describing.remove(&stream) {
+                let _ = reply.send(Err(Error::state("the peer does not take the data channel")));
+            }
+        }
+        let agreed = &setup.agreement.channels;
+        self.described.retain(|stream, id| {
+            let stays = agreed.iter().any(|channel| channel.stream == *stream);
+            if let Some(id) = id.filter(|_| !stays) {
+                channels.close(now, id);
+            }
+            stays
+        });
+        for channel in agreed {
+            if self.described.contains_key(&channel.stream) {
+                continue;
+            }
+            let reply = self.describing.remove(&channel.stream);
+            match channels.open(now, data::options_of(channel)) {
+                Ok(id) => {
+                    self.described.insert(channel.stream, Some(id));
+                    self.opening.extend(reply.map(|reply| (id, reply)));
+                }
+                Err(e) => {
+                    tracing::debug!("data channel {}: {e}", channel.stream);
+                    self.described.insert(channel.stream, None);
+                    self.words.push_back(DataWord::Gone(channel.stream));
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Err(error(e)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What descriptions say of a channel, if they have set it up.
+    fn told_of(&self, id: ChannelId) -> Option<Told> {
+        let stream = id.stream();
+        let agreement = &self.setup.as_ref()?.agreement;
+        self.described.get(&stream).filter(|known| **known == Some(id))?;
+        let channel = agreement.channels.iter().find(|channel| channel.stream == stream)?;
+        let attributes = channel.attributes.iter().map(ToString::to_string).collect();
+        Some(Told { attributes, incoming: !agreement.ours.contains(&stream) })
+    }
+
     fn make(&mut self, id: ChannelId) -> Option<DataChannel> {
+        let told = self.told_of(id);
         let channel = self.channels.as_ref()?.channel(id)?;
-        let (handle, link, messages) = self.maker.make(id, channel, READY);
+        let (handle, link, messages) = self.maker.make(id, channel, told, READY);
         self.live.insert(id, Live { link, messages, closing: false });
         Some(handle)
     }
@@ -241,11 +318,13 @@ impl Sctp {
     fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Opened(id) => {
-                if let Some(reply) = self.opening.remove(&id)
-                    && let Some(handle) = self.make(id)
-                {
+                let asked = self.opening.remove(&id);
+                let wanted = asked.is_some() || self.told_of(id).is_some();
+                match (asked, if wanted { self.make(id) } else { None }) {
                     // Nobody waits any more: the handle goes, and with it the channel.
-                    let _ = reply.send(Ok(handle));
+                    (Some(reply), Some(handle)) => drop(reply.send(Ok(handle))),
+                    (None, Some(handle)) => self.news.push_back(handle),
+                    (_, None) => {}
                 }
             }
             Event::Incoming(id) => {
@@ -266,6 +345,11 @@ impl Sctp {
                 if let Some(reply) = self.opening.remove(&channel) {
                     let refused = Error::state("the peer has closed the data channel");
                     let _ = reply.send(Err(why.map_or(refused, error)));
+                }
+                if let Some(known) = self.described.get_mut(&channel.stream())
+                    && known.take_if(|id| *id == channel).is_some()
+                {
+                    self.words.push_back(DataWord::Gone(channel.stream()));
                 }
                 if let Some(live) = self.live.remove(&channel) {
                     live.link.close();
@@ -356,6 +440,7 @@ impl Sctp {
         self.held = None;
         self.live.drain().for_each(|(_, live)| live.link.close());
         let waiting = self.waiting.drain(..).map(|(_, reply)| reply);
+        let waiting = waiting.chain(self.describing.drain().map(|(_, reply)| reply));
         for reply in self.opening.drain().map(|(_, reply)| reply).chain(waiting) {
             let _ = reply.send(Err(error(data::CoreError::Over)));
         }

@@ -18,4 +18,15 @@ pub(crate) struct DataAgreement {
     pub(crate) remote_max_message_size: u64,
     /// Channels that the descriptions set up, without DCEP (RFC 8864).
     pub(crate) channels: Vec<DataChannel>,
+    /// The streams of those that we have set up.
+    pub(crate) ours: Vec<u16>,
+}
+
+/// What the channels of a stream have to say to descriptions.
+#[derive(Debug)]
+pub(crate) enum DataWord {
+    /// The next offer is to set up this one.
+    Describe(Box<DataChannel>),
+    /// One that was set up is closed.
+    Gone(u16),
 }

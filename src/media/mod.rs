@@ -28,6 +28,8 @@ pub(crate) use channels::DataCommand;
 #[cfg(feature = "dtls")]
 pub(crate) use channels::DataSetup;
 pub(crate) use data::DataAgreement;
+#[cfg(feature = "dtls")]
+pub(crate) use data::DataWord;
 pub(crate) use dtls::{DtlsAgreement, DtlsEvent, DtlsKeys, Handshakes, Keyed, Secured};
 pub(crate) use ice::{IceCommand, IceNotice, IcePeer, IceSetup, LocalIce};
 pub(crate) use mixing::{MixCommand, MixerId, Seat, check_rate};
@@ -122,6 +124,9 @@ pub(crate) enum MediaReport {
     /// The peer has opened a data channel.
     #[cfg(feature = "dtls")]
     Channel(crate::DataChannel),
+    /// What descriptions are to say of channels.
+    #[cfg(feature = "dtls")]
+    Data(DataWord),
     /// How ICE goes.
     Ice(IceNotice),
     /// The keys cannot be used: no packet passes.

@@ -516,6 +516,9 @@ impl StreamTask {
         while let Some(channel) = sctp.as_mut().and_then(|sctp| sctp.take_news()) {
             self.report(MediaReport::Channel(channel));
         }
+        while let Some(word) = sctp.as_mut().and_then(|sctp| sctp.take_word()) {
+            self.report(MediaReport::Data(word));
+        }
     }
 
     #[cfg(not(feature = "dtls"))]

@@ -18,11 +18,14 @@ pub struct LocalData {
     /// Channels to set up without DCEP. Of an offer those are accepted that we have too, by
     /// subprotocol and label; their stream is the offer's.
     pub channels: Vec<DataChannel>,
+    /// The streams whose channels an answer accepts, whether we have them or not; `None` goes by
+    /// [`channels`](Self::channels).
+    pub accept: Option<Vec<u16>>,
 }
 
 impl Default for LocalData {
     fn default() -> Self {
-        Self { sctp_port: 5000, max_message_size: None, channels: Vec::new() }
+        Self { sctp_port: 5000, max_message_size: None, channels: Vec::new(), accept: None }
     }
 }
 
@@ -214,7 +217,24 @@ pub(crate) fn read(media: &MediaDescription<'_>) -> Option<NegotiatedData> {
 impl LocalData {
     /// RFC 8864 §6.4: of the offered channels those that are ours too.
     pub(crate) fn accept(&self, offered: &mut NegotiatedData) {
-        offered.channels.retain(|c| self.channels.iter().any(|ours| ours.is_like(c)));
+        offered.channels.retain(|c| match &self.accept {
+            Some(streams) => streams.contains(&c.stream),
+            None => self.ours(c).is_some(),
+        });
+    }
+
+    /// Ours for an offered one.
+    fn ours(&self, offered: &DataChannel) -> Option<&DataChannel> {
+        self.channels.iter().find(|ours| match &self.accept {
+            Some(_) => ours.stream == offered.stream,
+            None => ours.is_like(offered),
+        })
+    }
+
+    /// As an answer writes the accepted ones: `a=dcsa` lines are of who writes them (§6.4).
+    pub(crate) fn answered(&self, accepted: &[DataChannel]) -> Vec<DataChannel> {
+        let own = |c: &DataChannel| self.ours(c).map(|o| o.attributes.clone()).unwrap_or_default();
+        accepted.iter().map(|c| DataChannel { attributes: own(c), ..c.clone() }).collect()
     }
 
     /// Whether this can be written.

@@ -155,6 +155,8 @@ impl<P: MediaPlane> Core<P> {
         if let Some(wanted) = &call.preconditions {
             negotiator.expect(wanted.table, wanted.reserved, false);
         }
+        #[cfg(feature = "dtls")]
+        self.first_channels(&mut negotiator, std::mem::take(&mut call.channels))?;
         let body = match call.late_offer {
             true => None,
             false => Some(self.offer(&mut negotiator, &ports, call.direction)?),
@@ -274,6 +276,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Err(e) => {
                 change.done(Err(e));
+                self.channels_refused(key);
                 self.next_change(now, key);
             }
         }
@@ -440,6 +443,7 @@ impl<P: MediaPlane> Core<P> {
                 let why =
                     format!("no way for media: the peer looks for no other ({status} {reason})");
                 change.done(Err(Error::Peer { status, reason, response }));
+                self.channels_refused(key);
                 if last_hope {
                     return self.fail(now, key, &why);
                 }

@@ -3,19 +3,20 @@
 
 use super::Core;
 use super::entry::HoldChange;
+use super::negotiation::Negotiation;
 use crate::command::Reply;
+use crate::data::ChannelSpec;
 use crate::event::CallEvent;
-use crate::media::{DataCommand, DataSetup, MediaCommand, MediaId, MediaPlane, Security};
+use crate::media::{DataCommand, DataSetup, DataWord, MediaCommand, MediaId, MediaPlane, Security};
 use crate::{DataChannel, Error};
 use std::time::Instant;
-use tiny_net::data::ChannelOptions;
 use tiny_sdp::LocalData;
 use tiny_sip::CallKey;
 
 /// Channels that wait for the descriptions to have room for them.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
-    channels: Vec<(Box<ChannelOptions>, Reply<DataChannel>)>,
+    channels: Vec<(Box<ChannelSpec>, Reply<DataChannel>)>,
     /// The peer is being asked.
     asked: bool,
 }
@@ -34,14 +35,14 @@ impl<P: MediaPlane> Core<P> {
     pub(super) fn local_data(&self) -> Option<LocalData> {
         let config = &self.config.data;
         let max_message_size = Some(config.max_message_size as u64);
-        Some(LocalData { sctp_port: config.port, max_message_size, channels: Vec::new() })
+        Some(LocalData { sctp_port: config.port, max_message_size, ..LocalData::default() })
     }
 
     pub(super) fn open_channel(
         &mut self,
         now: Instant,
         key: CallKey,
-        options: Box<ChannelOptions>,
+        spec: Box<ChannelSpec>,
         reply: Reply<DataChannel>,
     ) {
         let Some(entry) = self.calls.get_mut(&key).filter(|e| e.end.is_none()) else {
@@ -53,7 +54,7 @@ impl<P: MediaPlane> Core<P> {
             let _ = reply.send(Err(Error::Limit(what.into())));
             return;
         }
-        entry.wanted.channels.push((options, reply));
+        entry.wanted.channels.push((spec, reply));
         self.settle_channels(now, key);
     }
 
@@ -66,8 +67,8 @@ impl<P: MediaPlane> Core<P> {
         let media = entry.ports.filter(|_| entry.started).map(|ports| ports.id);
         if let (Some(_), Some(id)) = (entry.negotiator.data(), media) {
             entry.wanted.asked = false;
-            for (options, reply) in entry.wanted.channels.drain(..) {
-                self.plane.tell(id, MediaCommand::Data(DataCommand::Open(options, reply)));
+            for (spec, reply) in entry.wanted.channels.drain(..) {
+                self.plane.tell(id, MediaCommand::Data(DataCommand::Open(spec, reply)));
             }
             return;
         }
@@ -99,8 +100,59 @@ impl<P: MediaPlane> Core<P> {
         }
         entry.has_data = agreement.is_some();
         let (config, buffer) = (self.config.data.clone(), self.config.data_buffer);
-        let setup = agreement.map(|agreement| Box::new(DataSetup { agreement, config, buffer }));
+        let declined = entry.negotiator.described_mut().take_declined();
+        let setup =
+            agreement.map(|agreement| Box::new(DataSetup { agreement, declined, config, buffer }));
         self.plane.tell(id, MediaCommand::Data(DataCommand::Agreed(setup)));
+    }
+
+    /// How many channels descriptions may set up, and with how long names.
+    pub(super) fn limit_channels(&self, negotiator: &mut Negotiation) {
+        let config = &self.config.data;
+        negotiator.described_mut().limit(config.max_channels, config.max_label);
+    }
+
+    /// Channels for the first offer of a call (RFC 8864 §6.3).
+    pub(super) fn first_channels(
+        &self,
+        negotiator: &mut Negotiation,
+        channels: Vec<ChannelSpec>,
+    ) -> Result<(), Error> {
+        let config = &self.config.data;
+        if channels.len() > config.max_channels {
+            return Err(Error::Limit("data channels of the first offer: max_channels".into()));
+        }
+        for spec in channels {
+            if spec.longest() > config.max_label {
+                return Err(Error::Limit("the name of a data channel: max_label".into()));
+            }
+            negotiator.described_mut().want_first(spec.describe(0));
+        }
+        Ok(())
+    }
+
+    /// The peer has refused an offer of ours: what it would have set up is not.
+    pub(super) fn channels_refused(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.get_mut(&key) else { return };
+        entry.negotiator.described_mut().give_up();
+        self.tell_data(key);
+    }
+
+    /// A channel is to be set up by description, or one that was is closed.
+    pub(super) fn data_word(&mut self, now: Instant, id: MediaId, word: DataWord) {
+        let Some(key) = self.media.get(&id).copied() else { return };
+        let Some(entry) = self.calls.get_mut(&key).filter(|e| e.established()) else { return };
+        match word {
+            DataWord::Describe(channel) => {
+                entry.negotiator.described_mut().want(*channel);
+                entry.changes.push_back(HoldChange::again(None));
+                self.next_change(now, key);
+            }
+            DataWord::Gone(stream) => {
+                entry.negotiator.described_mut().gone(stream);
+                self.check_negotiation(key);
+            }
+        }
     }
 
     /// The peer has opened a channel.

@@ -19,6 +19,10 @@ impl<P: MediaPlane> Core<P> {
         None
     }
 
+    pub(super) fn limit_channels(&self, _: &mut super::negotiation::Negotiation) {}
+
+    pub(super) fn channels_refused(&mut self, _: CallKey) {}
+
     pub(super) fn settle_channels(&mut self, _: Instant, _: CallKey) {}
 
     pub(super) fn tell_data(&mut self, _: CallKey) {}

@@ -2,6 +2,7 @@
 //! profile (JSEP, RFC 8829), one transport for all (RFC 9143), data channels (RFC 8841). Gathers
 //! nothing, checks no path, opens no channel.
 
+use super::described::Described;
 use crate::media::{DataAgreement, IcePeer, LocalIce};
 use std::time::Duration;
 use tiny_media::MidExtension;
@@ -28,6 +29,8 @@ pub(super) struct Lines {
     /// Data channels as we take them; `None` rejects their line.
     data: Option<LocalData>,
     offers_data: bool,
+    /// Those that descriptions set up.
+    described: Described,
     /// Our offer that waits has their line.
     asked: bool,
     source: Source,
@@ -58,6 +61,7 @@ impl Lines {
             webrtc: false,
             data: None,
             offers_data: false,
+            described: Described::default(),
             asked: false,
             source: Source { ssrc: id::ssrc(rng), cname: id::cname(rng).to_string() },
             agreed: Agreed::default(),
@@ -69,6 +73,7 @@ impl Lines {
         self.source = before.source.clone();
         (self.webrtc, self.ice) = (before.webrtc, before.ice.clone());
         (self.data, self.offers_data) = (before.data.clone(), before.offers_data);
+        self.described.like(&before.described);
     }
 
     pub(super) fn source(&self) -> &Source {
@@ -110,6 +115,14 @@ impl Lines {
         self.agreed.data.as_ref()
     }
 
+    pub(super) fn described(&self) -> &Described {
+        &self.described
+    }
+
+    pub(super) fn described_mut(&mut self) -> &mut Described {
+        &mut self.described
+    }
+
     /// Whether the peer's offer can be answered in the profile at all.
     pub(super) fn fits(&self, offer: &Description) -> Result<(), Error> {
         match self.webrtc && !wants_ice(offer) {
@@ -138,8 +151,9 @@ impl Lines {
         if self.webrtc || bundled || with_data {
             local.bundle = BundlePolicy::MaxBundle;
         }
-        if with_data {
-            self.write_data(local);
+        if with_data && let Some(mut data) = self.data.clone() {
+            self.described.offer(&mut data);
+            write_data(local, data);
         }
         self.asked = with_data;
         Ok(())
@@ -156,8 +170,12 @@ impl Lines {
         if media.rtp.is_none() && offer.all_media().any(|m| m.has("msid")) {
             media.rtp = Some(Box::new(self.rtp()));
         }
-        if data && self.data.is_some() && media.protocol.is_dtls() {
-            self.write_data(local);
+        if data
+            && media.protocol.is_dtls()
+            && let Some(mut data) = self.data.clone()
+        {
+            self.described.answer(&mut data, offer);
+            write_data(local, data);
         }
     }
 
@@ -228,29 +246,18 @@ impl Lines {
         }
     }
 
-    /// RFC 8841: a line of its own, on the transport of the sound.
-    fn write_data(&self, local: &mut LocalSession) {
-        let (Some(data), Some(sound)) = (&self.data, local.media.first()) else { return };
-        let mut media = LocalMedia::data_channel(sound.port, data.clone());
-        // It may be the line that speaks for both.
-        media.address = sound.address.clone();
-        media.dtls = sound.dtls.clone();
-        media.ice = sound.ice.clone();
-        local.media.truncate(DATA);
-        local.media.push(media);
-    }
-
     /// Whether data channels were agreed on, but not on the transport of the sound.
     pub(super) fn stands_alone(session: &NegotiatedSession) -> bool {
         let Some(data) = data_of(session) else { return false };
         session.audio().is_none_or(|audio| audio.carrier != data.carrier)
     }
 
-    /// Takes what an exchange brought. `Err`: the profile forbids it; nothing has changed.
+    /// Takes what an exchange brought; `offered`: the offer was ours. `Err`: the profile forbids it; nothing has changed.
     pub(super) fn learn(
         &mut self,
         session: &NegotiatedSession,
         audio: &NegotiatedMedia,
+        offered: bool,
     ) -> Result<(), Error> {
         let transport = session.transport(audio);
         let wanted = self.ice.as_deref().filter(|_| transport.ice.is_none());
@@ -261,14 +268,20 @@ impl Lines {
         }
         let data = data_of(session).and_then(|media| {
             let (agreed, ours) = (media.data.as_deref()?, self.data.as_ref()?);
+            self.described.settle(agreed, offered);
+            let (channels, own) = self.described.in_force();
             Some(DataAgreement {
                 local_port: ours.sctp_port,
                 remote_port: agreed.remote_sctp_port,
                 local_max_message_size: ours.max_message_size.unwrap_or(DEFAULT_MESSAGE_SIZE),
                 remote_max_message_size: agreed.remote_max_message_size,
-                channels: agreed.channels.clone(),
+                channels,
+                ours: own,
             })
         });
+        if data.is_none() {
+            self.described.clear();
+        }
         self.agreed = Agreed {
             peer: transport.ice.as_deref().map(|ice| Box::new(peer_of(ice))),
             // What was refused stays so until there are other credentials.
@@ -294,6 +307,18 @@ pub(super) fn mid_of(media: &NegotiatedMedia) -> Option<MidExtension> {
     let agreed = media.rtp.as_deref()?.extensions.iter().find(|e| e.uri == *MID_EXTENSION)?;
     let mid = MidExtension { id: agreed.id, mid: media.mid.as_ref()?.to_string() };
     Some(mid).filter(|mid| agreed.direction.sends() && mid.is_valid())
+}
+
+/// RFC 8841: a line of its own, on the transport of the sound.
+fn write_data(local: &mut LocalSession, data: LocalData) {
+    let Some(sound) = local.media.first() else { return };
+    let mut media = LocalMedia::data_channel(sound.port, data);
+    // It may be the line that speaks for both.
+    media.address = sound.address.clone();
+    media.dtls = sound.dtls.clone();
+    media.ice = sound.ice.clone();
+    local.media.truncate(DATA);
+    local.media.push(media);
 }
 
 fn data_of(session: &NegotiatedSession) -> Option<&NegotiatedMedia> {

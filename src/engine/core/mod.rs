@@ -14,6 +14,7 @@ mod data;
 #[cfg(not(feature = "dtls"))]
 #[path = "data_off.rs"]
 mod data;
+mod described;
 #[cfg(feature = "dtls")]
 mod dtls;
 #[cfg(not(feature = "dtls"))]
@@ -334,8 +335,8 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::Stats { call, reply } => self.stats(call, reply),
             #[cfg(feature = "dtls")]
-            Command::DataChannel { call, options, reply } => {
-                self.open_channel(now, call, options, reply);
+            Command::DataChannel { call, spec, reply } => {
+                self.open_channel(now, call, spec, reply);
             }
             Command::Ice { call, reply } => self.ice_report(call, reply),
             Command::Request { request, reply } => self.request(now, *request, reply),
@@ -517,6 +518,8 @@ impl<P: MediaPlane> Core<P> {
             MediaReport::Secured(secured) => self.media_secured(notice.id, secured),
             #[cfg(feature = "dtls")]
             MediaReport::Channel(channel) => self.channel_opened(notice.id, channel),
+            #[cfg(feature = "dtls")]
+            MediaReport::Data(word) => self.data_word(now, notice.id, word),
             MediaReport::Ice(ice) => self.ice_notice(now, notice.id, ice),
             MediaReport::NoKeys(why) => self.media_failed(now, notice.id, &why),
             MediaReport::Closed(stats) => self.media_closed(now, notice.id, stats),

@@ -6,6 +6,7 @@
 // Without the feature, what DTLS would bring cannot exist, and the compiler knows.
 #![cfg_attr(not(feature = "dtls"), allow(unreachable_code, unused_variables))]
 
+use super::described::{Described, wants_us_passive};
 use super::dtls::{Certified, DtlsSide};
 use super::lines::{Lines, Source, wants_ice};
 use crate::media::{DataAgreement, DtlsAgreement, IcePeer, LocalIce, SdesKeys, Security};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tiny_rtp::srtp::sdes::{self, Agreement, CryptoAttribute};
 use tiny_rtp::srtp::{MasterKey, Profile};
 use tiny_sak::Rng;
+use tiny_sdp::attribute::Setup;
 use tiny_sdp::{
     AgreedLine, Answer, AttributeList, Description, Direction, IceRefusal, LocalAttribute,
     LocalData, LocalSession, MediaDescription, MediaKind, NegotiatedMedia, NegotiatedSession,
@@ -308,6 +310,11 @@ impl Negotiation {
             let lines = plan.keys.as_ref().map(|k| &k.local);
             write(local, plan.protocol.clone(), lines);
             self.write_dtls(local, rng);
+            let first = self.dtls_in_force().is_none() && wants_us_passive(&description);
+            let sound = local.media.first_mut().filter(|_| first);
+            if let Some(dtls) = sound.and_then(|media| media.dtls.as_mut()) {
+                dtls.setup = Setup::Passive;
+            }
         }
         // Nothing is changed by an answer that turns out unfit.
         let mut qos = self.qos.clone();
@@ -320,7 +327,7 @@ impl Negotiation {
         let (sdp, answer) = self.answer_with(&description, local)?;
         let mut lines = self.lines.clone();
         if let Some(audio) = answer.session.audio() {
-            lines.learn(&answer.session, audio)?;
+            lines.learn(&answer.session, audio, false)?;
             match plan.filter(|p| p.index == audio.index) {
                 Some(plan) => {
                     let dtls = self.dtls_from(&answer.session, audio).map_err(|e| refused(&e))?;
@@ -492,7 +499,7 @@ impl Negotiation {
             };
             let dtls = self.dtls_from(&session, audio);
             let dtls = dtls.map_err(|e| Error::state(format!("encryption: {e}")))?;
-            self.lines.learn(&session, audio).map_err(sdp_error)?;
+            self.lines.learn(&session, audio, true).map_err(sdp_error)?;
             self.lines.answered();
             self.agree(audio.protocol.clone(), keys, dtls, &session, audio);
         }
@@ -545,6 +552,7 @@ impl Negotiation {
     /// Forgets an offer that was refused.
     pub(super) fn rollback(&mut self) {
         self.offered.clear();
+        self.lines.described_mut().rollback();
         self.sdp.rollback();
     }
 }
@@ -628,6 +636,17 @@ impl Negotiation {
     #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn offer_data(&mut self, on: bool) {
         self.lines.offer_data(on);
+    }
+
+    /// The data channels that descriptions set up.
+    pub(super) fn described(&self) -> &Described {
+        self.lines.described()
+    }
+
+    /// To change which ones.
+    #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
+    pub(super) fn described_mut(&mut self) -> &mut Described {
+        self.lines.described_mut()
     }
 
     /// The data channels that were agreed on.

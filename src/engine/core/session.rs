@@ -88,6 +88,7 @@ impl<P: MediaPlane> Core<P> {
         negotiation.set_webrtc(terms.webrtc);
         negotiation.take_data(data);
         negotiation.offer_data(terms.data);
+        self.limit_channels(&mut negotiation);
         negotiation
     }
 

@@ -24,7 +24,9 @@ impl CallEntry {
     /// Whether the peer has yet to hear of something.
     fn must_tell(&self) -> bool {
         let restarts = self.ice.as_ref().is_some_and(|ice| ice.restarts());
-        self.is_stable() && (restarts || self.negotiator.must_tell(self.way(self.held)))
+        let channels = self.negotiator.described().has_news();
+        let direction = self.negotiator.must_tell(self.way(self.held));
+        self.is_stable() && (restarts || channels || direction)
     }
 }
 

@@ -7,7 +7,7 @@ use super::inbound::Whole;
 use super::outbound::{Limits, Outgoing};
 use super::{Config, Counts, Error, Peer};
 use bytes::Bytes;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tiny_sak::{Output, Rng};
@@ -198,6 +198,8 @@ pub struct Channels {
     active: bool,
     channels: HashMap<ChannelId, Channel>,
     streams: HashMap<u16, ChannelId>,
+    /// Streams of ours that something else is agreeing on.
+    reserved: BTreeSet<u16>,
     number: u64,
     events: VecDeque<Event>,
     sent: Vec<(ChannelId, usize)>,
@@ -233,6 +235,7 @@ impl Channels {
             active,
             channels: HashMap::new(),
             streams: HashMap::new(),
+            reserved: BTreeSet::new(),
             number: 0,
             events: VecDeque::new(),
             sent: Vec::new(),
@@ -285,8 +288,9 @@ impl Channels {
         if self.association.is_over() {
             return Err(Error::Over);
         }
-        if self.streams.len() >= self.config.max_channels {
-            return Err(Error::Limit("max_channels"));
+        let reserved = options.negotiated.is_some_and(|stream| self.reserved.remove(&stream));
+        if !reserved {
+            self.has_room()?;
         }
         let longest = self.config.max_label.min(u16::MAX.into());
         if options.label.len() > longest || options.protocol.len() > longest {
@@ -299,11 +303,7 @@ impl Channels {
                 return Err(Error::Stream(stream));
             }
             Some(stream) => stream,
-            // RFC 8832 §6
-            None => (u16::from(!self.active)..most)
-                .step_by(2)
-                .find(|stream| !self.streams.contains_key(stream))
-                .ok_or(Error::Limit("streams of the peer"))?,
+            None => self.free_stream()?,
         };
         let state = match options.negotiated {
             Some(_) if self.association.is_up() => State::Open,
@@ -316,6 +316,42 @@ impl Channels {
             self.say_open(id);
         }
         Ok(id)
+    }
+
+    /// Keeps a stream of ours free for a channel that is agreed on elsewhere, as in session descriptions
+    /// (RFC 8864): until it is [opened](Self::open) as a negotiated one, or [released](Self::release).
+    ///
+    /// # Errors
+    /// [`Error::Limit`], [`Error::Over`].
+    pub fn reserve(&mut self) -> Result<u16, Error> {
+        if self.association.is_over() {
+            return Err(Error::Over);
+        }
+        self.has_room()?;
+        let stream = self.free_stream()?;
+        self.reserved.insert(stream);
+        Ok(stream)
+    }
+
+    /// Nothing was agreed on.
+    pub fn release(&mut self, stream: u16) {
+        self.reserved.remove(&stream);
+    }
+
+    fn has_room(&self) -> Result<(), Error> {
+        match self.streams.len() + self.reserved.len() >= self.config.max_channels {
+            true => Err(Error::Limit("max_channels")),
+            false => Ok(()),
+        }
+    }
+
+    /// RFC 8832 §6: the client has the even ones.
+    fn free_stream(&self) -> Result<u16, Error> {
+        let taken = |s: &u16| self.streams.contains_key(s) || self.reserved.contains(s);
+        (u16::from(!self.active)..self.association.outgoing_streams())
+            .step_by(2)
+            .find(|stream| !taken(stream))
+            .ok_or(Error::Limit("streams of the peer"))
     }
 
     fn insert(

@@ -244,7 +244,7 @@ pub(super) fn answer(
         let mut agreed =
             crate::data::read(&section).ok_or_else(|| Error::refused(crate::Rejection::Sctp))?;
         local.accept(&mut agreed);
-        p.data(local.sctp_port, local.max_message_size, &agreed.channels)?;
+        p.data(local.sctp_port, local.max_message_size, &local.answered(&agreed.channels))?;
         media.data = Some(Box::new(agreed));
     }
     Ok(())
