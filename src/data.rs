@@ -187,6 +187,7 @@ impl Inner {
 /// The call must be encrypted by DTLS ([`Srtp::Dtls`](crate::Srtp::Dtls)), for both sides share the
 /// association. [`CallBuilder::data`](crate::CallBuilder::data) puts data channels into the first offer;
 /// else the first one that is opened has the peer asked by re-INVITE.
+/// [`DescribedChannel`] is for channels that peers want to see in the description itself (RFC 8864).
 ///
 /// ```no_run
 /// use tiny_ua::{Audio, CallEvent, DataMessage, UserAgent};

@@ -72,10 +72,11 @@ impl Call {
     }
 
     /// Whether the peer has yet to hear of something: a direction, a restart of ICE
-    /// ([`restart_ice`](Self::restart_ice)). By the rules of W3C WebRTC §4.7.3; false before the call is
-    /// up and while an offer is under way or waits, as it is looked at again then. Data channels are not
-    /// among it: the first one has the peer asked by itself
-    /// ([`CallBuilder::data`](crate::CallBuilder::data)).
+    /// ([`restart_ice`](Self::restart_ice)), the end of a data channel that descriptions have set up
+    /// (RFC 8864 §6.6). By the rules of W3C WebRTC §4.7.3; false before the call is
+    /// up and while an offer is under way or waits, as it is looked at again then. New data channels are not
+    /// among it: where the peer is to be asked for them, they do that themselves
+    /// (`Call::data_channel`).
     ///
     /// # Errors
     /// [`Error::Ended`] when the call is over.

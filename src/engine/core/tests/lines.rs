@@ -354,6 +354,8 @@ fn candidates_that_cannot_be_used_are_left_out() {
 }
 
 #[cfg(feature = "dtls")]
+mod described;
+#[cfg(feature = "dtls")]
 mod field;
 #[cfg(feature = "dtls")]
 mod profile;

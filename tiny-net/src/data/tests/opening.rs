@@ -202,3 +202,25 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(matches!(new(|c| c.port = 0), Err(Error::Config(_))));
     assert!(matches!(new(|c| c.receive_buffer = 1000), Err(Error::Config(_))));
 }
+
+// RFC 8864 §6.1
+#[test]
+fn a_reserved_stream_is_left_to_the_channel_that_is_agreed_on_elsewhere() {
+    let limited = || Config { max_channels: 3, ..Config::default() };
+    let mut pair = pair_of(3, Path::default(), [limited(), limited()], [Peer::default(); 2]);
+    let stream = pair.ends[0].reserve().unwrap();
+    assert_eq!((stream, pair.ends[1].reserve().unwrap()), (0, 1));
+    pair.ends[1].release(1);
+    let ids = pair.open(0, ChannelOptions::new("in-band"));
+    assert_eq!(ids.map(ChannelId::stream), [2; 2]);
+    pair.ends[0].reserve().unwrap();
+    assert_eq!(pair.ends[0].reserve(), Err(Error::Limit("max_channels")));
+    for end in 0..2 {
+        let options = ChannelOptions { negotiated: Some(stream), ..ChannelOptions::new("agreed") };
+        let id = pair.ends[end].open(pair.now, options).unwrap();
+        assert_eq!(id.stream(), 0);
+    }
+    assert_eq!(pair.ends[0].reserve(), Err(Error::Limit("max_channels")));
+    pair.ends[0].release(4);
+    assert_eq!(pair.ends[0].reserve(), Ok(4));
+}
