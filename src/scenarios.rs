@@ -4,6 +4,8 @@
 mod agents;
 mod caller;
 mod conference;
+#[cfg(feature = "dtls")]
+mod described;
 mod directions;
 mod early;
 mod events;

@@ -6,6 +6,8 @@ use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{Command, Commands};
 use crate::engine::core::{Core, Input, NetworkChange, Request};
+#[cfg(feature = "dtls")]
+use crate::media::{DataCommand, DataSetup, DataWord};
 use crate::media::{
     IceNotice, IceSetup, MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport,
     MixCommand, MixerId, Security,
@@ -61,6 +63,9 @@ struct Notes {
     /// Where streams listen.
     bound: HashMap<MediaId, SocketAddr>,
     closed: Vec<MediaId>,
+    /// What was said last of the data channels of a stream.
+    #[cfg(feature = "dtls")]
+    channels: HashMap<MediaId, DataSetup>,
     agents: Agents,
     next: u64,
 }
@@ -116,6 +121,10 @@ impl MediaPlane for Plane {
             MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
             MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
             MediaCommand::Ice(command) => self.notes.lock().unwrap().agents.obey(id, command),
+            #[cfg(feature = "dtls")]
+            MediaCommand::Data(DataCommand::Agreed(Some(setup))) => {
+                self.notes.lock().unwrap().channels.insert(id, *setup);
+            }
             MediaCommand::Audio(_) | MediaCommand::Mute(_) | MediaCommand::Data(_) => {}
         }
     }
@@ -335,6 +344,14 @@ impl Phone {
         notes.running.keys().filter_map(|id| notes.secured.get(id).cloned()).collect()
     }
 
+    /// What was said last of the data channels of its only stream.
+    #[cfg(feature = "dtls")]
+    pub(super) fn channels(&self) -> DataSetup {
+        let notes = self.notes.lock().unwrap();
+        let id = notes.running.keys().next().expect("a stream");
+        notes.channels.get(id).expect("data channels").clone()
+    }
+
     /// What there is to see of its only ICE agent.
     pub(super) fn agent<T>(&self, look: impl FnOnce(&MadeUp) -> T) -> T {
         look(self.notes.lock().unwrap().agents.only().1)
@@ -459,6 +476,17 @@ impl Village {
             agent.core.handle(now, Input::Media(said));
         });
         self.run(1);
+    }
+
+    /// The data channels of a telephone's only stream say something.
+    #[cfg(feature = "dtls")]
+    pub(super) fn channels_say(&mut self, phone: &Phone, word: DataWord) {
+        let id = *phone.notes.lock().unwrap().running.keys().next().expect("a stream");
+        self.world.act(phone.node, |house, now| {
+            let Who::Agent(agent) = &mut house.who else { return };
+            let report = MediaReport::Data(word);
+            agent.core.handle(now, Input::Media(MediaNotice { id, report }));
+        });
     }
 
     /// Takes its network from a telephone.
