@@ -452,3 +452,7 @@ impl Drop for Sctp {
         self.end();
     }
 }
+
+#[cfg(test)]
+#[path = "channels_tests.rs"]
+mod tests;
