@@ -10,7 +10,7 @@ pub use tiny_net::ice::{
     IceFailure, IceReport, Network, NetworkKind, PairFailure, PairReport, PairState, Policy, State,
     SwitchReason, TcpCandidates, TcpType,
 };
-pub use tiny_net::turn::Failure as RelayFailure;
+pub use tiny_net::turn::{Counters as RelayCounters, Failure as RelayFailure};
 
 /// Whether calls look for a way through NATs and firewalls.
 ///

@@ -139,6 +139,8 @@ pub struct Agent {
     pub(super) keeps: Vec<(usize, SocketAddr, Instant)>,
     pub(super) relays: Vec<Relay>,
     pub(super) relay_failures: Vec<turn::Failure>,
+    // Of relays whose place was taken.
+    pub(super) relay_counters: turn::Counters,
     pub(super) session: Session,
     pub(super) old: Option<Session>,
     pub(super) selected: [Option<Selected>; 2],
@@ -184,6 +186,7 @@ impl Agent {
             keeps: Vec::new(),
             relays: Vec::new(),
             relay_failures: Vec::new(),
+            relay_counters: turn::Counters::default(),
             session,
             old: None,
             selected: [None, None],
@@ -645,6 +648,8 @@ impl Agent {
             self.session.pairs.iter().map(|p| self.describe(p)).collect();
         pairs.sort_by_key(|p| std::cmp::Reverse(p.priority));
         let remote = self.session.remotes.iter().map(|r| r.candidate.clone()).collect();
+        let mut relay_counters = self.relay_counters;
+        self.relays.iter().for_each(|r| relay_counters.add(&r.client.counters()));
         IceReport {
             state: self.told,
             failure: self.failure,
@@ -653,6 +658,7 @@ impl Agent {
             remote,
             pairs,
             relay_failures: self.relay_failures.clone(),
+            relay_counters,
             counters: self.counters,
         }
     }

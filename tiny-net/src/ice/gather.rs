@@ -170,6 +170,7 @@ impl Agent {
             };
             let at = match free {
                 Some(at) => {
+                    self.relay_counters.add(&self.relays[at].client.counters());
                     self.relays[at] = relay;
                     at
                 }

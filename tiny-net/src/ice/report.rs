@@ -203,6 +203,8 @@ pub struct IceReport {
     pub pairs: Vec<PairReport>,
     /// Why relays are missing.
     pub relay_failures: Vec<crate::turn::Failure>,
+    /// What relays said that was not believed, all of them together.
+    pub relay_counters: crate::turn::Counters,
     /// What was refused.
     pub counters: IceCounters,
 }

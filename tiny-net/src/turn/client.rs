@@ -584,7 +584,10 @@ impl Client {
     // 300 Try Alternate (RFC 8489 §10): the same transport and credentials, another address.
     fn redirected(&mut self, now: Instant, message: &Message<'_>) {
         let alternate = message.address(attr::ALTERNATE_SERVER).filter(|to| {
-            to.is_ipv4() == self.local.is_ipv4() && !self.visited.contains(to) && plausible(*to)
+            to.is_ipv4() == self.local.is_ipv4()
+                && !self.visited.contains(to)
+                && plausible(*to)
+                && (self.flow.remote.ip().is_loopback() || !to.ip().is_loopback())
         });
         // Another name would need another certificate than the owner was told to expect.
         let renamed = self.flow.transport == Transport::Tls && message.has(attr::ALTERNATE_DOMAIN);
@@ -628,7 +631,11 @@ impl Client {
 
     fn allocated(&mut self, now: Instant, message: &Message<'_>) {
         let mut all = message.xor_addresses(attr::XOR_RELAYED_ADDRESS);
-        let fits = |r: &SocketAddr| self.family.has(r.ip()) && plausible(*r);
+        // Nobody elsewhere reaches a loopback; sent there, peers would talk to their own machine.
+        let on_host = self.flow.remote.ip().is_loopback();
+        let fits = |r: &SocketAddr| {
+            self.family.has(r.ip()) && plausible(*r) && (on_host || !r.ip().is_loopback())
+        };
         let Some(relayed) = all.next().filter(fits) else {
             return self.give_up(now, Failure::Nonsense("a relayed address that is none"));
         };

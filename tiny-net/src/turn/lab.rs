@@ -26,6 +26,7 @@ pub(crate) enum Lie {
     EndlessStale,
     RelayedOfOtherFamily,
     NoRelayed,
+    RelayedOnLoopback,
     NoLifetime,
     BidDown,
     // Data that nobody permitted, with each answer.
@@ -311,6 +312,7 @@ impl Server {
         let told = match self.lie {
             Some(Lie::RelayedOfOtherFamily) if !v6 => Some("[2001:db8::9]:7".parse().unwrap()),
             Some(Lie::NoRelayed) => None,
+            Some(Lie::RelayedOnLoopback) => Some("127.0.0.1:7".parse().unwrap()),
             _ => Some(relayed),
         };
         let lifetime = if self.lie == Some(Lie::NoLifetime) { 0 } else { 600 };

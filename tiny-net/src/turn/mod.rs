@@ -61,3 +61,14 @@ pub struct Counters {
     /// Peers that the relay reported as unreachable (ICMP, RFC 8656 §11.5).
     pub unreachable: u64,
 }
+
+impl Counters {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.malformed += other.malformed;
+        self.integrity += other.integrity;
+        self.unsolicited += other.unsolicited;
+        self.unasked += other.unasked;
+        self.dropped += other.dropped;
+        self.unreachable += other.unreachable;
+    }
+}

@@ -326,6 +326,7 @@ fn every_lie_of_a_server_is_refused_by_name() {
     let rows = [
         (Lie::RelayedOfOtherFamily, Failure::Nonsense("a relayed address that is none")),
         (Lie::NoRelayed, Failure::Nonsense("a relayed address that is none")),
+        (Lie::RelayedOnLoopback, Failure::Nonsense("a relayed address that is none")),
         (Lie::NoLifetime, Failure::Nonsense("a lifetime of nothing")),
         (Lie::BidDown, Failure::Challenge(crate::stun::ChallengeError::BidDown)),
         (Lie::EndlessStale, Failure::Challenges),
