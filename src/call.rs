@@ -375,6 +375,18 @@ impl Call {
         Ok(self.ended().await)
     }
 
+    /// Has media go on under other keys, by re-INVITE: a new key of ours in the crypto line (RFC 4568
+    /// §7.1.4), or another handshake of DTLS (RFC 8842 §3.1), whose end
+    /// [`CallEvent::Secured`](crate::CallEvent::Secured) tells. Until then the keys serve that there are.
+    /// Data channels end with the handshake that carried them.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the call is not up, not encrypted, or the peer knows no second handshake, as
+    /// browsers do not; [`Error::Peer`] when it refuses; [`Error::Ended`] when the call is over before.
+    pub async fn renew_keys(&self) -> Result<(), Error> {
+        self.ask(|call, reply| Command::RenewKeys { call, reply }).await
+    }
+
     /// Puts the peer on hold: it hears nothing, and its sound is not played (RFC 3264 §8.4). By
     /// re-INVITE, or as [`Policy::changes`](crate::Policy::changes) says. Before the call is answered it
     /// goes by UPDATE (RFC 3311 §5.1) or with a PRACK (RFC 3262 §5) once the descriptions of both sides

@@ -99,6 +99,10 @@ pub(crate) enum Command {
         headers: Headers,
         reply: Reply<()>,
     },
+    RenewKeys {
+        call: CallKey,
+        reply: Reply<()>,
+    },
     Transceivers {
         call: CallKey,
         reply: Reply<Vec<crate::Transceiver>>,

@@ -13,7 +13,7 @@ pub(crate) use spec::{ChannelSpec, options_of};
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::time::Duration;
 use tiny_net::data::{ChannelId, ChannelOptions};
 pub use tiny_net::data::{Config, Message, Reliability};
@@ -396,6 +396,7 @@ impl DataChannel {
     /// reads hold the peer back.
     pub async fn recv(&self) -> Option<Message> {
         let message = self.inner.messages.lock().await.recv().await;
+        fence(Ordering::SeqCst);
         if self.inner.link.stalled.swap(false, Ordering::AcqRel) {
             self.inner.link.wake.notify_one();
         }

@@ -112,7 +112,7 @@ pub use refusal::{Alternative, Alternatives, Warning};
 pub use request::IncomingRequest;
 pub use srtp::Srtp;
 pub use tiny_media::StreamStats as CallStats;
-pub use tiny_media::{AudioFormat, DeviceInfo, DeviceKind, Registry, Sink, Source};
+pub use tiny_media::{AudioFormat, DataStats, DeviceInfo, DeviceKind, Registry, Sink, Source};
 #[cfg(feature = "dtls")]
 pub use tiny_net::dtls;
 pub use tiny_net::stun::{Behaviour as NatBehaviour, NatReport};

@@ -271,3 +271,34 @@ async fn what_cannot_be_is_refused_in_words() {
     assert_eq!(recv(&theirs).await.len(), 1000);
     placed.hangup().await;
 }
+
+#[tokio::test]
+async fn the_figures_of_a_call_have_those_of_its_data_channels() {
+    let (left, right) = (agent(|_| {}).await, agent(|_| {}).await);
+    let (placed, taken) = call(&left, &right, false).await;
+    assert_eq!(placed.stats().await.unwrap().data, None, "before there are any");
+    let (ours, theirs) = pair(&placed, &taken, "counted").await;
+    for n in 0..40 {
+        ours.send_binary(vec![n; 10_000]).await.unwrap();
+    }
+    for n in 0..40 {
+        assert_eq!(recv(&theirs).await, DataMessage::Binary(vec![n; 10_000].into()));
+    }
+    theirs.send_text("thanks").await.unwrap();
+    assert_eq!(recv(&ours).await, text("thanks"));
+    let sent = placed.stats().await.unwrap().data.unwrap();
+    let got = taken.stats().await.unwrap().data.unwrap();
+    assert_eq!((sent.channels, got.channels), (1, 1));
+    assert_eq!((sent.messages_sent, sent.bytes_sent), (40, 400_000));
+    assert_eq!((got.messages_received, got.bytes_received), (40, 400_000));
+    assert_eq!((got.messages_sent, got.bytes_sent), (1, 6));
+    assert_eq!((sent.messages_received, sent.bytes_received), (1, 6));
+    // 400,000 bytes in packets of at most 1,160.
+    assert!(sent.packets_sent > 344 && got.packets_received > 344, "{sent:?} {got:?}");
+    assert!(sent.rtt_ms.is_some_and(|ms| ms < 1000.0), "{sent:?}");
+    assert!(sent.congestion_window > 4380, "it has grown: {sent:?}");
+    assert_eq!((sent.buffered, sent.abandoned, sent.over_limit), (0, 0, 0), "{sent:?}");
+    let end = placed.hangup().await;
+    let last = end.stats.unwrap().data.unwrap();
+    assert_eq!((last.messages_sent, last.bytes_received), (40, 6), "{last:?}");
+}

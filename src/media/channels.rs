@@ -4,10 +4,10 @@
 use super::{DataAgreement, DataWord, Handshakes};
 use crate::command::Reply;
 use crate::data::{self, ChannelSpec, DataChannel, Link, Maker, ToChannel, Told};
-use crate::{Error, data::error};
+use crate::{CallStats, DataStats, Error, data::error};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 use tiny_net::data::{ChannelId, Channels, Config, Event, Message, Peer};
 use tiny_sak::{Output, Rng};
@@ -176,6 +176,32 @@ impl Sctp {
         if let Some(channels) = &mut self.channels {
             channels.handle_timeout(now);
         }
+    }
+
+    /// Fills in the figures of the association that there is, or was last.
+    pub(super) fn count(&self, stats: &mut CallStats) {
+        let Some(channels) = &self.channels else { return };
+        let (counts, flight) = (channels.counts(), channels.flight());
+        stats.data = Some(DataStats {
+            channels: channels.len(),
+            messages_sent: counts.messages_sent,
+            messages_received: counts.messages_received,
+            bytes_sent: counts.bytes_sent,
+            bytes_received: counts.bytes_received,
+            packets_sent: counts.packets_sent,
+            packets_received: counts.packets_received,
+            retransmitted: counts.retransmitted,
+            timeouts: counts.timeouts,
+            abandoned: counts.abandoned,
+            duplicates: counts.duplicates,
+            discarded: counts.discarded,
+            over_limit: counts.over_limit,
+            buffered: flight.waiting,
+            in_flight: flight.flying,
+            congestion_window: flight.congestion_window,
+            peer_window: flight.window,
+            rtt_ms: channels.round_trip().map(|rtt| rtt.as_secs_f64() * 1000.0),
+        });
     }
 
     /// What descriptions are to say.
@@ -411,6 +437,8 @@ impl Sctp {
                 Err(mpsc::error::TrySendError::Closed(())) => return,
                 Err(mpsc::error::TrySendError::Full(())) => {
                     live.link.stalled.store(true, Ordering::Release);
+                    // That is seen by who reads from now on, or what was read by then is seen here.
+                    fence(Ordering::SeqCst);
                     // It may have read all meanwhile, and wait for the next.
                     match live.messages.try_reserve() {
                         Ok(place) => place,

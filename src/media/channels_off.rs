@@ -36,6 +36,10 @@ impl Sctp {
         match *self {}
     }
 
+    pub(super) fn count(&self, _: &mut crate::CallStats) {
+        match *self {}
+    }
+
     pub(super) fn pump(&mut self, _: Instant, _: &mut Handshakes) -> Pumped {
         match *self {}
     }

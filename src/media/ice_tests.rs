@@ -135,7 +135,7 @@ impl End {
     async fn closed(&mut self) -> Option<CallStats> {
         self.plane.close(self.ports.id);
         self.until(|_, report| match report {
-            MediaReport::Closed(stats) => Some(*stats),
+            MediaReport::Closed(stats) => Some(stats.as_deref().copied()),
             _ => None,
         })
         .await

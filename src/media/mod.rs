@@ -131,5 +131,5 @@ pub(crate) enum MediaReport {
     Ice(IceNotice),
     /// The keys cannot be used: no packet passes.
     NoKeys(String),
-    Closed(Option<CallStats>),
+    Closed(Option<Box<CallStats>>),
 }

@@ -226,9 +226,14 @@ impl Shield {
     }
 
     /// A handshake has brought the keys of a port.
-    pub(crate) fn install(&mut self, component: Component, keyed: Box<Keyed>) {
+    pub(crate) fn install(&mut self, component: Component, mut keyed: Box<Keyed>) {
         if let Mode::Dtls(ports) = &mut self.mode {
-            ports.keyed[usize::from(component == Component::Rtcp)] = Some(keyed);
+            let place = &mut ports.keyed[usize::from(component == Component::Rtcp)];
+            // What the peer sent before it was done is still on its way.
+            if let Some(before) = place.take() {
+                keyed.receive.follow(before.receive);
+            }
+            *place = Some(keyed);
         }
     }
 

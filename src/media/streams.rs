@@ -160,6 +160,9 @@ impl Carried {
         if let Some(dtls) = &self.dtls {
             dtls.count(&mut stats);
         }
+        if let Some(sctp) = &self.sctp {
+            sctp.count(&mut stats);
+        }
         stats
     }
 }
@@ -207,7 +210,7 @@ impl StreamTask {
             Ok((mut path, mut carried)) => {
                 let stats = self.carry(&mut path, &mut carried).await;
                 drop(carried);
-                self.report(MediaReport::Closed(stats));
+                self.report(MediaReport::Closed(stats.map(Box::new)));
                 self.part(&mut path).await;
             }
             Err(e) => {

@@ -254,7 +254,7 @@ impl Node for House {
                             agent.core.handle(now, Input::Media(notice));
                         }
                         for id in closed {
-                            let report = MediaReport::Closed(Some(CallStats::default()));
+                            let report = MediaReport::Closed(Some(Box::default()));
                             agent.core.handle(now, Input::Media(MediaNotice { id, report }));
                         }
                     }

@@ -25,6 +25,6 @@ pub use plugin::{
 pub use resample::Resampler;
 pub use ring::{AppSink, AppSource, Pace, PcmReader, PcmWriter};
 pub use stream::{
-    AudioStream, Component, Direction, DtmfVia, EventPayload, Input, MidExtension, Side,
+    AudioStream, Component, DataStats, Direction, DtmfVia, EventPayload, Input, MidExtension, Side,
     StreamCodec, StreamConfig, StreamEvent, StreamStats, Transmit,
 };

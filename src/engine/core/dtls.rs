@@ -57,6 +57,17 @@ impl DtlsSide {
         self.local.get_or_insert_with(make).clone()
     }
 
+    /// The next descriptions ask for another association: under another name (RFC 8842 §3.1).
+    pub(super) fn renew(&mut self, agreement: &DtlsAgreement) -> Result<(), Error> {
+        if agreement.remote_tls_id.is_none() {
+            let what =
+                "the peer knows no other handshake within a call: it has no tls-id (RFC 8842)";
+            return Err(Error::state(what));
+        }
+        self.local = None;
+        Ok(())
+    }
+
     /// What was agreed on; the sentence why nothing was.
     pub(super) fn agree(
         &self,

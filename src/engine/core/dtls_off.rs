@@ -31,6 +31,10 @@ impl DtlsSide {
         match *self {}
     }
 
+    pub(super) fn renew(&mut self, _: &DtlsAgreement) -> Result<(), Error> {
+        match *self {}
+    }
+
     pub(super) fn agree(
         &self,
         _: &NegotiatedMedia,

@@ -212,6 +212,8 @@ impl Lines {
         LocalRtp {
             msids: vec![Msid::new(cname, Some("audio"))],
             ssrcs: vec![source],
+            // RFC 8829 §5.2.1
+            rtcp_rsize: true,
             ..LocalRtp::default()
         }
     }
@@ -300,6 +302,11 @@ impl Lines {
 pub(super) fn wants_ice(offer: &Description) -> bool {
     let mut sound = offer.all_media().filter(|m| m.kind() == MediaKind::Audio);
     sound.any(|m| m.ice_ufrag().is_some() && m.ice_pwd().is_some())
+}
+
+/// Whether RTCP of the peer may come without a report in front (RFC 5506 §5).
+pub(super) fn rsize_of(media: &NegotiatedMedia) -> bool {
+    media.rtp.as_deref().is_some_and(|rtp| rtp.rtcp_rsize)
 }
 
 /// How our packets name their line (RFC 9143 §15.2), if both sides agreed on it.

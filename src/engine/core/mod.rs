@@ -329,6 +329,7 @@ impl<P: MediaPlane> Core<P> {
             }
             Command::Renegotiate { call, reply } => self.renegotiate(now, call, reply),
             Command::RestartIce { call, reply } => drop(reply.send(self.wish_restart(call))),
+            Command::RenewKeys { call, reply } => self.renew_keys(now, call, reply),
             Command::Mute { call, on } => self.mute(call, on),
             Command::Dtmf { call, digits, mode, reply } => {
                 self.dtmf(now, call, digits, mode, reply);

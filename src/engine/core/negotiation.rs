@@ -109,6 +109,18 @@ impl Negotiation {
         self.rekey = true;
     }
 
+    /// The next offer brings a new key of ours, or asks for another handshake.
+    pub(super) fn renew(&mut self) -> Result<(), Error> {
+        match (&self.agreed, &mut self.dtls) {
+            (Some(Agreed { dtls: Some((agreement, _)), .. }), Some(side)) => side.renew(agreement),
+            (Some(Agreed { keys: Some(_), .. }), _) => {
+                self.rekey = true;
+                Ok(())
+            }
+            _ => Err(Error::state("the call is not encrypted")),
+        }
+    }
+
     /// What the packets of the stream need now.
     pub(super) fn security(&self) -> Security {
         match &self.agreed {

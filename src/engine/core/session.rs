@@ -292,6 +292,7 @@ impl<P: MediaPlane> Core<P> {
         config.remote_rtp = remote;
         config.remote_rtcp = media.remote_rtcp.as_ref().and_then(socket_address);
         config.rtcp_mux = media.rtcp_mux;
+        config.rtcp_reduced = super::lines::rsize_of(media);
         config.mid = super::lines::mid_of(media);
         config.jitter = self.config.jitter;
         config.media_timeout = Some(self.config.media_timeout);

@@ -3,7 +3,7 @@
 use super::entry::HoldChange;
 use super::incoming::phrase;
 use super::{Core, Request, Shutdown};
-use crate::command::Headers;
+use crate::command::{Headers, Reply};
 use crate::event::CallEnd;
 use crate::media::{MediaId, MediaPlane};
 use crate::{CallStats, Error, Party, SipMessage};
@@ -43,6 +43,26 @@ impl<P: MediaPlane> Core<P> {
         self.next_change(now, key);
     }
 
+    /// The application wants others: as above, or another handshake (RFC 8842 §3.1).
+    pub(super) fn renew_keys(&mut self, now: Instant, key: CallKey, reply: Reply<()>) {
+        let entry = self.calls.get_mut(&key).filter(|e| e.end.is_none());
+        let renewed = match entry {
+            None => Err(Error::Ended("the call")),
+            Some(entry) if !entry.established() => {
+                Err(Error::state("keys are renewed in calls that are up"))
+            }
+            Some(entry) => entry.negotiator.renew().map(|()| entry),
+        };
+        match renewed {
+            Ok(entry) => {
+                let again = HoldChange::again(None);
+                entry.changes.push_back(HoldChange { reply: Some(reply), ..again });
+                self.next_change(now, key);
+            }
+            Err(e) => drop(reply.send(Err(e))),
+        }
+    }
+
     pub(super) fn ended(
         &mut self,
         now: Instant,
@@ -80,16 +100,21 @@ impl<P: MediaPlane> Core<P> {
         }
     }
 
-    pub(super) fn media_closed(&mut self, _now: Instant, id: MediaId, stats: Option<CallStats>) {
+    pub(super) fn media_closed(
+        &mut self,
+        _now: Instant,
+        id: MediaId,
+        stats: Option<Box<CallStats>>,
+    ) {
         if let Some(key) = self.media.remove(&id) {
             self.finish(key, stats);
         }
     }
 
-    fn finish(&mut self, key: CallKey, stats: Option<CallStats>) {
+    fn finish(&mut self, key: CallKey, stats: Option<Box<CallStats>>) {
         let Some(entry) = self.calls.remove(&key) else { return };
         let mut end = entry.end.clone().unwrap_or_else(CallEnd::agent_gone);
-        end.stats = stats.map(Box::new);
+        end.stats = stats;
         entry.publish_end(end);
     }
 

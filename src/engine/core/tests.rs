@@ -164,7 +164,7 @@ impl Agent {
                         return out;
                     }
                     for id in closed {
-                        let report = MediaReport::Closed(Some(CallStats::default()));
+                        let report = MediaReport::Closed(Some(Box::default()));
                         self.core.handle(now, Input::Media(MediaNotice { id, report }));
                     }
                 }

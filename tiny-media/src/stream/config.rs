@@ -103,6 +103,8 @@ pub struct StreamConfig {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTCP shares the port of RTP (RFC 5761). Default false.
     pub rtcp_mux: bool,
+    /// Take RTCP that has no report in front (RFC 5506). Default false. What we send begins with one.
+    pub rtcp_reduced: bool,
     /// Follow a peer whose packets come from another address than was signalled, once it has
     /// proved itself by several packets in a row (RFC 4961). Default true.
     pub symmetric: bool,
@@ -158,6 +160,7 @@ impl StreamConfig {
             remote_rtp: None,
             remote_rtcp: None,
             rtcp_mux: false,
+            rtcp_reduced: false,
             symmetric: true,
             mid: None,
             send: Some(codec.clone()),

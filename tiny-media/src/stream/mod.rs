@@ -17,7 +17,7 @@ mod tests;
 
 pub use config::{Direction, EventPayload, StreamCodec, StreamConfig};
 pub use event::{DtmfVia, Input, StreamEvent};
-pub use stats::StreamStats;
+pub use stats::{DataStats, StreamStats};
 pub use tiny_rtp::{Component, MidExtension, Transmit};
 
 use crate::MediaError;
@@ -29,6 +29,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use tiny_rtp::rtcp::Size;
 use tiny_rtp::{
     NtpClock, Received, Remote, Removal, RtcpBandwidth, RtpPacket, Session, SessionConfig,
     SourcePolicy, Ssrc, SymmetricConfig, ToneEvent,
@@ -153,6 +154,7 @@ impl AudioStream {
         self.sender.apply(now, &config, prepared, &mut self.session);
         self.session.set_payloads(&Receiver::payloads(&config));
         self.session.set_rtcp_mux(config.rtcp_mux);
+        self.session.set_rtcp_size(rtcp_size(&config));
         self.session.set_mid(config.mid.clone());
         self.session.set_remote(remote(&config));
         if config.direction.receives() && !self.config.direction.receives() {
@@ -516,6 +518,10 @@ fn remote(config: &StreamConfig) -> Option<Remote> {
     Some(Remote::with_rtcp(rtp, config.rtcp_address()?))
 }
 
+fn rtcp_size(config: &StreamConfig) -> Size {
+    if config.rtcp_reduced { Size::Reduced } else { Size::Compound }
+}
+
 fn session_config(now: Instant, config: &StreamConfig) -> SessionConfig {
     let clock_rate = config.send.as_ref().map_or(8_000, |c| c.codec.description().clock_rate);
     let clock = config.ntp.unwrap_or_else(|| NtpClock::elapsed_from(now));
@@ -528,6 +534,7 @@ fn session_config(now: Instant, config: &StreamConfig) -> SessionConfig {
         payloads: Receiver::payloads(config),
         remote: remote(config),
         rtcp_mux: config.rtcp_mux,
+        rtcp_size: rtcp_size(config),
         source_policy,
         ssrc: (config.ssrc != 0).then_some(Ssrc(config.ssrc)),
         cname: (!config.cname.is_empty()).then(|| config.cname.clone()),

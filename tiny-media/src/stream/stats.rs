@@ -76,6 +76,50 @@ pub struct StreamStats {
     pub srtp_unsent: u64,
     /// DTLS: handshakes of others than the peer that were refused.
     pub dtls_refused: u64,
+    /// Data channels: their association; `None` where there has been none.
+    pub data: Option<DataStats>,
+}
+
+/// The figures of the SCTP association that carries data channels (RFC 9260). With another handshake of
+/// DTLS there is another association, whose counts begin at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DataStats {
+    /// Channels that are there.
+    pub channels: usize,
+    /// Messages of the application that were taken to be sent.
+    pub messages_sent: u64,
+    /// Messages that came whole.
+    pub messages_received: u64,
+    /// Bytes of the messages that were taken to be sent.
+    pub bytes_sent: u64,
+    /// Bytes of the messages that came whole.
+    pub bytes_received: u64,
+    /// SCTP packets sent.
+    pub packets_sent: u64,
+    /// SCTP packets received that belong to the association.
+    pub packets_received: u64,
+    /// Pieces of messages that were sent again.
+    pub retransmitted: u64,
+    /// Times that nothing was acknowledged for too long (T3-rtx, RFC 9260 §6.3.3).
+    pub timeouts: u64,
+    /// Messages that were given up as the reliability of their channel says.
+    pub abandoned: u64,
+    /// Pieces that came again.
+    pub duplicates: u64,
+    /// Packets that belong to no association, or are none.
+    pub discarded: u64,
+    /// What was beyond a limit of the settings, and was dropped or refused.
+    pub over_limit: u64,
+    /// Bytes that wait to be sent for the first time, of all channels.
+    pub buffered: usize,
+    /// Bytes on their way that are not acknowledged.
+    pub in_flight: usize,
+    /// Bytes that may be on their way: the congestion window (RFC 9260 §7.2).
+    pub congestion_window: usize,
+    /// Bytes that the peer takes beyond those on their way.
+    pub peer_window: usize,
+    /// The smoothed round trip in ms; `None` before the first measurement.
+    pub rtt_ms: Option<f64>,
 }
 
 /// Delay beyond the network and the jitter buffer: one packet each for encoder and sink, roughly.
@@ -129,5 +173,6 @@ pub(super) fn read(stream: &AudioStream) -> StreamStats {
         srtp_rejected: 0,
         srtp_unsent: 0,
         dtls_refused: 0,
+        data: None,
     }
 }

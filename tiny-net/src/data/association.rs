@@ -6,7 +6,7 @@ use super::inbound::{Inbound, Whole};
 use super::outbound::{Outbound, Outgoing};
 use super::reset::{self, Resets};
 use super::rto::Rto;
-use super::{Config, Counts, Error, Peer};
+use super::{Config, Counts, Error, Flight, Peer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,8 +148,12 @@ impl Association {
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let (retransmitted, abandoned) = (self.out.retransmitted, self.out.abandoned);
-        Counts { retransmitted, abandoned, ..self.counts }
+        let Outbound { retransmitted, abandoned, timeouts, .. } = self.out;
+        Counts { retransmitted, abandoned, timeouts, ..self.counts }
+    }
+
+    pub(super) fn flight(&self) -> Flight {
+        self.out.reading()
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {

@@ -5,7 +5,7 @@ use super::association::{Association, Told};
 use super::dcep::{self, Dcep, Open};
 use super::inbound::Whole;
 use super::outbound::{Limits, Outgoing};
-use super::{Config, Counts, Error, Peer};
+use super::{Config, Counts, Error, Flight, Peer};
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -508,6 +508,21 @@ impl Channels {
     /// The smoothed round trip, once there is one.
     pub fn round_trip(&self) -> Option<Duration> {
         self.association.round_trip()
+    }
+
+    /// What is on its way just now.
+    pub fn flight(&self) -> Flight {
+        self.association.flight()
+    }
+
+    /// Channels that have a stream.
+    pub fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether there is no channel.
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
     }
 
     /// Figures so far.

@@ -47,6 +47,20 @@ pub enum Error {
     Protocol(&'static str),
 }
 
+/// What an association has on its way, and what it dares: readings of one moment, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flight {
+    /// Waits to be sent for the first time.
+    pub waiting: usize,
+    /// Is on its way, and neither acknowledged nor lost.
+    pub flying: usize,
+    /// May be on its way (RFC 9260 §7.2).
+    pub congestion_window: usize,
+    /// The peer takes beyond what is on its way.
+    pub window: usize,
+}
+
 /// Figures of an association.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +79,8 @@ pub struct Counts {
     pub bytes_received: u64,
     /// Pieces that were sent again.
     pub retransmitted: u64,
+    /// Times that nothing was acknowledged for too long, and all that was on its way counted as lost.
+    pub timeouts: u64,
     /// Messages that were given up as their reliability says.
     pub abandoned: u64,
     /// Pieces that came again.

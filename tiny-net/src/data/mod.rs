@@ -49,4 +49,4 @@ mod tests;
 
 pub use channels::{Channel, ChannelId, ChannelOptions, Channels, Event, Message, Reliability};
 pub use config::{Config, Peer};
-pub use error::{Counts, Error};
+pub use error::{Counts, Error, Flight};

@@ -3,7 +3,7 @@
 
 use super::chunk::{self, BEGIN, DATA_HEADER, Data, END, ForwardTsn, Piece, Sack, UNORDERED};
 use super::rto::Rto;
-use super::{Config, Error};
+use super::{Config, Error, Flight};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -109,6 +109,7 @@ pub(super) struct Outbound {
     pub(super) released: Vec<(u16, usize)>,
     pub(super) retransmitted: u64,
     pub(super) abandoned: u64,
+    pub(super) timeouts: u64,
 }
 
 impl Outbound {
@@ -138,6 +139,7 @@ impl Outbound {
             released: Vec::new(),
             retransmitted: 0,
             abandoned: 0,
+            timeouts: 0,
             config,
         }
     }
@@ -160,6 +162,15 @@ impl Outbound {
     /// Bytes that wait to be sent for the first time.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
+    }
+
+    pub(super) fn reading(&self) -> Flight {
+        Flight {
+            waiting: self.waiting_bytes,
+            flying: self.flying_bytes,
+            congestion_window: self.cwnd,
+            window: self.window,
+        }
     }
 
     pub(super) fn in_flight(&self) -> bool {
@@ -413,6 +424,7 @@ impl Outbound {
         if self.flight.is_empty() {
             return false;
         }
+        self.timeouts += 1;
         rto.back_off();
         self.shrink();
         self.cwnd = self.config.mtu;

@@ -20,6 +20,7 @@ pub use receive::{Held, Media, Received};
 pub use send::SendError;
 pub use stats::{DropCounts, DropReason, Event, RemoteReport, Removal, SourceStats, Stats};
 
+use crate::rtcp::Size;
 use crate::{NtpTime, PayloadType, RtpTimestamp, SequenceNumber, SourcePolicy, Ssrc, SymmetricRtp};
 use source::Source;
 use std::collections::VecDeque;
@@ -215,6 +216,11 @@ impl Session {
     /// Turns rtcp-mux on or off, as negotiated.
     pub fn set_rtcp_mux(&mut self, on: bool) {
         self.config.rtcp_mux = on;
+    }
+
+    /// Whether RTCP without a report in front is taken, as negotiated (RFC 5506 §5). What is sent has one.
+    pub fn set_rtcp_size(&mut self, size: Size) {
+        self.config.rtcp_size = size;
     }
 
     /// The clock of what is sent changes to `rate` Hz; the caller's ticks go on in the new unit.

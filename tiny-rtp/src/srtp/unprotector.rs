@@ -77,6 +77,13 @@ impl Unprotector {
         Ok(())
     }
 
+    /// Comes after one whose keys were agreed on elsewhere, by a handshake of its own: packets under those
+    /// are still taken, for as long as after [`rekey`](Self::rekey) (RFC 5764 §5.2). Indexes begin anew.
+    pub fn follow(&mut self, before: Self) {
+        self.overlap = self.context.policy.rekey_overlap;
+        self.previous = Some(before.context);
+    }
+
     /// Takes nothing more under the keys before the last change.
     pub fn retire_previous(&mut self) {
         self.previous = None;

@@ -2,7 +2,7 @@
 //! wire, and what each side concludes.
 
 use super::super::dtls::{Certified, DtlsSide};
-use super::super::lines::{Lines, mid_of};
+use super::super::lines::{Lines, mid_of, rsize_of};
 use super::super::negotiation::Negotiation;
 use crate::media::{LocalIce, Security};
 use crate::{Config, Srtp};

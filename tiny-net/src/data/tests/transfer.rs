@@ -223,8 +223,14 @@ fn a_path_that_is_gone_for_twenty_seconds_is_used_again() {
     pair.drops = |_, _| true;
     pair.send(0, ids[0], "over");
     pair.run(Duration::from_secs(20));
+    // After 0.4, 1.2, 2.8, 6 and 12.4 s; the sixth would come after 22.4 s.
+    let (counts, flight) = (pair.ends[0].counts(), pair.ends[0].flight());
+    assert_eq!((counts.timeouts, counts.retransmitted), (5, 5));
+    assert_eq!((flight.flying, flight.waiting, flight.congestion_window), (4, 0, 1160));
     pair.drops = |_, _| false;
     assert_eq!(pair.read(1, ids[1]), Message::Text("over".into()));
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.ends[0].flight().flying, 0);
     assert!(pair.now - pair.start < Duration::from_secs(35));
 }
 

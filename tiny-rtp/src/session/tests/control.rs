@@ -521,3 +521,23 @@ fn hostile_rtcp_fills_no_table_beyond_its_bound() {
     let mut t = now;
     assert_eq!(feed(&mut s, &mut t, bob(), 99_999, 0, 5), 5, "media finds its place all the same");
 }
+
+#[test]
+fn feedback_without_a_report_in_front_is_taken_where_that_was_agreed_on() {
+    let now = Instant::now();
+    let mut s = session(now, bob(), 1);
+    let mut alone = Vec::new();
+    let mut writer = RtcpWriter::new(&mut alone);
+    writer.feedback(crate::rtcp::FeedbackKind::Transport, 1, Ssrc(7), s.ssrc(), &[0; 4]).unwrap();
+    let from = Remote::new(bob()).rtcp;
+    let refused = s.handle(now, Input::Rtcp { from, data: &alone });
+    assert_eq!(refused, Err(DropReason::MalformedRtcp(crate::rtcp::RtcpError::First(205))));
+    s.set_rtcp_size(crate::rtcp::Size::Reduced);
+    s.handle(now, Input::Rtcp { from, data: &alone }).unwrap();
+    let (_, events, _) = drain(&mut s, now);
+    assert!(matches!(&events[..], [Event::Feedback { format: 1, sender: Ssrc(7), .. }]));
+    // What it takes alone it takes in company, too.
+    rtcp(&mut s, now, |w| w.receiver_report(Ssrc(7), &[]).unwrap());
+    s.set_rtcp_size(crate::rtcp::Size::Compound);
+    assert!(s.handle(now, Input::Rtcp { from, data: &alone }).is_err());
+}

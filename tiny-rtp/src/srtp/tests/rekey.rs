@@ -182,3 +182,29 @@ fn repeating_the_same_key_in_a_new_offer_changes_nothing() {
     // The packets before the repetition count too.
     assert_eq!(sender.protect_rtp(&mut rtp(7, 5)), Err(SrtpError::KeyExhausted));
 }
+
+// RFC 5764 §5.2
+#[test]
+fn keys_of_another_handshake_follow_those_of_the_one_before() {
+    let profile = Profile::AeadAes128Gcm;
+    let policy = Policy { rekey_overlap: 2, ..Policy::new(profile) };
+    let mut before = Protector::new(policy, vec![key(profile, 1)]).unwrap();
+    let mut receiver = Unprotector::new(policy, vec![key(profile, 1)]).unwrap();
+    deliver(&mut before, &mut receiver, 1).unwrap();
+    let late: Vec<Vec<u8>> = (2..5)
+        .map(|sequence| {
+            let mut packet = rtp(7, sequence);
+            before.protect_rtp(&mut packet).unwrap();
+            packet
+        })
+        .collect();
+    let mut after = Protector::new(policy, vec![key(profile, 2)]).unwrap();
+    let mut next = Unprotector::new(policy, vec![key(profile, 2)]).unwrap();
+    next.follow(receiver);
+    assert!(next.unprotect_rtp(&mut late[0].clone()).is_ok());
+    assert_eq!(next.unprotect_rtp(&mut late[0].clone()), Err(SrtpError::AuthFailed), "once");
+    deliver(&mut after, &mut next, 5).unwrap();
+    assert!(next.unprotect_rtp(&mut late[1].clone()).is_ok());
+    deliver(&mut after, &mut next, 6).unwrap();
+    assert_eq!(next.unprotect_rtp(&mut late[2].clone()), Err(SrtpError::AuthFailed), "too late");
+}

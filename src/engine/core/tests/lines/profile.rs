@@ -84,6 +84,7 @@ fn the_profile_offers_what_browsers_take() {
         "a=mid:0",
         "a=rtcp-mux",
         "a=rtcp-mux-only",
+        "a=rtcp-rsize",
         "a=setup:actpass",
         "a=ice-ufrag:alice",
         "a=end-of-candidates",
@@ -118,6 +119,8 @@ fn a_browsers_offer_is_answered_with_its_sound_and_its_data_on_one_transport() {
     assert!(!data.contains("ice-ufrag") && !data.contains("fingerprint"), "{answer}");
     // A peer without tls-id gets none; it may choose its role, we connect.
     assert!(has(&answer, "a=setup:active") && !answer.contains("tls-id"), "{answer}");
+    // RFC 5506 §5
+    assert!(has(section(&answer, 0), "a=rtcp-rsize") && rsize_of(session.audio().unwrap()));
     let mid = mid_of(session.audio().unwrap()).unwrap();
     assert_eq!((mid.id, mid.mid.as_str()), (4, "0"));
     let agreed = b.call.data().unwrap();
@@ -320,4 +323,21 @@ fn the_line_of_a_rejected_picture_carries_our_data_channels() {
     let offer = b.offer();
     assert_eq!(count(&offer, "m="), 2, "{offer}");
     assert!(section(&offer, 1).starts_with("m=application 7000 "), "{offer}");
+}
+
+// RFC 5506 §5: both sides have to say it.
+#[test]
+fn reduced_reports_are_agreed_on_by_both_or_not_at_all() {
+    let (mut a, mut b) = pair();
+    let offer = a.offer();
+    let answer = b.answer(&offer);
+    assert!(has(&answer, "a=rtcp-rsize"), "{answer}");
+    let taken = |answer: &str| {
+        let session = a.clone().call.accept_answer(answer.as_bytes()).unwrap();
+        rsize_of(session.audio().unwrap())
+    };
+    assert!(taken(&answer) && !taken(&without(&answer, "a=rtcp-rsize")));
+    let offer = without(&chromium(), "a=rtcp-rsize");
+    let (answer, session) = pair().1.try_answer(&offer).unwrap();
+    assert!(!answer.contains("rtcp-rsize") && !rsize_of(session.audio().unwrap()), "{answer}");
 }
