@@ -1,5 +1,6 @@
 //! A browser: Chromium with JsSIP over secure WebSocket through Kamailio.
 
+mod candidates;
 mod chromium;
 
 use crate::kamailio::phone;
@@ -12,7 +13,8 @@ use chromium::{Browser, Telephone, have_browser};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tiny_ua::{
-    Account, Audio, Call, CallEvent, DataChannel, DataMessage, Event, Party, Transport, UserAgent,
+    Account, Audio, Call, CallEvent, Config, DataChannel, DataMessage, Event, Party, Transport,
+    UserAgent,
 };
 use tokio::time::timeout;
 
@@ -135,8 +137,13 @@ fn a_softphone_is_called_by_a_browser_and_calls_it() {
 
 /// An agent of ours, and an account of it at the proxy.
 async fn agent(kamailio: &Secure) -> (UserAgent, Account) {
+    agent_with(kamailio, |_| {}).await
+}
+
+async fn agent_with(kamailio: &Secure, change: fn(&mut Config)) -> (UserAgent, Account) {
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let ua = UserAgent::builder().listen(listen).webrtc(true).build().await.expect("an agent");
+    let ua = UserAgent::builder().listen(listen).webrtc(true).configure(change);
+    let ua = ua.build().await.expect("an agent");
     let account = ua.account("sip:1002@sip.test").password("secret1002");
     let proxy = format!("sip:127.0.0.1:{};lr", kamailio.port());
     let account = account.registrar("sip:sip.test").outbound_proxy(proxy).transport(Transport::Udp);

@@ -5,7 +5,8 @@
 // MODULES has `node_modules`, PROFILE is an empty directory, CERTIFICATE is the PEM file of the one server that
 // Chromium is to take in spite of an unknown authority. A line in:  {"id": 1, "page": "a", "what": "call", "with": {…}}
 // The page is made when it is named first; `what` is a function of page.js. A line out:  {"id": 1, "value": …}  or
-// {"id": 1, "error": "…"}. It ends, and Chromium with it, when its input ends.
+// {"id": 1, "error": "…"}. It ends, and Chromium with it, when its input ends. Pages may have the microphone and know
+// addresses, unless `--ask-for-media` is among the flags, which Chromium does not know.
 import { spawn } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import fs from 'node:fs';
@@ -40,9 +41,9 @@ const chromium = spawn('chromium', [
   '--headless=new', '--remote-debugging-pipe', `--user-data-dir=${profile}`, '--no-sandbox', '--disable-gpu', '--disable-quic',
   '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-extensions',
   '--disable-dev-shm-usage', '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
-  '--autoplay-policy=no-user-gesture-required', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required', '--use-fake-device-for-media-stream',
   `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`,
-  ...more, 'about:blank',
+  ...(more.includes('--ask-for-media') ? [] : ['--use-fake-ui-for-media-stream']), ...more, 'about:blank',
 ], { stdio: ['ignore', 'ignore', fs.openSync(path.join(profile, '..', 'chromium.log'), 'w'), 'pipe', 'pipe'] });
 chromium.on('exit', (code, signal) => {
   console.error(`chromium ended: ${signal ?? code}`);

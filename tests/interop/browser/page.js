@@ -40,7 +40,8 @@ async function until(found, within, otherwise) {
   }
 }
 
-/// Registers: { server, user, hz, level }, `server` being a URL of WebSocket. `data`: an offer has a data channel.
+/// Registers: { server, user, hz, level }, `server` being a URL of WebSocket. `data`: an offer has a data channel. `pcConfig` is
+/// the configuration of connections; with `hideAddresses` the page has no microphone.
 async function register(given) {
   settings = given;
   // Who may hear may know the addresses: without this all host candidates have names of multicast DNS.
@@ -110,7 +111,7 @@ function connect(call, connection) {
   if (settings.data && call.session.direction === 'outgoing') use(call, connection.createDataChannel('files', { protocol: 'bulk' }));
 }
 
-const media = () => ({ mediaStream: tone.stream, pcConfig: { iceServers: [] } });
+const media = () => ({ mediaStream: tone.stream, pcConfig: settings.pcConfig ?? { iceServers: [] } });
 const call = ({ to }) => void agent.call(to, { ...media(), rtcOfferConstraints: { offerToReceiveAudio: true } });
 const answer = () => current.session.answer(media());
 const hangUp = () => current.session.terminate();
@@ -152,7 +153,7 @@ const hearNothing = ({ within = 5000 }) => until(() => (ear().db < -70 ? ear() :
 async function stats() {
   const report = await current.connection.getStats();
   const all = [...report.values()], of = (type) => all.filter((row) => row.type === type);
-  const end = (id) => { const c = report.get(id) ?? {}; return { type: c.candidateType, protocol: c.protocol, address: c.address, port: c.port }; };
+  const end = (id) => { const c = report.get(id) ?? {}; return { type: c.candidateType, protocol: c.protocol, relay: c.relayProtocol, address: c.address, port: c.port }; };
   const transport = of('transport')[0] ?? {}, pair = report.get(transport.selectedCandidatePairId) ?? {};
   const [heard, said] = [of('inbound-rtp')[0] ?? {}, of('outbound-rtp')[0] ?? {}];
   return {
