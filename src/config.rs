@@ -144,7 +144,8 @@ pub struct Config {
     pub srtp: Srtp,
     /// The crypto suites of our offers, most preferred first; each costs some 90 octets in the INVITE.
     /// Offers of peers are taken in their order, with any suite that encrypts. Default:
-    /// AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80.
+    /// AES_CM_128_HMAC_SHA1_80, AEAD_AES_128_GCM. The one that everybody has (RFC 4568 §6.2) comes first,
+    /// as there are peers that answer the first line with it, whatever stands there.
     pub srtp_suites: Vec<SrtpProfile>,
     /// Whether calls use ICE (RFC 8445), where account and call do not say. Default [`Ice::Off`].
     pub ice: Ice,
@@ -214,7 +215,7 @@ impl Default for Config {
             dns: None,
             jitter: tiny_media::JitterConfig::default(),
             srtp: Srtp::default(),
-            srtp_suites: vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AesCm128HmacSha1_80],
+            srtp_suites: vec![SrtpProfile::AesCm128HmacSha1_80, SrtpProfile::AeadAes128Gcm],
             ice: Ice::default(),
             ice_servers: Vec::new(),
             ice_limits: crate::ice::Config::default(),

@@ -121,7 +121,7 @@ fn a_call_has_its_events_its_sound_and_its_figures() {
     assert!(incoming["from"].as_str().unwrap().starts_with("sip:softphone@127.0.0.1"));
     let answered = alice.expect("answered");
     assert_eq!(answered["codec"].as_str().unwrap().to_lowercase(), "opus");
-    let suite = "sdes:AEAD_AES_128_GCM".into();
+    let suite = "sdes:AES_CM_128_HMAC_SHA1_80".into();
     assert_eq!((&answered["sample_rate"], &answered["srtp"]), (&48_000.into(), &suite));
     let keys = [bob.expect("dtmf"), bob.expect("dtmf")];
     assert_eq!((&keys[0]["digit"], &keys[1]["digit"]), (&"4".into(), &"#".into()));

@@ -421,4 +421,4 @@ fn a_peer_without_encryption_is_heard_where_it_may_and_refused_where_it_must() {
 }
 
 /// What we offer first and it takes; what it offers first and we take.
-const SUITES: [&str; 2] = ["sdes:AEAD_AES_128_GCM", "sdes:AES_CM_128_HMAC_SHA1_80"];
+const SUITES: [&str; 2] = ["sdes:AES_CM_128_HMAC_SHA1_80"; 2];
