@@ -740,6 +740,7 @@ impl CallEnd {
             stats: None,
             message: None,
             failed: false,
+            ice: None,
         }
     }
 

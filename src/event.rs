@@ -374,4 +374,8 @@ pub struct CallEnd {
     pub message: Option<SipMessage>,
     /// This side ended it because it could not be carried on: `reason` says why.
     pub failed: bool,
+    /// What [`Call::ice`](crate::Call::ice) would tell, of a call that ended as ICE found no way for its
+    /// media: all candidates and pairs, and why each failed. `reason` names the best of them
+    /// ([`max_named_pairs`](crate::ice::Config::max_named_pairs)).
+    pub ice: Option<Box<crate::ice::IceReport>>,
 }

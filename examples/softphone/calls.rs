@@ -1,13 +1,13 @@
 //! Following a call from its beginning to its end: events, figures, keys, scripts, time limits.
 
-use crate::events::{Event, Ice, Stats, status_line};
+use crate::events::{Event, FailedPair, Ice, Stats, status_line};
 use crate::phone::Phone;
 use crate::report;
 use crate::script::Action;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tiny_ua::ice::{CandidateKind, PairReport};
+use tiny_ua::ice::{CandidateKind, IceReport, PairReport};
 use tiny_ua::{Call, CallEnd, CallEvent, CallStats, DtmfMode, IncomingCall, Party};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -302,9 +302,26 @@ impl Following<'_> {
             reason: end.reason.clone(),
             duration_s: (end.duration.as_secs_f64() * 1000.0).round() / 1000.0,
             stats,
+            ice: end.ice.as_deref().map(failed_pairs),
         });
         Outcome { answered: self.up_since.is_some(), by: end.by }
     }
+}
+
+/// The pairs of a call that found no way.
+fn failed_pairs(report: &IceReport) -> Vec<FailedPair> {
+    let failed = report.pairs.iter().filter_map(|pair| {
+        Some(FailedPair {
+            component: pair.component,
+            pair: way(pair),
+            local: pair.local.to_string(),
+            remote: pair.remote.to_string(),
+            sent: pair.sent,
+            answered: pair.answered,
+            failure: pair.trouble()?,
+        })
+    });
+    failed.collect()
 }
 
 /// What a card of the report shows.

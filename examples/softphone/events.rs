@@ -79,7 +79,7 @@ pub(crate) enum Event {
         codec: Option<String>,
         sample_rate: Option<u32>,
         channels: Option<u16>,
-        /// `off`, or how and with which suite: `sdes:AEAD_AES_128_GCM`; `dtls` alone until
+        /// `off`, or how and with which suite: `sdes:AES_CM_128_HMAC_SHA1_80`; `dtls` alone until
         /// `secured` says the suite.
         srtp: String,
         ice: Ice,
@@ -137,10 +137,27 @@ pub(crate) enum Event {
         reason: String,
         duration_s: f64,
         stats: Option<Stats>,
+        /// Where ICE found no way: each pair of addresses, the best first, and why it failed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ice: Option<Vec<FailedPair>>,
     },
     Error {
         what: String,
     },
+}
+
+/// A pair of addresses that does not work.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct FailedPair {
+    pub(crate) component: u16,
+    /// What our address and the peer's are: `host/srflx`.
+    pub(crate) pair: String,
+    pub(crate) local: String,
+    pub(crate) remote: String,
+    /// Checks sent, repetitions included.
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) failure: String,
 }
 
 #[derive(Serialize)]
@@ -331,7 +348,7 @@ fn sentence(event: &Event) -> Option<String> {
             format!("[{call}] key {digit} ({duration_ms} ms, {via})")
         }
         Event::Message { from, text } => format!("message from {from}: {text}"),
-        Event::Ended { call, by, status, reason, duration_s, stats } => {
+        Event::Ended { call, by, status, reason, duration_s, stats, .. } => {
             let mut line = format!(
                 "[{call}] ended by {by} after {duration_s:.1} s: {}",
                 with_status(*status, reason)
@@ -418,6 +435,7 @@ mod tests {
             reason: "BYE".into(),
             duration_s: 2.5,
             stats: Some(Stats { rx_packets: 7, ..Stats::default() }),
+            ice: None,
         };
         let text = written(true, false, |r| {
             r.event(&ended);

@@ -51,6 +51,8 @@ pub(crate) struct IcePeer {
     pub(crate) candidates: Vec<Candidate>,
     /// No more will come.
     pub(crate) done: bool,
+    /// What it has chosen, by an offer of who controls: component, our address, its own.
+    pub(crate) chosen: Vec<(u16, SocketAddr, SocketAddr)>,
 }
 
 /// What signalling tells the agent of a stream.
@@ -59,7 +61,8 @@ pub(crate) enum IceCommand {
     /// The peer's description. With credentials other than before, without a restart of ours, it is
     /// another branch of a fork: our own credentials and candidates stay.
     Peer(Box<IcePeer>),
-    /// The peer has no ICE: its address of the description is sent to as without ICE.
+    /// The peer has no ICE: its address of the description is sent to as without ICE, or through a
+    /// relay where none of ours may be shown.
     NoPeer,
     /// Candidates that came later (RFC 8838).
     #[cfg_attr(not(test), allow(dead_code, reason = "candidates of peers come in descriptions"))]
@@ -87,6 +90,6 @@ pub(crate) enum IceNotice {
     Done,
     /// Media goes this way now.
     Selected { pair: Box<PairReport>, reason: SwitchReason },
-    /// Nothing works, or nothing works any more. Nothing is sent from now on.
-    Failed(IceFailure),
+    /// Nothing works, or nothing works any more: all there was. Nothing is sent from now on.
+    Failed(IceFailure, Box<IceReport>),
 }

@@ -18,7 +18,7 @@ use tiny_net::ice::{
     Agent, Arrival, CandidateKind, CandidateTransport, Event, HostAddress, IceFailure, Network,
     Peer, Policy, Route, TcpCandidates, TcpType,
 };
-use tiny_net::mdns::{self, HiddenName, MdnsConfig};
+use tiny_net::mdns::{self, HiddenName};
 use tiny_net::rtp::{RtpPair, RtpSocket};
 use tiny_net::stun::{Input, Transmit};
 use tiny_net::turn;
@@ -26,12 +26,8 @@ use tiny_net::{Links, NetEvent};
 use tiny_sak::{Flow, Output, Rng, Transport};
 use tokio::sync::mpsc;
 
-/// Packets of handshakes that wait for a path: more than one flight has.
-const MOST_KEPT: usize = 16;
 /// How long a way is believed before the agent is asked again: relays' channels end without an event.
 const WAY: Duration = Duration::from_secs(1);
-/// Answers of other tasks that may wait.
-const WORDS: usize = 64;
 
 /// The sockets of a stream: the pair that its ports are named by, and those of other networks.
 pub(super) struct Sockets {
@@ -116,6 +112,8 @@ pub(super) struct IcePath {
     late: bool,
     ways: [Option<Way>; 2],
     kept: Vec<(Component, Vec<u8>)>,
+    most_kept: usize,
+    farewell: Duration,
     tcp: TcpCandidates,
     // Once there is a connection, or one may come.
     links: Option<Box<Links>>,
@@ -127,10 +125,19 @@ pub(super) struct IcePath {
     pub(super) signalled: [Option<SocketAddr>; 2],
     // The peer has no ICE.
     off: bool,
+    // Nor has it, and what it was told of is a relay.
+    relays: bool,
+    // What peers without ICE were told to send to.
+    defaults: [Option<SocketAddr>; 2],
     told: VecDeque<Told>,
     deadline: Option<Instant>,
     words: mpsc::Receiver<Word>,
     speaker: mpsc::Sender<Word>,
+}
+
+/// The connections, of which there are none before the first one is needed.
+fn links_of<'a>(links: &'a mut Option<Box<Links>>, net: &Arc<tiny_net::Config>) -> &'a mut Links {
+    links.get_or_insert_with(|| Box::new(Links::new(Arc::clone(net))))
 }
 
 fn number(component: Component) -> u16 {
@@ -144,11 +151,16 @@ impl IcePath {
         let IceSetup { config, servers, controlling, .. } = setup;
         let (rtp, rtcp) = main.attach()?;
         let mut sockets = Sockets::new([rtp, rtcp]);
-        let (speaker, words) = mpsc::channel(WORDS);
+        // A place for each answer that there may be; who finds none waits.
+        let names = servers.len().saturating_add(config.max_remote);
+        let (speaker, words) = mpsc::channel(names.clamp(1, 1 << 16));
+        let patience = config.gather_patience;
         let mut ice = Self {
             components: config.components.clamp(1, 2),
             relay_only: config.policy == Policy::RelayOnly,
-            patience: config.gather_patience,
+            patience,
+            most_kept: config.max_waiting_packets,
+            farewell: config.farewell,
             tcp: config.tcp,
             agent: Agent::new(config, controlling, rng.fork()),
             links: None,
@@ -157,19 +169,20 @@ impl IcePath {
             rng,
             servers,
             look_ups: None,
-            owed: Some(now),
+            owed: Some(now + patience),
             late: false,
             ways: [None; 2],
             kept: Vec::new(),
             scratch: Vec::new(),
             signalled: [None; 2],
             off: false,
+            relays: false,
+            defaults: [None; 2],
             told: VecDeque::new(),
             deadline: None,
             words,
             speaker,
         };
-        ice.owed = Some(now + ice.patience);
         // The agent likes those better that come first: IPv6 (RFC 8421), then the one that signalling uses.
         let v4 = sockets.main[0].local_addr().is_ipv4();
         let (before, after): (Vec<_>, Vec<_>) =
@@ -198,8 +211,7 @@ impl IcePath {
             host(any, CandidateTransport::Tcp(TcpType::Active));
         }
         if self.tcp == TcpCandidates::ActiveAndPassive {
-            let links = self.links.get_or_insert_with(|| Box::new(Links::new(self.net.clone())));
-            match links.listen(SocketAddr::new(addr.ip(), 0)) {
+            match links_of(&mut self.links, &self.net).listen(SocketAddr::new(addr.ip(), 0)) {
                 Ok(listens) => {
                     self.listening.push(listens);
                     host(listens, CandidateTransport::Tcp(TcpType::Passive));
@@ -265,9 +277,7 @@ impl IcePath {
                         let (username, password) = (username.clone(), password.clone());
                         let transport = *transport;
                         if transport == Transport::Tls {
-                            let net = &self.net;
-                            let links =
-                                self.links.get_or_insert_with(|| Box::new(Links::new(net.clone())));
+                            let links = links_of(&mut self.links, &self.net);
                             links.expect_name(addr, &server.host);
                         }
                         turn.push(turn::Server { transport, addr, username, password });
@@ -395,7 +405,7 @@ impl IcePath {
         component: Component,
         data: Vec<u8>,
     ) {
-        if !self.send(now, sockets, tracer, component, &data) && self.kept.len() < MOST_KEPT {
+        if !self.send(now, sockets, tracer, component, &data) && self.kept.len() < self.most_kept {
             self.kept.push((component, data));
         }
     }
@@ -411,9 +421,11 @@ impl IcePath {
             IceCommand::Peer(peer) => self.set_peer(now, *peer),
             // Sending from our own address would show it.
             IceCommand::NoPeer if self.relay_only => {
-                self.close(now);
-                let failed = IceNotice::Failed(IceFailure::NoRemoteCandidates);
-                self.told.push_back(Told::Notice(failed));
+                self.relays = true;
+                match self.defaults[0].is_none_or(|at| at.ip().is_unspecified()) {
+                    true => self.fail(now, IceFailure::NoLocalCandidates),
+                    false => self.go_through_relay(now),
+                }
             }
             IceCommand::NoPeer => {
                 self.close(now);
@@ -436,8 +448,40 @@ impl IcePath {
         false
     }
 
+    /// What signalling says of the peer's addresses.
+    pub(super) fn set_signalled(&mut self, now: Instant, addresses: [Option<SocketAddr>; 2]) {
+        self.signalled = addresses;
+        if self.relays {
+            self.go_through_relay(now);
+        }
+    }
+
+    // To a peer without ICE, from where it was told that we are.
+    fn go_through_relay(&mut self, now: Instant) {
+        self.ways = [None; 2];
+        for (slot, from) in self.defaults.into_iter().enumerate() {
+            let peer = self.signalled[slot];
+            let peer = peer.filter(|peer| !peer.ip().is_unspecified() && peer.port() != 0);
+            let Some((from, peer)) = from.zip(peer) else { continue };
+            if let Err(failure) = self.agent.go_without_ice(now, slot as u16 + 1, from, peer) {
+                return self.fail(now, failure);
+            }
+        }
+    }
+
+    fn fail(&mut self, now: Instant, failure: IceFailure) {
+        let report = Box::new(self.agent.report());
+        self.close(now);
+        self.told.push_back(Told::Notice(IceNotice::Failed(failure, report)));
+    }
+
+    /// How long relays are waited for that are given back.
+    pub(super) fn farewell(&self) -> Duration {
+        self.farewell
+    }
+
     fn set_peer(&mut self, now: Instant, peer: IcePeer) {
-        let IcePeer { ufrag, password, lite, options, pace, candidates, done } = peer;
+        let IcePeer { ufrag, password, lite, options, pace, candidates, done, chosen } = peer;
         self.agent.replace_peer(now, Peer { ufrag, password, lite, options, pace });
         self.ways = [None; 2];
         for candidate in candidates {
@@ -445,6 +489,9 @@ impl IcePath {
         }
         if done {
             self.agent.end_of_candidates(now);
+        }
+        for (component, ours, theirs) in chosen {
+            self.agent.chosen(now, component, ours, theirs);
         }
     }
 
@@ -531,6 +578,7 @@ impl IcePath {
         let open = self.look_ups.is_some() || self.agent.is_gathering();
         if self.owed.take_if(|until| !waits || *until <= now).is_some() {
             let local = Box::new(self.local(sockets, !open));
+            self.defaults = [Some(local.default_rtp), local.default_rtcp];
             self.told.push_back(Told::Notice(IceNotice::Gathered(local)));
             self.late = open;
         } else if self.late && !open {
@@ -542,11 +590,11 @@ impl IcePath {
     fn transmit(&mut self, now: Instant, sockets: &Sockets, tracer: &Tracer, transmit: Transmit) {
         let (flow, data) = match transmit {
             Transmit::Send { flow, data } => (flow, data),
-            Transmit::Close { flow } => return self.links().close(flow),
+            Transmit::Close { flow } => return links_of(&mut self.links, &self.net).close(flow),
             _ => return,
         };
         if flow.transport != Transport::Udp {
-            return self.links().send(flow, data);
+            return links_of(&mut self.links, &self.net).send(flow, data);
         }
         let Some(place) = sockets.place_of(flow.local) else {
             return self.send_failed(now, flow, ErrorKind::AddrNotAvailable);
@@ -559,10 +607,6 @@ impl IcePath {
         }
     }
 
-    fn links(&mut self) -> &mut Links {
-        self.links.get_or_insert_with(|| Box::new(Links::new(Arc::clone(&self.net))))
-    }
-
     // Only hidden names are looked up, and only on our links: it is not the business of a peer to
     // have us ask for others.
     fn resolve(&mut self, now: Instant, sockets: &Sockets, name: String) {
@@ -573,8 +617,9 @@ impl IcePath {
             (0..sockets.count()).map(|at| sockets.at(at).0.local_addr().ip()).collect();
         ours.dedup();
         let (speaker, mut rng) = (self.speaker.clone(), self.rng.fork());
+        let net = Arc::clone(&self.net);
         tokio::spawn(async move {
-            let ip = mdns::lookup(&hidden, &ours, &MdnsConfig::default(), &mut rng).await;
+            let ip = mdns::lookup(&hidden, &ours, &net.mdns, &mut rng).await;
             let _ = speaker.send(Word::Name(name, ip)).await;
         });
     }
@@ -600,7 +645,8 @@ impl IcePath {
             Event::Failed(failure) => {
                 self.ways = [None; 2];
                 self.kept.clear();
-                self.told.push_back(Told::Notice(IceNotice::Failed(failure)));
+                let report = Box::new(self.agent.report());
+                self.told.push_back(Told::Notice(IceNotice::Failed(failure, report)));
             }
             Event::Resolve(name) => self.resolve(now, sockets, name),
             Event::Role { controlling } => tracing::debug!(controlling, "the ICE role changed"),
@@ -611,8 +657,8 @@ impl IcePath {
     fn local(&self, sockets: &Sockets, done: bool) -> LocalIce {
         let (ufrag, password) = self.agent.credentials();
         let candidates = self.agent.local_candidates();
-        // Peers without ICE find us by symmetric RTP behind a NAT; a relay would have to be told of
-        // them first, so it is the default only where nothing else may be shown.
+        // What a NAT shows of us is reached by who we send to (RFC 4961), with most NATs; a relay has
+        // to be told of the peer first, so it is the default only where nothing else may be shown.
         let default = |component: u16| {
             let main = sockets.main[usize::from(component - 1)].local_addr();
             let mine = candidates.iter().filter(|c| {
@@ -622,7 +668,7 @@ impl IcePath {
             });
             let known = mine.filter_map(|c| {
                 let addr = c.address.ip()?;
-                Some(((c.kind, addr == main || c.related == Some(main)), addr))
+                Some(((c.kind, addr == main || c.related == Some(main), c.priority), addr))
             });
             known.max_by_key(|(liked, _)| *liked).map(|(_, addr)| addr)
         };

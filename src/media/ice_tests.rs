@@ -81,7 +81,7 @@ impl End {
                     MediaReport::Ice(IceNotice::Selected { pair, .. }) => {
                         self.selected.push((**pair).clone());
                     }
-                    MediaReport::Ice(IceNotice::Failed(why)) => panic!("{why}"),
+                    MediaReport::Ice(IceNotice::Failed(why, _)) => panic!("{why}"),
                     MediaReport::Secured(_) => self.secured = true,
                     MediaReport::NoKeys(why) => panic!("{why}"),
                     _ => {}
@@ -151,6 +151,7 @@ fn peer(local: &LocalIce) -> IceCommand {
         pace: None,
         candidates: local.candidates.clone(),
         done: local.done,
+        chosen: Vec::new(),
     }))
 }
 
@@ -466,7 +467,7 @@ fn a_silent_server_is_waited_for_as_long_as_patience_lasts() {
 }
 
 #[test]
-fn who_shows_only_relays_sends_nothing_to_a_peer_without_ice() {
+fn who_shows_only_relays_and_has_none_sends_nothing_to_a_peer_without_ice() {
     run(async {
         let mut setup = setup(1, true);
         setup.config.policy = Policy::RelayOnly;
@@ -476,7 +477,7 @@ fn who_shows_only_relays_sends_nothing_to_a_peer_without_ice() {
         end.ice(IceCommand::NoPeer);
         loop {
             let report = end.notices.recv().await.unwrap().report;
-            if matches!(report, MediaReport::Ice(IceNotice::Failed(_))) {
+            if matches!(report, MediaReport::Ice(IceNotice::Failed(..))) {
                 break;
             }
         }
@@ -524,8 +525,9 @@ impl Drop for Coturn {
 }
 
 #[cfg(feature = "tls")]
-fn coturn() -> Option<Coturn> {
-    let dir = std::env::temp_dir().join(format!("tiny-ua-coturn-{}", std::process::id()));
+fn coturn(name: &str) -> Option<Coturn> {
+    let dir = format!("tiny-ua-coturn-{name}-{}", std::process::id());
+    let dir = std::env::temp_dir().join(dir);
     std::fs::create_dir_all(&dir).unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
@@ -560,7 +562,9 @@ fn coturn() -> Option<Coturn> {
 #[cfg(feature = "tls")]
 #[test]
 fn relays_over_udp_tcp_and_tls_carry_the_sound_of_those_who_show_no_address() {
-    let Some(coturn) = coturn() else { return eprintln!("skipped: coturn is not installed") };
+    let Some(coturn) = coturn("sound") else {
+        return eprintln!("skipped: coturn is not installed");
+    };
     run(async {
         for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
             // Two components, so that two relays at one server are two connections.
@@ -589,4 +593,60 @@ fn relays_over_udp_tcp_and_tls_carry_the_sound_of_those_who_show_no_address() {
             assert!(used.iter().all(both), "{transport} {report:?}");
         }
     });
+}
+
+/// From a stream without ICE to an address, and back.
+#[cfg(feature = "tls")]
+fn start_plain(end: &mut End, remote: std::net::SocketAddr, security: Security) {
+    let registry = tiny_dav::builtin_registry();
+    let codec = registry.codec("PCMU", 8000).unwrap().clone();
+    let mut config = StreamConfig::new(StreamCodec::new(codec, 0, Fmtp(String::new())), 0, "me");
+    config.rtcp_mux = true;
+    (config.remote_rtp, config.remote_rtcp) = (Some(remote), Some(remote));
+    let (source, sink) = (Box::new(Tone(0)), Box::new(Ear(end.heard.0.clone())));
+    let audio = OpenAudio { source, sink, recorder: None, again: None };
+    end.plane.start(end.ports.id, config, security, audio);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_peer_without_ice_is_spoken_with_through_the_relay_by_who_shows_nothing_else() {
+    let Some(coturn) = coturn("plain") else {
+        return eprintln!("skipped: coturn is not installed");
+    };
+    // The peer is where it says, or speaks from another port than that, as behind a NAT.
+    for (at, elsewhere) in [false, true].into_iter().enumerate() {
+        run(async {
+            let mut setup = setup(1, true);
+            setup.config.policy = Policy::RelayOnly;
+            let (username, password) = ("lab".into(), "labsecret".into());
+            let kind = IceServerKind::Turn { transport: Transport::Udp, username, password };
+            let (host, port) = ("127.0.0.1".into(), coturn.ports[0]);
+            setup.servers = vec![IceServer { kind, host, port }];
+            let mut hidden = End::open(40 + at as u64, setup);
+            let mut plain = End::open(50 + at as u64, self::setup(1, false));
+            plain.plane.close(plain.ports.id);
+            plain.ports = plain.plane.open("127.0.0.1".parse().unwrap()).unwrap();
+            let local = hidden.gathered().await;
+            assert_eq!(local.candidates.len(), 1, "{:?}", local.candidates);
+            assert_eq!(local.default_rtp, local.candidates[0].address.ip().unwrap());
+            let mut said = plain.ports.rtp;
+            if elsewhere {
+                said.set_port(9);
+            }
+            let [ours, theirs] = sdes();
+            hidden.ice(IceCommand::NoPeer);
+            start_plain(&mut hidden, said, ours);
+            start_plain(&mut plain, local.default_rtp, theirs);
+            for end in [&mut hidden, &mut plain] {
+                end.hears(4000).await;
+            }
+            let report = hidden.report().await;
+            assert_eq!(report.pairs.len(), 1, "{report:?}");
+            let (pair, relayed) = (&report.pairs[0], CandidateKind::Relayed);
+            assert_eq!((pair.local_kind, pair.remote), (relayed, plain.ports.rtp), "{report:?}");
+            // No check went out.
+            assert_eq!((pair.sent, pair.selected), (0, true));
+        });
+    }
 }

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tiny_media::{Component, StreamConfig};
 use tiny_net::rtp::RtpPair;
 use tiny_sak::{Flow, Output, Transport};
@@ -193,9 +193,9 @@ impl Path {
     }
 
     /// The addresses that a stream and its handshakes are to know the peer by.
-    pub(super) fn set_remotes(&mut self, config: &mut StreamConfig) {
+    pub(super) fn set_remotes(&mut self, now: Instant, config: &mut StreamConfig) {
         if let Some((_, ice, _)) = self.agent() {
-            ice.signalled = [config.remote_rtp, config.remote_rtcp];
+            ice.set_signalled(now, [config.remote_rtp, config.remote_rtcp]);
             (config.remote_rtp, config.remote_rtcp) = (Some(ANCHORS[0]), Some(ANCHORS[1]));
         }
     }
@@ -258,6 +258,11 @@ impl Path {
             Some(ice) => ice.change(now, &mut self.sockets, change),
             None => change.main.into_iter().for_each(|(pair, _)| self.rebind(pair)),
         }
+    }
+
+    /// How long relays are waited for that are given back, after the end.
+    pub(super) fn farewell(&self) -> Duration {
+        self.ice.as_ref().map_or(Duration::ZERO, |ice| ice.farewell())
     }
 
     /// Ends ICE; [`poll`](Self::poll) tells until when relays are still spoken to.

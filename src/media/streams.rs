@@ -23,18 +23,12 @@ use tokio::sync::mpsc;
 
 /// The longest RTP or RTCP packet that is read; longer ones are cut and then fail to parse.
 const MAX_PACKET: usize = 2048;
-/// Packets of a handshake that are kept for a stream to begin; more are dropped, and the peer repeats
-/// them.
-const MAX_EARLY: usize = 8;
 /// Packets read from one socket before the stream's own work gets its turn.
 const MAX_BURST: usize = 64;
 /// How long a key is pressed, and the pause after it, in ms: well above the 40 ms and 40 ms that
 /// every receiver must recognise (ITU-T Q.24).
 const DTMF_MS: u32 = 160;
 const DTMF_GAP_MS: u32 = 80;
-
-/// How long a relay is waited for that was given back, after the end.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(super) enum ToStream {
     /// The ports have been waiting, with an agent beside them.
@@ -91,7 +85,7 @@ impl Carried {
     fn new(start: Start, path: &mut Path) -> Result<Self, MediaError> {
         let Start { mut config, security, audio, mut rng } = start;
         let (now, seeds) = (Instant::now(), rng.fork());
-        path.set_remotes(&mut config);
+        path.set_remotes(now, &mut config);
         let peers = path.peers(&config);
         let mut stream = AudioStream::new(now, config, rng)?;
         stream.set_source(now, Some(audio.source))?;
@@ -182,6 +176,8 @@ pub(super) struct StreamTask {
     pub(super) ntp: NtpClock,
     /// Of the peer's handshake, from before the stream began.
     pub(super) early: Vec<(Component, SocketAddr, Vec<u8>)>,
+    /// How many of those are kept.
+    pub(super) most_early: usize,
 }
 
 impl StreamTask {
@@ -222,7 +218,7 @@ impl StreamTask {
 
     // Gives relays back: their servers ask who we are.
     async fn part(&mut self, path: &mut Path) {
-        let end = Instant::now() + FAREWELL;
+        let end = Instant::now() + path.farewell();
         let mut buffer = [0u8; MAX_PACKET];
         path.close(Instant::now());
         while let Some(deadline) = self.drain(path, &mut None).filter(|_| Instant::now() < end) {
@@ -365,7 +361,7 @@ impl StreamTask {
 
     /// The peer may have a path, and begin its handshake, before signalling has told us of it.
     fn keep_early(&mut self, component: Component, from: SocketAddr, data: &[u8]) {
-        if PacketKind::of(data) == PacketKind::Dtls && self.early.len() < MAX_EARLY {
+        if PacketKind::of(data) == PacketKind::Dtls && self.early.len() < self.most_early {
             self.early.push((component, from, data.to_vec()));
         }
     }
@@ -532,7 +528,7 @@ impl StreamTask {
         match command {
             MediaCommand::Reconfigure(mut config, security) => {
                 config.ntp = Some(self.ntp);
-                path.set_remotes(&mut config);
+                path.set_remotes(now, &mut config);
                 let followed = carried.follow(&security, path.peers(&config));
                 let applied = carried.shield.apply(security).map_err(|e| e.to_string());
                 if let Err(e) = followed.and(applied) {

@@ -98,7 +98,14 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
             let (dtls, rng) = (None, Rng::from_seed(4));
             let carried =
                 Box::new(Carried { stream, shield: ours, own: None, dtls, sctp: None, rng });
-            let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp, early: Vec::new() };
+            let mut task = StreamTask {
+                id: MediaId(1),
+                inbox,
+                notices,
+                ntp,
+                early: Vec::new(),
+                most_early: 8,
+            };
             task.carry(&mut path, &mut Some(carried)).await.unwrap()
         })
     });
@@ -175,7 +182,14 @@ fn a_handshake_that_begins_before_its_stream_is_not_lost() {
         runtime.block_on(async {
             let mut path = Path::plain(pair, Tracer(Some(Arc::new(Arrived(arrived))))).unwrap();
             let ntp = wall_clock();
-            let mut task = StreamTask { id: MediaId(1), inbox, notices, ntp, early: Vec::new() };
+            let mut task = StreamTask {
+                id: MediaId(1),
+                inbox,
+                notices,
+                ntp,
+                early: Vec::new(),
+                most_early: 8,
+            };
             task.carry(&mut path, &mut None).await
         })
     });

@@ -53,6 +53,7 @@ struct Booked {
     addresses: Vec<IpAddr>,
     all_networks: bool,
     most: usize,
+    most_early: usize,
 }
 
 struct Worker {
@@ -122,8 +123,10 @@ impl Workers {
 
     fn new_task(&mut self, id: MediaId, ice: Option<Booked>) -> StreamTask {
         let (queue, inbox) = mpsc::unbounded_channel();
+        let most_early = ice.as_ref().map_or(0, |booked| booked.most_early);
         self.running.insert(id, Running { queue, started: ice.is_none(), ice });
-        StreamTask { id, inbox, notices: self.notices.clone(), ntp: self.ntp, early: Vec::new() }
+        let notices = self.notices.clone();
+        StreamTask { id, inbox, notices, ntp: self.ntp, early: Vec::new(), most_early }
     }
 
     /// Pairs of ports at the addresses of other networks; one that cannot be had is left out.
@@ -190,10 +193,11 @@ impl MediaPlane for Workers {
         let ports = ports_of(id, &pair);
         let all_networks = setup.all_networks;
         let most = setup.config.max_local / usize::from(setup.config.components.clamp(1, 2));
+        let most_early = setup.config.max_waiting_packets;
         let more = if all_networks { self.pairs_beside(&[address], most) } else { Vec::new() };
         let others = more.iter().map(|(pair, _)| pair.local_addr().ip());
         let addresses = std::iter::once(address).chain(others).collect();
-        let task = self.new_task(id, Some(Booked { addresses, all_networks, most }));
+        let task = self.new_task(id, Some(Booked { addresses, all_networks, most, most_early }));
         let main = (pair, network_of(address));
         let (net, rng) = (Arc::clone(&self.net), self.rng.fork());
         let start = IceStart { setup, main, more, net, rng };

@@ -1,6 +1,7 @@
 //! Made-up ICE agents of a simulated media plane: they gather for as long as a test says, have one
 //! candidate for each component, and write down what they are told.
 
+use crate::ice::{IceFailure, IceReport, PairReport};
 use crate::media::{
     IceCommand, IceNotice, IcePeer, IceSetup, LocalIce, MediaId, MediaNotice, MediaReport,
 };
@@ -144,11 +145,33 @@ pub(super) fn notice(id: MediaId, ice: IceNotice) -> MediaNotice {
     MediaNotice { id, report: MediaReport::Ice(ice) }
 }
 
+/// No path works: four were tried, if so.
+pub(super) fn failed(_: &MadeUp, failure: IceFailure) -> IceNotice {
+    use crate::ice::{PairFailure, PairState};
+    let why = [Some(PairFailure::Timeout), Some(PairFailure::Error(400)), None, None];
+    let pairs = why.into_iter().zip(1..).map(|(failure, port)| PairReport {
+        local: SocketAddr::new([192, 0, 2, 1].into(), port),
+        sent: u64::from(failure.is_some()),
+        remote: SocketAddr::new([192, 0, 2, 9].into(), port),
+        state: if failure.is_some() { PairState::Failed } else { PairState::Waiting },
+        failure,
+        ..pair(SocketAddr::new([192, 0, 2, 1].into(), 1))
+    });
+    let tried = matches!(failure, IceFailure::NoPath(_));
+    let pairs = if tried { pairs.collect() } else { Vec::new() };
+    IceNotice::Failed(failure, Box::new(IceReport { pairs, ..IceReport::default() }))
+}
+
 /// A path that works.
 pub(super) fn selected(agent: &MadeUp) -> IceNotice {
-    let pair = crate::ice::PairReport {
+    let pair = Box::new(pair(agent.at));
+    IceNotice::Selected { pair, reason: SwitchReason::First }
+}
+
+fn pair(local: SocketAddr) -> PairReport {
+    PairReport {
         component: 1,
-        local: agent.at,
+        local,
         local_kind: crate::ice::CandidateKind::Host,
         mapped: None,
         remote: "192.0.2.200:4000".parse().expect("an address"),
@@ -162,6 +185,5 @@ pub(super) fn selected(agent: &MadeUp) -> IceNotice {
         sent: 1,
         answered: 1,
         failure: None,
-    };
-    IceNotice::Selected { pair: Box::new(pair), reason: SwitchReason::First }
+    }
 }

@@ -1,7 +1,7 @@
 //! ICE (RFC 8445, RFC 8839) in the flow of calls: what waits for candidates, what the two sides say of
 //! themselves, restarts, forks, and peers that have none.
 
-use super::agents::selected;
+use super::agents::{failed, selected};
 use super::village::{Phone, Village, end_of, quiet};
 use crate::command::Command;
 use crate::media::IceNotice;
@@ -183,6 +183,67 @@ fn a_peer_without_ice_is_spoken_with_as_ever_and_the_application_told() {
     village.drive(call.hangup());
 }
 
+fn with_server() -> Config {
+    let server: IceServer = "stun:192.0.2.50".parse().unwrap();
+    Config { ice_servers: vec![server], ..with(Ice::Full) }
+}
+
+#[test]
+fn who_asks_servers_gathers_for_a_caller_without_ice_too_and_answers_without_it() {
+    let (mut village, alice, mut bob) = two_with(Config::default(), with_server());
+    let start = village.world.now();
+    let (call, answered) = village.connect(&alice, &mut bob, TO_BOB);
+    assert!(village.world.now() - start >= Duration::from_millis(300));
+    assert_eq!((alice.agents(), bob.agents()), (0, 1));
+    assert!(bob.agent(|agent| agent.off && agent.peers.is_empty()));
+    let ok = village.last("SIP/2.0 200", "INVITE");
+    assert!(!ok.contains("a=ice") && values(&ok, "candidate").is_empty(), "{ok}");
+    assert!(!has_ice(&call) && !has_ice(&answered));
+    assert_eq!(alice.media()[0].remote_rtp, Some(bob.listens()[0]));
+    assert_eq!(bob.media()[0].remote_rtp, Some(alice.listens()[0]));
+    village.drive(answered.hold()).unwrap();
+    let offer = village.last("INVITE", "INVITE");
+    assert!(!offer.contains("a=ice") && values(&offer, "candidate").is_empty(), "{offer}");
+    village.drive(answered.resume()).unwrap();
+    ends_like_any_other(village, &call, [&alice, &bob]);
+}
+
+#[test]
+fn a_peer_without_ice_is_told_where_the_ports_are_after_a_move() {
+    let (mut village, mut alice, mut bob) = two_with(with_server(), Config::default());
+    let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
+    village.relocate(&mut alice, "198.51.100.7");
+    village.run(5_000);
+    assert_eq!(alice.listens()[0].ip().to_string(), "198.51.100.7");
+    assert_eq!(bob.media()[0].remote_rtp, Some(alice.listens()[0]));
+    ends_like_any_other(village, &call, [&alice, &bob]);
+}
+
+#[test]
+fn calls_that_wait_for_candidates_count_for_the_limit() {
+    let config = Config { max_calls: 1, ..with(Ice::Full) };
+    let (mut village, mut alice, bob) = two_with(config, Config::default());
+    alice.gathers(3_000);
+    let call = Box::new(alice.account.call(TO_BOB).command(quiet()));
+    let (reply, placed) = oneshot::channel();
+    alice.shared.commands.tell(Command::Call { call, reply });
+    village.run(100);
+    let call = Box::new(alice.account.call(TO_BOB).command(quiet()));
+    let (reply, mut second) = oneshot::channel();
+    alice.shared.commands.tell(Command::Call { call, reply });
+    village.run(100);
+    assert!(matches!(second.try_recv(), Ok(Err(Error::Limit(_)))));
+    let from_bob = village.call(&bob, TO_ALICE);
+    village.run(1_000);
+    assert_eq!(end_of(&from_bob).status, Some(486));
+    assert!(alice.told().is_empty());
+    drop(placed);
+    village.run(5_000);
+    assert_eq!(alice.agents(), 0);
+    village.run(70_000);
+    village.assert_idle();
+}
+
 #[test]
 fn a_gateway_that_changes_addresses_ends_ice_but_not_the_call() {
     let (mut village, alice, mut bob) = two();
@@ -244,7 +305,9 @@ fn a_hold_keeps_names_and_candidates() {
 
 #[test]
 fn a_path_that_dies_is_looked_for_once_more_and_the_answer_to_that_waits() {
-    let (mut village, alice, mut bob) = two();
+    let mut named = with(Ice::Full);
+    named.ice_limits.max_named_pairs = 3;
+    let (mut village, alice, mut bob) = two_with(named, with(Ice::Full));
     let (call, answered) = village.connect(&alice, &mut bob, TO_BOB);
     let first = ufrag(&village.last("INVITE", "INVITE")).to_owned();
     for phone in [&alice, &bob] {
@@ -254,7 +317,7 @@ fn a_path_that_dies_is_looked_for_once_more_and_the_answer_to_that_waits() {
     assert!(paths.iter().any(|event| matches!(event, CallEvent::IcePath { .. })), "{paths:?}");
     bob.gathers(1_500);
     village.ladder();
-    village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+    village.ice_says(&alice, |agent| failed(agent, IceFailure::ConsentExpired));
     village.run(1_000);
     // The re-INVITE is there; its answer waits for Bob's new credentials, and nothing else does.
     assert_eq!(count(&village.ladder(), "INVITE alice>bob"), 1);
@@ -266,14 +329,17 @@ fn a_path_that_dies_is_looked_for_once_more_and_the_answer_to_that_waits() {
     assert_know_each_other(&alice, &bob);
     assert!(has_ice(&call) && has_ice(&answered));
     // It does not work either: that is the end.
-    village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::NoPath(4)));
+    village.ice_says(&alice, |agent| failed(agent, IceFailure::NoPath(4)));
     village.run(100);
     let end = end_of(&call);
     assert!(end.failed && end.by == Party::Local, "{end:?}");
     assert_eq!(
         end.reason,
-        "no way for media: no path to the peer works: all 4 pairs of addresses were tried"
+        "no way for media: no path to the peer works: all 4 pairs of addresses were tried \
+         (host 192.0.2.1:1 to srflx 192.0.2.9:1: no answer, host 192.0.2.1:2 to srflx 192.0.2.9:2: \
+         refused with 400, host 192.0.2.1:3 to srflx 192.0.2.9:3: not tried, and 1 more)"
     );
+    assert_eq!(end.ice.as_ref().map(|report| report.pairs.len()), Some(4), "{end:?}");
     let bye = village.last("BYE", "BYE");
     assert!(bye.contains("no way for media"), "{bye}");
     village.run(70_000);
@@ -289,7 +355,7 @@ fn both_sides_that_lose_the_path_at_once_agree_on_one_restart() {
         village.ice_says(phone, selected);
     }
     for phone in [&alice, &bob] {
-        village.ice_says(phone, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+        village.ice_says(phone, |agent| failed(agent, IceFailure::ConsentExpired));
     }
     village.run(20_000);
     assert_know_each_other(&alice, &bob);
@@ -309,7 +375,7 @@ fn a_peer_that_refuses_to_look_for_another_path_ends_the_call() {
         let text = String::from_utf8(data.to_vec()).unwrap();
         Bytes::from(text.replace("RTP/AVP", "RTP/XYZ"))
     });
-    village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::ConsentExpired));
+    village.ice_says(&alice, |agent| failed(agent, IceFailure::ConsentExpired));
     village.run(2_000);
     let end = end_of(&call);
     assert!(end.failed && end.reason.contains("the peer looks for no other (488"), "{end:?}");
@@ -319,7 +385,7 @@ fn a_peer_that_refuses_to_look_for_another_path_ends_the_call() {
 fn a_call_that_never_finds_a_path_ends_by_name_as_soon_as_it_is_up() {
     let (mut village, alice, mut bob) = two();
     let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
-    village.ice_says(&alice, |_| IceNotice::Failed(IceFailure::NoRemoteCandidates));
+    village.ice_says(&alice, |agent| failed(agent, IceFailure::NoRemoteCandidates));
     village.run(100);
     let end = end_of(&call);
     assert!(end.failed && end.reason.contains("the peer gave no address"), "{end:?}");

@@ -3,7 +3,7 @@
 
 use super::village::{Phone, Village, end_of};
 use crate::testkit::ServerConfig;
-use crate::{Call, CallState, Config, IncomingCall, Party, SipMessage, Srtp};
+use crate::{Call, CallState, Config, Ice, IncomingCall, Party, SipMessage, Srtp};
 use tiny_net::sim::Link;
 
 const REGISTRAR: &str = "192.0.2.10";
@@ -226,6 +226,33 @@ fn the_keys_are_others_in_the_call_that_takes_the_place() {
     place.village.run(6_000);
     assert_eq!(place.bob.keys().len(), 1);
     place.goes_on(&call, &bobs);
+}
+
+#[test]
+fn a_caller_is_called_with_the_ice_that_was_gathered_for_its_call() {
+    let mut place = place_with(false, |config, _| config.ice = Ice::Full);
+    let (call, incoming, edge) = place.rings();
+    assert_eq!(place.bob.agents(), 1);
+    place.moves(&edge, true);
+    place.village.run(500);
+    let bobs = place.village.answer(&place.bob, &incoming);
+    place.village.run(6_000);
+    // The same ports, and no others beside.
+    assert_eq!(place.bob.agents(), 1);
+    let replacing = place.replacing();
+    let offer = String::from_utf8_lossy(replacing[0].body()).into_owned();
+    let ufrag = place.bob.agent(|agent| agent.ufrag());
+    assert!(offer.contains(&format!("a=ice-ufrag:{ufrag}\r\n")), "{offer}");
+    let (_, alices) = place.alice.continued();
+    for call in [&alices, &bobs] {
+        let CallState::Established { codec: Some(codec), .. } = call.state() else { panic!() };
+        assert!(codec.ice);
+    }
+    place.village.drive(alices.hangup());
+    place.village.run(270_000);
+    assert!(matches!(call.state(), CallState::Ended(_)));
+    assert_eq!((place.alice.agents(), place.bob.agents()), (0, 0));
+    place.village.assert_idle();
 }
 
 // The Contact leads nowhere from our side: the address of record does.

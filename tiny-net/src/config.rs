@@ -1,5 +1,6 @@
 //! Every limit of the socket drivers, with its default.
 
+use crate::mdns::MdnsConfig;
 use crate::tls::TlsConfig;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct Config {
     /// How long one name look-up may take; finding a server takes three in a row at most. Default
     /// 5 s.
     pub resolve_timeout: Duration,
+    /// How the names of hidden host candidates are looked up; see [`MdnsConfig`].
+    pub mdns: MdnsConfig,
     /// Servers and addresses tried for one next hop. Default 16.
     pub max_resolved: usize,
     /// How long the addresses of one family wait for those of the other. Default 50 ms (RFC 8305
@@ -108,6 +111,7 @@ impl Default for Config {
             rtp_receive_buffer: 256 << 10,
             rtp_send_buffer: 256 << 10,
             resolve_timeout: Duration::from_secs(5),
+            mdns: MdnsConfig::default(),
             max_resolved: 16,
             resolution_delay: Duration::from_millis(50),
             dns_patience: Duration::from_secs(1),

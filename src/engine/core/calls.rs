@@ -46,7 +46,7 @@ impl<P: MediaPlane> Core<P> {
             self.placed(now, who, Err(Error::Network("there is no network".into())));
             return;
         }
-        if self.calls.len() + self.gathering.len() >= self.config.max_calls {
+        if self.busy() >= self.config.max_calls {
             let what = format!("max_calls = {}", self.config.max_calls);
             self.placed(now, who, Err(Error::Limit(what)));
             return;
@@ -84,6 +84,11 @@ impl<P: MediaPlane> Core<P> {
                 self.asks.push_back(Request::Locate { job: self.next_job, uri, transport });
             }
         }
+    }
+
+    /// How many calls there are, with those that wait for an address or for candidates.
+    pub(super) fn busy(&self) -> usize {
+        self.calls.len() + self.gathering.len() + self.placing.len()
     }
 
     pub(super) fn located(&mut self, now: Instant, job: u64, address: Result<IpAddr, Error>) {

@@ -11,7 +11,7 @@ use super::warnings::Refused;
 use crate::audio::OpenAudio;
 use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
-use crate::ice::{Ice, IceFailure, IceReport, Terms};
+use crate::ice::{Ice, IceFailure, IceReport, Policy, Terms};
 use crate::media::{
     IceCommand, IceNotice, IcePeer, IceSetup, LocalIce, MediaCommand, MediaId, MediaPlane,
     MediaPorts,
@@ -49,6 +49,8 @@ pub(super) enum Waiting {
     Offer(SipMessage),
     /// To be placed anew, from another network.
     Restart,
+    /// The caller is to be called, whom our answer cannot reach.
+    CallBack,
 }
 
 /// Who wants a call answered.
@@ -82,7 +84,9 @@ pub(super) struct IceSide {
     connected: bool,
     /// A restart for a path that died has brought none yet.
     retried: bool,
-    failed: Option<IceFailure>,
+    failed: Option<(IceFailure, Box<IceReport>)>,
+    /// What ended the call.
+    pub(super) lost: Option<Box<IceReport>>,
     pub(super) trickle: Trickle,
 }
 
@@ -99,11 +103,13 @@ impl IceSide {
             connected: false,
             retried: false,
             failed: None,
+            lost: None,
             trickle: Trickle::default(),
         }
     }
 
-    fn is_off(&self) -> bool {
+    /// The peer has no ICE.
+    pub(super) fn is_off(&self) -> bool {
         matches!(self.told, Told::NoPeer)
     }
 
@@ -195,6 +201,14 @@ impl CallEntry {
         self.ice.is_some() && self.negotiator.ice_peer().is_some()
     }
 
+    /// Its ports are others: what servers told of the old ones is not true any more. A peer without
+    /// ICE is told of them as they are.
+    pub(super) fn forget_outer(&mut self) {
+        let Some(ice) = self.ice.as_deref_mut().filter(|ice| ice.is_off()) else { return };
+        ice.local = None;
+        self.negotiator.set_ice(None);
+    }
+
     /// The ports that are open.
     pub(super) fn open_ports(&self) -> Option<MediaPorts> {
         self.ports.or(self.ice.as_ref().map(|ice| ice.ports))
@@ -202,7 +216,7 @@ impl CallEntry {
 }
 
 fn same(a: &IcePeer, b: &IcePeer) -> bool {
-    let words = |p: &IcePeer| (p.ufrag.clone(), p.lite, p.done);
+    let words = |p: &IcePeer| (p.ufrag.clone(), p.lite, p.done, p.chosen.clone());
     words(a) == words(b)
         && a.password.expose() == b.password.expose()
         && a.candidates == b.candidates
@@ -287,8 +301,11 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get(&key).filter(|e| e.terms.ice != Ice::Off) else {
             return Ok(());
         };
+        // Who has no ICE has to be told an address that it can reach, or of a relay alone.
+        let servers = !self.config.ice_servers.is_empty() && entry.terms.ice == Ice::Full;
+        let servers = servers || self.config.ice_limits.policy == Policy::RelayOnly;
         let wanted = match &entry.offer {
-            Some(offer) => entry.negotiator.wants_ice(offer),
+            Some(offer) => servers || entry.negotiator.wants_ice(offer),
             None => true,
         };
         let Some(local) = self.config.media_address.or(entry.local).filter(|_| wanted) else {
@@ -436,6 +453,7 @@ impl<P: MediaPlane> Core<P> {
                 }
             }
             (None, _) => {
+                ice.failed = None;
                 ice.told = Told::NoPeer;
                 let reason = refusal.map_or_else(String::new, |why| why.to_string());
                 tracing::info!("media goes without ICE: {reason}");
@@ -472,7 +490,7 @@ impl<P: MediaPlane> Core<P> {
                 (ice.connected, ice.retried, ice.failed) = (true, false, None);
                 entry.tell(CallEvent::IcePath { pair, reason });
             }
-            (IceNotice::Failed(failure), Some(_)) => self.ice_failed(now, key, failure),
+            (IceNotice::Failed(failure, report), _) => self.ice_failed(now, key, failure, report),
             (IceNotice::Candidate(candidate), Some(_)) => {
                 let described = entry.ports.is_some();
                 let Some(ice) = entry.ice.as_deref_mut() else { return };
@@ -505,7 +523,7 @@ impl<P: MediaPlane> Core<P> {
                 let placed = self.try_place(now, call, ports, terms, Some(*local));
                 self.placed(now, who, placed);
             }
-            IceNotice::Failed(failure) => {
+            IceNotice::Failed(failure, _) => {
                 self.plane.close(ports.id);
                 self.placed(now, who, Err(Error::Network(failure.to_string())));
             }
@@ -538,40 +556,56 @@ impl<P: MediaPlane> Core<P> {
                 Waiting::Suspended(asks) => self.describe_waiting(now, key, asks),
                 Waiting::Offer(request) => self.take_offer(now, key, &request),
                 Waiting::Restart => self.restart(now, key),
+                Waiting::CallBack => self.answer_lost(now, key),
             }
         }
         self.next_change(now, key);
     }
 
     /// There is no path, or none any more. One that worked is looked for once more (RFC 8445 §9).
-    fn ice_failed(&mut self, now: Instant, key: CallKey, failure: IceFailure) {
+    fn ice_failed(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        failure: IceFailure,
+        report: Box<IceReport>,
+    ) {
         // Calls without a network have their own patience.
         if self.offline.is_some() {
             return;
         }
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let up = entry.established();
-        let Some(ice) = entry.live_ice() else { return };
-        ice.failed = Some(failure);
+        // A peer without ICE has no path of ours but through a relay, if that is all it may see.
+        let relay_only = self.config.ice_limits.policy == Policy::RelayOnly;
+        let ice = entry.ice.as_deref_mut().filter(|ice| relay_only || !ice.is_off());
+        let Some(ice) = ice else { return };
         if !up {
             // Another branch of a fork may answer.
+            ice.failed = Some((failure, report));
             return;
         }
-        if ice.connected && !std::mem::replace(&mut ice.retried, true) {
+        if !ice.is_off() && ice.connected && !std::mem::replace(&mut ice.retried, true) {
             tracing::info!("ICE begins anew: {failure}");
             ice.failed = None;
             entry.changes.push_back(HoldChange::again(None));
             self.restart_ice(key);
             return self.next_change(now, key);
         }
-        self.fail(now, key, &format!("no way for media: {failure}"));
+        let mut why = format!("no way for media: {failure}");
+        let pairs = report.why(self.config.ice_limits.max_named_pairs);
+        if !pairs.is_empty() {
+            why = format!("{why} ({pairs})");
+        }
+        ice.lost = Some(report);
+        self.fail(now, key, &why);
     }
 
     /// The call is up: what was known before counts now.
     pub(super) fn check_ice(&mut self, now: Instant, key: CallKey) {
-        let ice = self.calls.get_mut(&key).and_then(CallEntry::live_ice);
-        if let Some(failure) = ice.and_then(|ice| ice.failed.take()) {
-            self.ice_failed(now, key, failure);
+        let ice = self.calls.get_mut(&key).and_then(|entry| entry.ice.as_deref_mut());
+        if let Some((failure, report)) = ice.and_then(|ice| ice.failed.take()) {
+            self.ice_failed(now, key, failure, report);
         }
     }
 

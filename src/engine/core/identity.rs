@@ -69,7 +69,7 @@ impl<P: MediaPlane> Core<P> {
             let result = self.judge(now, &facts, &certificate.clone());
             return self.identified(now, key, request, flow, result);
         }
-        let full = self.calls.len() + self.verifications.len() >= self.config.max_calls;
+        let full = self.busy() + self.verifications.len() >= self.config.max_calls;
         let shared = self.shared.upgrade().filter(|_| !full && self.shutdown.is_none());
         let Some(shared) = shared.filter(|_| facts.info.starts_with("https://")) else {
             let result = Err(IdentityError::NoCertificate);

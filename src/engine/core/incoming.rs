@@ -76,7 +76,7 @@ impl<P: MediaPlane> Core<P> {
     ) -> Result<(), Refused> {
         let shared = self.shared.upgrade().filter(|_| self.shutdown.is_none());
         let shared = shared.ok_or_else(|| Refused::new(480))?;
-        if self.calls.len() >= self.config.max_calls {
+        if self.busy() >= self.config.max_calls {
             return Err(Refused::new(486));
         }
         let offer = session::sdp_of(&request);

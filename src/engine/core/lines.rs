@@ -4,6 +4,7 @@
 
 use super::described::Described;
 use crate::media::{DataAgreement, IcePeer, LocalIce};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tiny_media::MidExtension;
 use tiny_net::ice::{IceAttribute, IceOptions};
@@ -100,6 +101,12 @@ impl Lines {
         self.agreed.refusal.as_ref().map(|(why, _)| *why)
     }
 
+    /// The peer is known to have no ICE: it is offered none, but the address that we have with it.
+    pub(super) fn refuse_ice(&mut self) {
+        let ufrag = self.ice.as_ref().map(|ice| ice.ufrag.clone());
+        self.agreed.refusal = ufrag.map(|ufrag| (IceRefusal::NotSupported, ufrag));
+    }
+
     #[cfg_attr(not(feature = "dtls"), allow(dead_code))]
     pub(super) fn take_data(&mut self, data: Option<LocalData>) {
         self.data = data;
@@ -157,6 +164,13 @@ impl Lines {
         }
         self.asked = with_data;
         Ok(())
+    }
+
+    /// Whether we, who may be behind a NAT, wait for the handshake of a peer without ICE: as it comes
+    /// from behind its own, and we open ours for it (RFC 5763 §6.7.1); that those who wait open theirs
+    /// is known of nobody.
+    pub(super) fn opens_the_way(&self, offer: &Description) -> bool {
+        self.ice.is_some() && !wants_ice(offer)
     }
 
     /// Completes an answer. With `data` the line of data channels is taken, if it is offered.
@@ -285,7 +299,7 @@ impl Lines {
             self.described.clear();
         }
         self.agreed = Agreed {
-            peer: transport.ice.as_deref().map(|ice| Box::new(peer_of(ice))),
+            peer: transport.ice.as_deref().map(|ice| Box::new(peer_of(ice, transport))),
             // What was refused stays so until there are other credentials.
             refusal: match wanted {
                 Some(_) => refused.or_else(|| self.agreed.refusal.take()),
@@ -350,12 +364,23 @@ pub(super) fn candidate_of(
     candidate.to_string().parse().ok()
 }
 
-fn peer_of(ice: &NegotiatedIce) -> IcePeer {
+fn peer_of(ice: &NegotiatedIce, transport: &NegotiatedMedia) -> IcePeer {
     let options = match IceAttribute::parse("ice-options", Some(&ice.remote_options)) {
         Ok(Some(IceAttribute::Options(options))) => options,
         _ => IceOptions::default(),
     };
+    // RFC 8839 §4.4.1.2.2: it sends from what is its default then.
+    let chosen = ice.remote_candidates.iter().filter_map(|chosen| {
+        let component = u16::try_from(chosen.component_id).ok()?;
+        let theirs = match component {
+            1 => transport.remote_rtp.as_ref(),
+            _ => transport.remote_rtcp.as_ref(),
+        }?;
+        let theirs = SocketAddr::new(theirs.host.ip()?, theirs.port);
+        Some((component, SocketAddr::new(chosen.address, chosen.port), theirs))
+    });
     IcePeer {
+        chosen: chosen.collect(),
         ufrag: ice.remote.ufrag.to_string(),
         password: ice.remote.pwd.as_str().into(),
         lite: ice.remote_lite,

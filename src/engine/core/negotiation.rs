@@ -322,7 +322,8 @@ impl Negotiation {
             let lines = plan.keys.as_ref().map(|k| &k.local);
             write(local, plan.protocol.clone(), lines);
             self.write_dtls(local, rng);
-            let first = self.dtls_in_force().is_none() && wants_us_passive(&description);
+            let waits = wants_us_passive(&description) || self.lines.opens_the_way(&description);
+            let first = self.dtls_in_force().is_none() && waits;
             let sound = local.media.first_mut().filter(|_| first);
             if let Some(dtls) = sound.and_then(|media| media.dtls.as_mut()) {
                 dtls.setup = Setup::Passive;
@@ -614,6 +615,11 @@ impl Negotiation {
     /// What the next descriptions say of ICE; `None` for none.
     pub(super) fn set_ice(&mut self, ice: Option<LocalIce>) {
         self.lines.set_ice(ice);
+    }
+
+    /// The peer is known to have no ICE.
+    pub(super) fn refuse_ice(&mut self) {
+        self.lines.refuse_ice();
     }
 
     /// The peer's side of ICE, after an exchange that agreed on it.

@@ -3,6 +3,7 @@
 //! one and the same call.
 
 use super::branches::Branches;
+use super::ice::Waiting;
 use super::{Core, session, sip_error};
 use crate::audio::OpenAudio;
 use crate::command::Headers;
@@ -23,7 +24,11 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         if entry.ports.is_none() {
             let local = self.config.media_address.or(entry.local);
-            let ports = self.plane.open(local.ok_or(Error::Ended("the call"))?)?;
+            let ports = match entry.open_ports() {
+                // Those that were gathered for.
+                Some(ports) => ports,
+                None => self.plane.open(local.ok_or(Error::Ended("the call"))?)?,
+            };
             if let Some(entry) = self.calls.get_mut(&key) {
                 entry.ports = Some(ports);
             }
@@ -41,6 +46,9 @@ impl<P: MediaPlane> Core<P> {
 
     /// Our 200 or its ACK was lost: sound may flow already, and goes on.
     pub(super) fn answer_lost(&mut self, now: Instant, key: CallKey) {
+        if self.waits_for_ice(key, Waiting::CallBack) {
+            return;
+        }
         if let Err(e) = self.call_back(now, key, Headers::new()) {
             tracing::debug!("the caller is not called: {e}");
         }
@@ -51,16 +59,25 @@ impl<P: MediaPlane> Core<P> {
         let entry = entry.ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let (terms, way) = (entry.terms, entry.way(entry.held));
+        let off = entry.ice.as_ref().is_some_and(|ice| ice.is_off());
+        let ice = entry.ice.as_ref().and_then(|ice| ice.to_offer());
         let mut headers = headers;
         let account = self.endpoint.account_of(key);
         if let Some(account) = account.and_then(|account| self.accounts.get(&account)) {
             account.spec.caller.add_to(&mut headers);
         }
         let mut negotiator = self.negotiator(terms);
+        negotiator.set_ice(ice);
+        if off {
+            negotiator.refuse_ice();
+        }
         let body = self.offer(&mut negotiator, &ports, way)?;
         self.endpoint.regain(now, key, headers, Some(body)).map_err(sip_error)?;
         let Some(entry) = self.calls.get_mut(&key) else { return Ok(()) };
         entry.negotiator = negotiator;
+        if let Some(ice) = &mut entry.ice {
+            ice.offered();
+        }
         (entry.offer, entry.offered, entry.early, entry.changing_in) = (None, None, None, None);
         (entry.answer_in_ack, entry.answer_in_prack) = (false, false);
         entry.branches = Branches::default();

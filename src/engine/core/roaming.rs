@@ -122,7 +122,10 @@ impl<P: MediaPlane> Core<P> {
                 continue;
             };
             match self.plane.rebind(ports.id, address) {
-                Ok(ports) => entry.ports = Some(ports),
+                Ok(ports) => {
+                    entry.ports = Some(ports);
+                    entry.forget_outer();
+                }
                 Err(e) => tracing::warn!("media cannot move to {address}: {e}"),
             }
         }
@@ -142,7 +145,10 @@ impl<P: MediaPlane> Core<P> {
         let own = self.plane.local_address_for(peer).filter(|ip| ip.is_ipv4() == peer.is_ipv4());
         let Some(own) = own else { return };
         match (self.plane.rebind(ports.id, own), self.calls.get_mut(&key)) {
-            (Ok(ports), Some(entry)) => entry.ports = Some(ports),
+            (Ok(ports), Some(entry)) => {
+                entry.ports = Some(ports);
+                entry.forget_outer();
+            }
             (Err(e), _) => tracing::warn!("media cannot move to {own}: {e}"),
             _ => {}
         }
@@ -162,11 +168,15 @@ impl<P: MediaPlane> Core<P> {
         let entry = self.calls.get(&key).ok_or(Error::Ended("the call"))?;
         let ports = entry.ports.ok_or_else(|| Error::state("the call has no media"))?;
         let (terms, way) = (entry.terms, entry.wished);
+        let off = entry.ice.as_ref().is_some_and(|ice| ice.is_off());
         let ice = entry.ice.as_ref().and_then(|ice| ice.to_offer());
         let before = entry.offered.as_ref().unwrap_or(&entry.negotiator).clone();
         let mut negotiator = self.negotiator(terms);
         negotiator.demand_like(&before);
         negotiator.set_ice(ice);
+        if off {
+            negotiator.refuse_ice();
+        }
         let body = match self.endpoint.offers_at_restart(key) {
             true => Some(self.offer(&mut negotiator, &ports, way)?),
             false => None,

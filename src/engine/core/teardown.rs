@@ -93,7 +93,9 @@ impl<P: MediaPlane> Core<P> {
         let failure = entry.failure.take().filter(|_| by == Party::Local);
         let failed = failure.is_some();
         let reason = failure.unwrap_or(reason);
-        entry.end = Some(CallEnd { by, status, reason, duration, stats: None, message, failed });
+        let ice = entry.ice.as_mut().and_then(|ice| ice.lost.take()).filter(|_| failed);
+        let stats = None;
+        entry.end = Some(CallEnd { by, status, reason, duration, stats, message, failed, ice });
         match entry.open_ports() {
             Some(ports) => self.plane.close(ports.id),
             None => self.finish(key, None),

@@ -125,6 +125,8 @@ pub struct Agent {
     pub(super) tie_breaker: u64,
     pub(super) peer_lite: bool,
     pub(super) closed: bool,
+    // The peer has no ICE, and is spoken with through a relay.
+    pub(super) plain: bool,
     pub(super) bases: Vec<Base>,
     pub(super) locals: Vec<Local>,
     pub(super) foundations: Vec<FoundationKey>,
@@ -174,6 +176,7 @@ impl Agent {
             tie_breaker,
             peer_lite: false,
             closed: false,
+            plain: false,
             bases: Vec::new(),
             locals: Vec::new(),
             foundations: Vec::new(),
@@ -545,6 +548,9 @@ impl Agent {
         let sessions = std::iter::once(&mut self.session).chain(self.old.as_mut());
         let known = sessions.filter_map(|s| s.pair_of(base, from)).count() > 0;
         if !known {
+            self.follow_plain(now, base, from);
+        }
+        if !known && self.session.pair_of(base, from).is_none() {
             self.counters.stray_data += 1;
             return;
         }

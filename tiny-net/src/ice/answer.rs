@@ -59,7 +59,7 @@ impl Agent {
             .integrity(&key)
             .fingerprint();
         self.emit(now, base, from, success.finish());
-        if stranger || self.closed || self.failure.is_some() {
+        if stranger || self.closed || self.plain || self.failure.is_some() {
             return;
         }
         self.heard(now, base, from, false);
@@ -67,6 +67,38 @@ impl Agent {
             self.triggered(now, base, from, message);
         }
         self.choose(now);
+    }
+
+    /// An offer of who controls names what it has chosen (RFC 8839 §4.4.1.2.2): our address of a
+    /// component as the peer sees it, and its own. The offer may be quicker than the check that
+    /// nominates; the pair is used once it works (RFC 8445 §7.3.1.5).
+    pub fn chosen(&mut self, now: Instant, component: u16, ours: SocketAddr, theirs: SocketAddr) {
+        if self.controlling || self.closed || self.failure.is_some() {
+            return;
+        }
+        let candidates = self.locals.iter().filter(|l| l.candidate.address.ip() == Some(ours));
+        let bases: Vec<usize> = candidates.map(|l| l.base).collect();
+        let named = |p: &&mut super::pair::Pair| {
+            let mine = p.mapped == Some(ours) || bases.contains(&p.base);
+            p.component == component && p.remote == theirs && mine
+        };
+        let Some(pair) = self.session.pairs.iter_mut().find(named) else { return };
+        if pair.nominated {
+            return;
+        }
+        if pair.valid {
+            pair.nominated = true;
+            return self.choose(now);
+        }
+        // The other side has seen it work, whatever became of our checks.
+        pair.wants_nomination = true;
+        let (id, idle) =
+            (pair.id, pair.check.is_none() && pair.failure.is_none_or(super::watch::may_recover));
+        if idle {
+            pair.state = PairState::Waiting;
+            self.session.enqueue(id);
+            self.wake(now);
+        }
     }
 
     /// §7.3.1.1. False where the peer has to give way.

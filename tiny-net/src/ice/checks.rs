@@ -28,7 +28,11 @@ impl Agent {
     /// Pairs what is not paired yet (§6.1.2.2). Reflexive candidates are their bases here, so that
     /// no pair is twice (§6.1.2.4).
     pub(super) fn pair_up(&mut self, now: Instant) {
-        if self.config.lite && !self.peer_lite || self.closed || self.failure.is_some() {
+        if self.config.lite && !self.peer_lite
+            || self.closed
+            || self.plain
+            || self.failure.is_some()
+        {
             return;
         }
         let mut new = false;
@@ -412,9 +416,12 @@ impl Agent {
     pub(super) fn relay_refused(&mut self, relay: usize, peer: IpAddr) {
         let Some(base) = self.relay_base(relay, peer) else { return };
         for pair in &mut self.session.pairs {
-            if pair.base == base && pair.remote.ip() == peer && !pair.valid {
+            if pair.base == base && pair.remote.ip() == peer && (!pair.valid || self.plain) {
                 pair.fail(PairFailure::RelayRefused);
             }
+        }
+        if self.plain {
+            self.check_plain();
         }
     }
 }

@@ -102,6 +102,14 @@ pub struct Config {
     pub rtt_gain: Duration,
     /// The least time between two changes that are no necessity: 5 s.
     pub settle: Duration,
+    /// Of the pairs that do not work, so many are named by the sentence that ends a call: 4; the others
+    /// are counted there, and stand in the report.
+    pub max_named_pairs: usize,
+    /// Packets of a handshake that wait for a path, and those of the peer's that wait for its
+    /// description: 16 each; more are dropped, and repeated by whoever sent them.
+    pub max_waiting_packets: usize,
+    /// How long relays are waited for that are given back, after the end: 2 s.
+    pub farewell: Duration,
 }
 
 impl Default for Config {
@@ -140,6 +148,9 @@ impl Default for Config {
             dead_after: Duration::from_millis(350),
             rtt_gain: Duration::from_millis(10),
             settle: Duration::from_secs(5),
+            max_named_pairs: 4,
+            max_waiting_packets: 16,
+            farewell: Duration::from_secs(2),
         }
     }
 }

@@ -19,6 +19,7 @@ mod config;
 mod gather;
 mod local;
 mod pair;
+mod plain;
 mod priority;
 mod report;
 mod select;

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The state of an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum State {
     /// The peer is not known yet.
+    #[default]
     New,
     /// Paths are looked for.
     Checking,
@@ -91,6 +92,21 @@ pub enum PairFailure {
     ConsentRevoked,
 }
 
+impl fmt::Display for PairFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer"),
+            Self::Error(code) => write!(f, "refused with {code}"),
+            Self::Unreachable(error) => write!(f, "{error}"),
+            Self::Asymmetric => f.write_str("answered from elsewhere"),
+            Self::RelayRefused => f.write_str("the relay refuses this peer"),
+            Self::Gone => f.write_str("our address is gone"),
+            Self::ConsentExpired => f.write_str("worked, then no answer"),
+            Self::ConsentRevoked => f.write_str("worked, then the peer took its consent back"),
+        }
+    }
+}
+
 /// Why another path is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -142,6 +158,18 @@ pub struct PairReport {
     pub failure: Option<PairFailure>,
 }
 
+impl PairReport {
+    /// Why it does not carry anything; `None` of one that works.
+    pub fn trouble(&self) -> Option<String> {
+        match self.failure {
+            Some(failure) => Some(failure.to_string()),
+            None if matches!(self.state, PairState::Succeeded | PairState::Pruned) => None,
+            None if self.sent == 0 => Some("not tried".to_owned()),
+            None => Some(PairFailure::Timeout.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for PairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { component, local, remote, state, .. } = self;
@@ -187,7 +215,7 @@ pub struct IceCounters {
 }
 
 /// The state of an agent at one time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct IceReport {
     /// The state.
     pub state: State,
@@ -207,4 +235,24 @@ pub struct IceReport {
     pub relay_counters: crate::turn::Counters,
     /// What was refused.
     pub counters: IceCounters,
+}
+
+impl IceReport {
+    /// A sentence that says of the best `most` pairs why they do not work, and how many more there are;
+    /// empty where there is none.
+    pub fn why(&self, most: usize) -> String {
+        let told = |p: &PairReport| {
+            let (ours, theirs) = (p.local_kind.name(), p.remote_kind.name());
+            let why = p.trouble()?;
+            Some(format!("{ours} {} to {theirs} {}: {why}", p.local, p.remote))
+        };
+        let all: Vec<String> = self.pairs.iter().filter_map(told).collect();
+        let (named, more) = all.split_at(most.min(all.len()));
+        let mut why = named.join(", ");
+        if !more.is_empty() {
+            let and = if named.is_empty() { "" } else { ", and " };
+            why += &format!("{and}{} more", more.len());
+        }
+        why
+    }
 }

@@ -79,6 +79,9 @@ impl Agent {
         if self.closed || self.failure.is_some() {
             return;
         }
+        if self.plain {
+            return self.check_plain();
+        }
         for component in 1..=self.components() {
             self.choose_path(now, component);
         }
@@ -154,7 +157,7 @@ impl Agent {
         follows && selected.since + self.config.settle <= now
     }
 
-    fn take(&mut self, now: Instant, slot: usize, id: u32, reason: SwitchReason) {
+    pub(super) fn take(&mut self, now: Instant, slot: usize, id: u32, reason: SwitchReason) {
         let generation = self.session.generation;
         let last = self.selected[slot].as_ref().and_then(|s| s.last_data);
         if self.selected[slot].is_some() {

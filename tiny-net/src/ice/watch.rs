@@ -94,7 +94,7 @@ impl Agent {
     pub(super) fn watch_deadline(&self) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
         let mut at = |time: Instant| earliest = Some(earliest.map_or(time, |e| e.min(time)));
-        for selected in self.selected.iter().flatten() {
+        for selected in self.selected.iter().flatten().filter(|_| !self.plain) {
             if self.config.lite {
                 at(selected.last_sent + self.config.keep_alive);
                 continue;
@@ -110,7 +110,7 @@ impl Agent {
                 at(question);
             }
         }
-        if self.selected.iter().any(Option::is_some) {
+        if self.selected.iter().any(Option::is_some) && !self.plain {
             for last in self.reserve().filter_map(|p| p.last_ping.or(p.last_answer)) {
                 at(last + self.config.backup_interval);
             }
@@ -143,6 +143,9 @@ impl Agent {
     }
 
     pub(super) fn tick_watch(&mut self, now: Instant) {
+        if self.plain {
+            return;
+        }
         for slot in 0..self.selected.len() {
             let Some(selected) = self.selected[slot].clone() else { continue };
             let (generation, id) = (selected.generation, selected.pair);

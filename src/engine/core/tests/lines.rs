@@ -315,6 +315,10 @@ fn what_was_nominated_is_named_in_offers_only() {
     let offer = a.offer();
     assert!(has(&offer, "a=remote-candidates:1 192.0.2.2 4000"), "{offer}");
     let answer = b.answer(&offer);
+    // The agent of the other side is told: its own address, and the peer's default one.
+    let told = b.call.ice_peer().unwrap().chosen;
+    let (ours, theirs) = ("192.0.2.2:4000".parse().unwrap(), "203.0.113.9:7000".parse().unwrap());
+    assert_eq!(told, [(1, ours, theirs)]);
     a.accept(&answer);
     let offer = b.offer();
     assert!(!a.answer(&offer).contains("remote-candidates"));
@@ -359,3 +363,20 @@ mod described;
 mod field;
 #[cfg(feature = "dtls")]
 mod profile;
+
+// RFC 5763 §6.7.1
+#[cfg(feature = "dtls")]
+#[test]
+fn of_a_peer_without_ice_the_handshake_is_waited_for() {
+    for (outer, role) in [(true, "passive"), (false, "active")] {
+        let mut a = side(Srtp::Dtls, 1, "192.0.2.1");
+        let mut b = side(Srtp::Dtls, 2, "192.0.2.2");
+        let ice = outer.then(|| b.ice("bob"));
+        b.call.set_ice(ice);
+        let answer = b.answer(&a.offer());
+        assert!(has(&answer, &format!("a=setup:{role}")), "{answer}");
+        assert!(!answer.contains("a=ice") && !answer.contains("a=candidate"), "{answer}");
+        assert_eq!(answer.contains("c=IN IP4 203.0.113.9"), outer, "{answer}");
+        a.accept(&answer);
+    }
+}

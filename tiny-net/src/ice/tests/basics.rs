@@ -380,3 +380,36 @@ fn closing_gives_the_relay_back_and_is_silent() {
     assert_eq!(server.allocations(), 0);
     assert!(lab.world.is_quiet());
 }
+
+/// Two that can go by either of two networks; the first controls.
+fn two_ways() -> Lab {
+    let mut lab = Lab::new(21, Link::new().latency(ms(10)));
+    for (n, last) in [1, 2].into_iter().enumerate() {
+        let hosts = ["203.0.113", "198.51.100"].map(|net| cable(&format!("{net}.{last}:4000")));
+        lab.side(Config::default(), n == 0, None, &hosts);
+    }
+    lab
+}
+
+// RFC 8839 section 4.4.1.2.2: the offer may be quicker than the nomination.
+#[test]
+fn what_the_offer_of_a_controlling_peer_has_chosen_is_used_once_it_works() {
+    let wanted = (at("198.51.100.2:4000"), at("198.51.100.1:4000"));
+    // Before any check was answered, and when all works.
+    for wait in [5, 900] {
+        let mut lab = two_ways();
+        // Who controls knows nothing of the other, and nominates nothing.
+        lab.signal(0);
+        lab.run(ms(wait));
+        let before = lab.agent(1).selected(1).map(|p| p.remote);
+        assert_ne!(before, Some(wanted.1), "after {wait} ms");
+        lab.act(1, |agent, now| agent.chosen(now, 1, wanted.0, wanted.1));
+        // Of who controls it is not taken, nor is a pair that there is not.
+        lab.act(0, |agent, now| agent.chosen(now, 1, wanted.1, wanted.0));
+        lab.act(1, |agent, now| agent.chosen(now, 1, wanted.0, at("192.0.2.77:1")));
+        lab.run(ms(300));
+        let pair = lab.agent(1).selected(1).expect("a path");
+        assert_eq!(lab.agent(0).selected(1).map(|p| p.remote), None);
+        assert_eq!((pair.local, pair.remote, pair.nominated), (wanted.0, wanted.1, true));
+    }
+}
