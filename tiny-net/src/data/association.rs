@@ -26,6 +26,9 @@ pub(super) enum Told {
     Ended(Error),
 }
 
+/// It has an error cause of its own, which the peer has been told.
+const NO_DATA: &str = "a piece without data";
+
 type Cookie = [u8; 16];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +221,7 @@ impl Association {
 
     fn end(&mut self, error: Error) {
         match &error {
+            Error::Protocol(what) if *what == NO_DATA => {}
             Error::Protocol(what) => self.put_abort(chunk::CAUSE_PROTOCOL, what.as_bytes()),
             Error::Limit(_) => self.put_abort(chunk::CAUSE_RESOURCES, &[]),
             Error::Timeout => self.put_abort(chunk::CAUSE_PROTOCOL, b"no answer"),
@@ -256,13 +260,17 @@ impl Association {
         }
         self.counts.packets_received += 1;
         self.out.refill();
-        let (mut data, mut alone) = (false, true);
+        let (mut data, mut alone, mut acked) = (false, true, false);
         for raw in chunks {
             // §3.3.2: INIT and INIT ACK stand alone.
             if !alone && matches!(raw.kind, chunk::INIT | chunk::INIT_ACK) {
                 break;
             }
             alone = false;
+            // Of acknowledgements a packet has one: each of them costs a look at all that is on its way.
+            if raw.kind == chunk::SACK && std::mem::replace(&mut acked, true) {
+                continue;
+            }
             data |= raw.kind == chunk::DATA;
             match self.chunk(now, raw) {
                 Ok(true) => {}
@@ -335,7 +343,7 @@ impl Association {
                 let data = Data::parse(raw).ok_or(SHORT)?;
                 if data.data.is_empty() {
                     self.put_abort(chunk::CAUSE_NO_DATA, &data.tsn.to_be_bytes());
-                    return Err(Error::Protocol("a piece without data"));
+                    return Err(Error::Protocol(NO_DATA));
                 }
                 // RFC 9260 §5.1: the cookie comes before data; what overtakes it comes again.
                 if self.is_up() {
@@ -357,7 +365,7 @@ impl Association {
             }
             chunk::HEARTBEAT => {
                 // §8.3: as it came. One that does not fit is not ours to answer.
-                if self.control.len() + raw.whole.len() <= self.config.mtu / 2 {
+                if self.has_room(raw.whole.len()) {
                     chunk::put(&mut self.control, chunk::HEARTBEAT_ACK, 0, &[raw.value]);
                 }
             }
@@ -387,8 +395,8 @@ impl Association {
             | chunk::RE_CONFIG => {}
             unknown => {
                 // §3.2: the two highest bits say what to do with what is not known.
-                if unknown & 0x40 != 0 && self.control.len() <= self.config.mtu / 2 {
-                    let shown = &raw.whole[..raw.whole.len().min(64)];
+                let shown = &raw.whole[..raw.whole.len().min(64)];
+                if unknown & 0x40 != 0 && self.has_room(shown.len() + 8) {
                     let cause = chunk::cause(chunk::CAUSE_CHUNK, shown);
                     chunk::put(&mut self.control, chunk::ERROR, 0, &[&cause]);
                 }
@@ -474,7 +482,15 @@ impl Association {
             State::Established => {}
             _ => return,
         }
-        chunk::put(&mut self.control, chunk::COOKIE_ACK, 0, &[]);
+        if self.has_room(4) {
+            chunk::put(&mut self.control, chunk::COOKIE_ACK, 0, &[]);
+        }
+    }
+
+    /// Whether an answer of that length fits beside the others: half of a packet is for them. One that
+    /// finds no room is not given; who needs it asks again.
+    fn has_room(&self, length: usize) -> bool {
+        self.control.len() + length <= self.config.mtu / 2
     }
 
     fn up(&mut self, now: Instant) {
@@ -595,7 +611,8 @@ impl Association {
         if carries {
             // What finds no room here goes with the next one.
             if sack || self.inbound.sack_waits() {
-                self.inbound.take_sack(self.config.mtu - packet.len()).put(&mut packet);
+                let room = self.config.mtu.saturating_sub(packet.len());
+                self.inbound.take_sack(room).put(&mut packet);
             }
             if self.resets.wants_out() && packet.len() + reset::MAX_SIZE <= self.config.mtu {
                 self.resets.put(&mut packet);
@@ -608,6 +625,20 @@ impl Association {
     #[cfg(test)]
     pub(super) fn numbers(&self) -> (u32, u32) {
         (self.tag, self.out.last_tsn())
+    }
+
+    /// Begins anew with another number, before anything was sent.
+    #[cfg(test)]
+    pub(super) fn count_from(&mut self, now: Instant, tsn: u32) {
+        self.first_tsn = tsn;
+        (self.out, self.resets) = (Outbound::new(self.config.clone(), tsn), Resets::new(tsn, 0));
+        self.packets.clear();
+        self.put_init(now);
+    }
+
+    #[cfg(test)]
+    pub(super) fn first_tsn(&self) -> u32 {
+        self.first_tsn
     }
 
     #[cfg(test)]

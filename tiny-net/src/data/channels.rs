@@ -777,6 +777,16 @@ impl Channels {
     }
 
     #[cfg(test)]
+    pub(super) fn count_from_for_test(&mut self, now: Instant, tsn: u32) {
+        self.association.count_from(now, tsn);
+    }
+
+    #[cfg(test)]
+    pub(super) fn first_tsn_for_test(&self) -> u32 {
+        self.association.first_tsn()
+    }
+
+    #[cfg(test)]
     pub(super) fn held_for_test(&self) -> usize {
         self.association.held()
     }

@@ -5,7 +5,7 @@
 
 use super::chunk::{self, BEGIN, Data, END, ForwardTsn, IMMEDIATE, Sack, UNORDERED};
 use super::{Config, Counts, Error};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -65,13 +65,20 @@ struct Order {
     next: u64,
     /// Whole messages that wait for an earlier one.
     waiting: BTreeMap<u64, Whole>,
+    /// Where in `runs` its messages are that are not whole.
+    parts: BTreeSet<u64>,
     /// Nothing of this stream is wanted before it is reset.
     deaf: bool,
 }
 
 impl Default for Order {
     fn default() -> Self {
-        Self { next: chunk::first_of(0), waiting: BTreeMap::new(), deaf: false }
+        Self {
+            next: chunk::first_of(0),
+            waiting: BTreeMap::new(),
+            parts: BTreeSet::new(),
+            deaf: false,
+        }
     }
 }
 
@@ -90,6 +97,7 @@ pub(super) struct Inbound {
     cumulative: u64,
     /// Those beyond, as first → last.
     beyond: BTreeMap<u64, u64>,
+    /// Messages that are not whole, by their first TSN.
     runs: BTreeMap<u64, Run>,
     streams: HashMap<u16, Order>,
     used: usize,
@@ -220,7 +228,7 @@ impl Inbound {
         let mut first = tsn;
         let mut end = tsn;
         if !run.ended
-            && let Some(next) = self.runs.remove(&(tsn + 1))
+            && let Some(next) = self.take_run(tsn + 1)
         {
             if next.begun || !run.fits(&next) {
                 return Err(Error::Protocol("a message that does not go on"));
@@ -245,7 +253,11 @@ impl Inbound {
                 return Err(Error::Protocol("a message that was not begun"));
             }
             before.join(run);
-            match self.runs.remove(&at) {
+            let goes_on = !(before.begun && before.ended);
+            if goes_on && before.bytes <= self.config.max_message_size {
+                return Ok(());
+            }
+            match self.take_run(at) {
                 Some(before) => (first, run) = (at, before),
                 None => return Ok(()),
             }
@@ -258,9 +270,20 @@ impl Inbound {
         } else if run.begun && run.ended {
             self.complete(run);
         } else {
+            if let Some(order) = self.streams.get_mut(&run.stream) {
+                order.parts.insert(first);
+            }
             self.runs.insert(first, run);
         }
         Ok(())
+    }
+
+    fn take_run(&mut self, first: u64) -> Option<Run> {
+        let run = self.runs.remove(&first)?;
+        if let Some(order) = self.streams.get_mut(&run.stream) {
+            order.parts.remove(&first);
+        }
+        Some(run)
     }
 
     fn complete(&mut self, run: Run) {
@@ -306,29 +329,27 @@ impl Inbound {
 
     /// Nothing more of a stream is wanted before its reset.
     pub(super) fn deafen(&mut self, stream: u16) {
-        self.drop_stream(stream, u64::MAX);
         if let Some(order) = self.streams.get_mut(&stream) {
+            let before = std::mem::take(order);
             order.deaf = true;
+            self.drop_parts(before);
         }
     }
 
-    /// Drops what is not whole, up to a TSN.
-    fn drop_stream(&mut self, stream: u16, up_to: u64) {
-        let gone = self.runs.iter().filter(|(first, run)| run.stream == stream && **first <= up_to);
-        let gone: Vec<u64> = gone.map(|(first, _)| *first).collect();
-        for first in gone {
+    /// The peer begins anew on a stream (RFC 6525 §5.2.2): all that it had sent there has come, and it
+    /// sends nothing before it has our answer.
+    pub(super) fn reset(&mut self, stream: u16) {
+        if let Some(before) = self.streams.remove(&stream) {
+            self.drop_parts(before);
+        }
+    }
+
+    /// Drops what has come and cannot be delivered any more.
+    fn drop_parts(&mut self, order: Order) {
+        for first in order.parts {
             self.used -= self.runs.remove(&first).map_or(0, |run| run.cost());
         }
-        if let Some(order) = self.streams.get_mut(&stream) {
-            let waiting = std::mem::take(&mut order.waiting);
-            self.used -= waiting.values().map(|whole| whole.cost).sum::<usize>();
-        }
-    }
-
-    /// The peer begins anew on a stream (RFC 6525 §5.2.2).
-    pub(super) fn reset(&mut self, stream: u16) {
-        self.drop_stream(stream, self.cumulative);
-        self.streams.remove(&stream);
+        self.used -= order.waiting.values().map(|whole| whole.cost).sum::<usize>();
     }
 
     /// Streams that are known.
@@ -353,7 +374,11 @@ impl Inbound {
         while let Some(entry) = self.runs.first_entry()
             && *entry.key() <= to
         {
-            self.used -= entry.remove().cost();
+            let (first, run) = entry.remove_entry();
+            self.used -= run.cost();
+            if let Some(order) = self.streams.get_mut(&run.stream) {
+                order.parts.remove(&first);
+            }
         }
         for (stream, ssn) in &forward.streams {
             let Some(order) = self.streams.get_mut(stream) else { continue };

@@ -45,6 +45,8 @@ impl Limits {
 #[derive(Debug, Default)]
 struct Stream {
     next_ssn: u16,
+    /// Pieces that are not acknowledged for good.
+    flying: usize,
     waiting: VecDeque<Outgoing>,
 }
 
@@ -183,9 +185,8 @@ impl Outbound {
 
     /// Whether all of a stream has been delivered.
     pub(super) fn is_through(&self, stream: u16) -> bool {
-        self.streams.get(&stream).is_none_or(|s| s.waiting.is_empty())
+        self.streams.get(&stream).is_none_or(|s| s.waiting.is_empty() && s.flying == 0)
             && self.begun.as_ref().is_none_or(|b| b.stream != stream)
-            && self.flight.iter().all(|s| s.piece.stream != stream)
     }
 
     pub(super) fn send(&mut self, stream: u16, message: Outgoing) {
@@ -239,15 +240,19 @@ impl Outbound {
                 acked += sent.piece.data.len();
             }
             self.left(&sent);
+            if let Some(stream) = self.streams.get_mut(&sent.piece.stream) {
+                stream.flying = stream.flying.saturating_sub(1);
+            }
             self.measure(now, tsn, &sent, rto);
         }
         let mut highest = 0;
         for (first, last) in &sack.gaps {
             let (first, last) = (cumulative + u64::from(*first), cumulative + u64::from(*last));
-            if first <= cumulative || first > last || last >= self.next_tsn() {
+            // They stand in order and apart (§3.3.4): the flight is gone through once, whatever is said.
+            if first <= cumulative.max(highest) || first > last || last >= self.next_tsn() {
                 continue;
             }
-            highest = last.max(highest);
+            highest = last;
             for tsn in first..=last {
                 let at = (tsn - self.base) as usize;
                 let Some(sent) = self.flight.get_mut(at) else { continue };
@@ -414,7 +419,7 @@ impl Outbound {
         let piece = Piece { flags, stream, ssn, ppid: message.ppid, data: Bytes::new() };
         let before = self.next_tsn() + 1;
         let (state, limits) = (State::GivenUp, message.limits);
-        self.flight.push_back(Sent { piece, limits, state, at: now, resent: 0, misses: 0, before });
+        self.fly(Sent { piece, limits, state, at: now, resent: 0, misses: 0, before });
         self.forward_due = true;
     }
 
@@ -550,7 +555,7 @@ impl Outbound {
         let tsn = self.next_tsn();
         write(&piece, tsn, packet);
         let (state, before) = (State::Flying, tsn + 1);
-        self.flight.push_back(Sent { piece, limits, state, at: now, resent: 0, misses: 0, before });
+        self.fly(Sent { piece, limits, state, at: now, resent: 0, misses: 0, before });
         self.measured.get_or_insert(tsn);
         self.flying_bytes += length;
         self.window = self.window.saturating_sub(length);
@@ -560,6 +565,11 @@ impl Outbound {
             self.begun = Some(begun);
         }
         true
+    }
+
+    fn fly(&mut self, sent: Sent) {
+        self.streams.entry(sent.piece.stream).or_default().flying += 1;
+        self.flight.push_back(sent);
     }
 
     /// The first message of the stream whose turn it is. Those whose time has run out are dropped.

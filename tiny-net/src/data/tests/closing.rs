@@ -76,6 +76,7 @@ fn a_peer_that_closes_frees_what_waits_for_it() {
     for _ in 0..50 {
         pair.ends[0].send(pair.now, ids[0], peer.clone()).unwrap();
     }
+    pair.sent = Some(Vec::new());
     pair.run(Duration::from_millis(30));
     pair.ends[1].close(pair.now, ids[1]);
     assert_eq!(pair.closed(0, ids[0]), None);

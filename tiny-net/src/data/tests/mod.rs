@@ -180,6 +180,11 @@ impl Pair {
         message.unwrap()
     }
 
+    /// The number that the first reset of this end has (RFC 6525 §4.1): that of its first piece.
+    pub(super) fn first_request(&self, end: usize) -> u32 {
+        self.ends[end].first_tsn_for_test()
+    }
+
     pub(super) fn send(&mut self, end: usize, channel: ChannelId, text: &str) {
         self.ends[end].send(self.now, channel, Message::Text(text.into())).unwrap();
     }

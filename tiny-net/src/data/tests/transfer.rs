@@ -8,7 +8,10 @@ const PIECE: usize = 60_000;
 
 /// So many bytes each way at once, as fast as back-pressure lets them; the time it took.
 fn both_ways(seed: u64, path: Path, total: usize) -> (Pair, Duration) {
-    let mut pair = pair(seed, path);
+    transfer(pair(seed, path), seed, total)
+}
+
+fn transfer(mut pair: Pair, seed: u64, total: usize) -> (Pair, Duration) {
     let ids = pair.open(0, ChannelOptions::new("bulk"));
     let mut data = vec![0; total];
     Rng::from_seed(seed).fill(&mut data);
@@ -76,6 +79,40 @@ fn every_seed_gets_through_loss_duplication_and_reordering() {
         let path = Path { loss: 0.2, twice: 0.1, jitter: Duration::from_millis(30) };
         both_ways(100 + seed, path, 150_000);
     }
+}
+
+#[test]
+fn tsns_go_round_in_the_middle_of_a_lossy_transfer() {
+    for (seed, left) in [(40, 3), (41, 60), (42, 500)] {
+        let path = Path { loss: 0.1, twice: 0.1, jitter: Duration::from_millis(30) };
+        let mut pair = pair(seed, path);
+        for end in 0..2 {
+            pair.ends[end].count_from_for_test(pair.now, u32::MAX - left);
+        }
+        let (pair, _) = transfer(pair, seed, 1_000_000);
+        for end in &pair.ends {
+            assert!(end.numbers_for_test().1 < 100_000, "they have gone round");
+        }
+    }
+}
+
+#[test]
+fn ssns_go_round_with_messages_in_order() {
+    let mut pair = pair(43, Path { loss: 0.02, ..Path::default() });
+    let ids = pair.open(0, ChannelOptions::new("x"));
+    let (mut said, mut heard) = (0u32, 0);
+    pair.until(36_000, |pair| {
+        while said < 66_000 && pair.ends[0].channel(ids[0]).unwrap().buffered_amount() < 10_000 {
+            pair.send(0, ids[0], &said.to_string());
+            said += 1;
+        }
+        while let Some(message) = pair.ends[1].read(pair.now, ids[1]) {
+            assert_eq!(message, Message::Text(heard.to_string()));
+            heard += 1;
+        }
+        pair.events.iter_mut().for_each(VecDeque::clear);
+        heard == 66_000
+    });
 }
 
 #[test]
