@@ -30,6 +30,14 @@ pub struct MdnsConfig {
     pub max_names: usize,
     /// Of our own addresses so many are asked from; others are left out. Default 16.
     pub max_interfaces: usize,
+    /// The longest message that is read, in bytes; more of it is cut off. Default 1,500.
+    pub max_message: usize,
+    /// Questions in a message; one with more is refused. Default 16.
+    pub max_questions: usize,
+    /// Records in a message; one with more is refused: answers to one question are few. Default 64.
+    pub max_records: usize,
+    /// Addresses taken from one message; others are left out. Default 8.
+    pub max_addresses: usize,
 }
 
 impl Default for MdnsConfig {
@@ -42,6 +50,10 @@ impl Default for MdnsConfig {
             group_v6: SocketAddr::new(v6.into(), PORT),
             max_names: 64,
             max_interfaces: 16,
+            max_message: 1500,
+            max_questions: 16,
+            max_records: 64,
+            max_addresses: 8,
         }
     }
 }
@@ -49,6 +61,15 @@ impl Default for MdnsConfig {
 impl MdnsConfig {
     fn group_for(&self, local: IpAddr) -> SocketAddr {
         if local.is_ipv4() { self.group_v4 } else { self.group_v6 }
+    }
+
+    /// The group of each family that addresses of ours are of, with these.
+    fn groups(&self, ours: &[IpAddr]) -> impl Iterator<Item = (SocketAddr, Vec<IpAddr>)> {
+        let both = [(self.group_v4, false), (self.group_v6, true)].map(|(group, v6)| {
+            let locals = ours.iter().copied().filter(|ip| ip.is_ipv6() == v6);
+            (group, locals.take(self.max_interfaces).collect::<Vec<_>>())
+        });
+        both.into_iter().filter(|(_, locals)| !locals.is_empty())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions and answers of multicast DNS as octets (RFC 1035 §4, RFC 6762 §18). No socket, no clock;
 //! whatever arrives is read within bounds or refused by name.
 
+use super::MdnsConfig;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tiny_sak::Rng;
@@ -13,11 +14,6 @@ const NSEC: u16 = 47;
 const IN: u16 = 1;
 /// The top bit of a class: "cache flush" of an answer, "unicast, please" of a question.
 const TOP: u16 = 0x8000;
-/// What a message may hold to be read on: answers to one question are few.
-const MAX_RECORDS: usize = 64;
-const MAX_QUESTIONS: usize = 16;
-/// Addresses taken from one message.
-const MAX_ADDRESSES: usize = 8;
 /// How long a plain asker may keep our answer, at most (RFC 6762 §6.7), and others (§10).
 const TTL_PLAIN: u32 = 10;
 const TTL: u32 = 120;
@@ -39,7 +35,7 @@ pub enum MdnsError {
     #[error("a DNS answer with code {0}")]
     Code(u8),
     /// More records than any answer to such a question has.
-    #[error("a DNS message of {0} records")]
+    #[error("a DNS message of {0} records (max_records, max_questions)")]
     TooMany(usize),
     /// No room for another name.
     #[error("{0} names are registered, which is the limit (max_names)")]
@@ -133,7 +129,7 @@ pub fn query(id: u16, name: &HiddenName, question: Question) -> Vec<u8> {
 pub struct Answers {
     /// The number of the question; 0 where all are told.
     pub id: u16,
-    /// At most eight, each one that media can be sent to.
+    /// At most [`MdnsConfig::max_addresses`], each one that media can be sent to.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -143,8 +139,12 @@ pub struct Answers {
 ///
 /// # Errors
 /// [`MdnsError`] says why the message is no answer.
-pub fn read_answer(data: &[u8], name: &HiddenName) -> Result<Answers, MdnsError> {
-    let (head, counts) = read_header(data)?;
+pub fn read_answer(
+    data: &[u8],
+    name: &HiddenName,
+    config: &MdnsConfig,
+) -> Result<Answers, MdnsError> {
+    let (head, counts) = read_header(data, config)?;
     if !head.response {
         return Err(MdnsError::Direction);
     }
@@ -174,7 +174,7 @@ pub fn read_answer(data: &[u8], name: &HiddenName) -> Result<Answers, MdnsError>
         };
         let address = address.ok_or(MdnsError::Malformed)?;
         if can_be_sent_to(address)
-            && answers.addresses.len() < MAX_ADDRESSES
+            && answers.addresses.len() < config.max_addresses
             && !answers.addresses.contains(&address)
         {
             answers.addresses.push(address);
@@ -208,13 +208,13 @@ pub struct Reply {
 #[derive(Debug, Clone)]
 pub struct Registry {
     names: Vec<(HiddenName, IpAddr)>,
-    max_names: usize,
+    config: MdnsConfig,
 }
 
 impl Registry {
-    /// An empty one for so many names.
-    pub fn new(max_names: usize) -> Self {
-        Self { names: Vec::new(), max_names }
+    /// An empty one.
+    pub fn new(config: MdnsConfig) -> Self {
+        Self { names: Vec::new(), config }
     }
 
     /// The name of an address: a new one, or the one that it has.
@@ -225,8 +225,8 @@ impl Registry {
         if let Some((name, _)) = self.names.iter().find(|(_, known)| *known == ip) {
             return Ok(name.clone());
         }
-        if self.names.len() >= self.max_names {
-            return Err(MdnsError::Full(self.max_names));
+        if self.names.len() >= self.config.max_names {
+            return Err(MdnsError::Full(self.config.max_names));
         }
         let name = HiddenName::random(rng);
         self.names.push((name.clone(), ip));
@@ -244,7 +244,7 @@ impl Registry {
     /// # Errors
     /// [`MdnsError`] says why the message is no question.
     pub fn answer(&self, data: &[u8], from_port: u16) -> Result<Option<Reply>, MdnsError> {
-        let (head, counts) = read_header(data)?;
+        let (head, counts) = read_header(data, &self.config)?;
         if head.response {
             return Err(MdnsError::Direction);
         }
@@ -339,12 +339,12 @@ struct Counts {
     records: usize,
 }
 
-fn read_header(data: &[u8]) -> Result<(Head, Counts), MdnsError> {
+fn read_header(data: &[u8], config: &MdnsConfig) -> Result<(Head, Counts), MdnsError> {
     let h: &[u8; HEADER] = data.first_chunk().ok_or(MdnsError::Malformed)?;
     let word = |at: usize| u16::from_be_bytes([h[at], h[at + 1]]);
     let questions = usize::from(word(4));
     let records = [6, 8, 10].map(|at| usize::from(word(at))).iter().sum();
-    if questions > MAX_QUESTIONS || records > MAX_RECORDS {
+    if questions > config.max_questions || records > config.max_records {
         return Err(MdnsError::TooMany(questions + records));
     }
     let (response, opcode, rcode) = (h[2] & 0x80 != 0, h[2] >> 3 & 0x0f, h[3] & 0x0f);

@@ -1,8 +1,8 @@
 //! The sockets of multicast DNS: one that asks from a port of its own, one a family that hears what is
 //! told to everybody, and the side that answers for names of ours.
 
+use super::MdnsConfig;
 use super::message::{HiddenName, MdnsError, Question, Registry, query, read_answer};
-use super::{MdnsConfig, PORT};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,9 +11,6 @@ use tiny_sak::Rng;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// The longest answer that is read.
-const MAX_MESSAGE: usize = 1500;
 
 /// Looks up the address behind a hidden name on the links of these addresses of ours, both kinds at
 /// once; the first answer is taken. `None` where nobody answers in time.
@@ -38,21 +35,11 @@ pub async fn lookup(
             Err(e) => tracing::debug!(%local, error = %e, "no multicast DNS from here"),
         }
     }
-    for v6 in [false, true] {
-        let group = if v6 { config.group_v6 } else { config.group_v4 };
-        let locals: Vec<IpAddr> = ours
-            .iter()
-            .copied()
-            .filter(|ip| ip.is_ipv6() == v6)
-            .take(config.max_interfaces)
-            .collect();
-        if locals.is_empty() || !group.ip().is_multicast() {
-            continue;
-        }
+    for (group, locals) in config.groups(ours).filter(|(group, _)| group.ip().is_multicast()) {
         match listener(group, &locals) {
             Ok(socket) => {
-                let name = name.clone();
-                asked.spawn(async move { hear(&socket, &name).await });
+                let (name, config) = (name.clone(), config.clone());
+                asked.spawn(async move { hear(&socket, group.port(), &name, &config).await });
             }
             Err(e) => tracing::debug!(%group, error = %e, "answers to everybody are not heard"),
         }
@@ -77,7 +64,7 @@ async fn ask(
     config: &MdnsConfig,
 ) -> Option<IpAddr> {
     let group = config.group_for(local);
-    let mut buffer = [0u8; MAX_MESSAGE];
+    let mut buffer = vec![0u8; config.max_message];
     let mut repeat = tokio::time::interval(config.repeat.max(std::time::Duration::from_millis(20)));
     loop {
         tokio::select! {
@@ -92,7 +79,7 @@ async fn ask(
                 if from.port() != group.port() {
                     continue;
                 }
-                match read_answer(&buffer[..length], name) {
+                match read_answer(&buffer[..length], name, config) {
                     Ok(answers) if answers.id == id => {
                         if let Some(ip) = pick(&answers.addresses, from) {
                             return Some(ip);
@@ -107,13 +94,18 @@ async fn ask(
 }
 
 /// Waits for an answer that is told to everybody.
-async fn hear(socket: &UdpSocket, name: &HiddenName) -> Option<IpAddr> {
-    let mut buffer = [0u8; MAX_MESSAGE];
+async fn hear(
+    socket: &UdpSocket,
+    port: u16,
+    name: &HiddenName,
+    config: &MdnsConfig,
+) -> Option<IpAddr> {
+    let mut buffer = vec![0u8; config.max_message];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
-        // RFC 6762 §6: answers come from port 5353, others are to be ignored.
-        if from.port() == PORT
-            && let Ok(answers) = read_answer(&buffer[..length], name)
+        // RFC 6762 §6: answers come from the port of multicast DNS, others are to be ignored.
+        if from.port() == port
+            && let Ok(answers) = read_answer(&buffer[..length], name, config)
             && let Some(ip) = pick(&answers.addresses, from)
         {
             return Some(ip);
@@ -127,29 +119,46 @@ fn pick(addresses: &[IpAddr], from: SocketAddr) -> Option<IpAddr> {
 }
 
 fn asker(local: IpAddr, config: &MdnsConfig) -> io::Result<UdpSocket> {
-    let address = SocketAddr::new(local, 0);
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
+    let socket = socket_at(SocketAddr::new(local, 0), false)?;
     if config.group_for(local).ip().is_multicast() {
-        match local {
-            IpAddr::V4(ip) => {
-                socket.set_multicast_if_v4(&ip)?;
-                socket.set_multicast_ttl_v4(255)?;
-            }
-            // The system finds the link of an address that the socket is bound to.
-            IpAddr::V6(_) => socket.set_multicast_hops_v6(255)?,
-        }
+        speak_to_the_link(&socket, local)?;
     }
     UdpSocket::from_std(socket.into())
 }
 
-fn listener(group: SocketAddr, locals: &[IpAddr]) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
-    // Others on this machine hear it too.
-    socket.set_reuse_address(true)?;
+/// A socket that is bound there, beside others if it is `shared`.
+fn socket_at(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if shared {
+        share(&socket)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Others on this machine have the port too.
+fn share(socket: &Socket) -> io::Result<()> {
     #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
     socket.set_reuse_port(true)?;
+    socket.set_reuse_address(true)
+}
+
+/// What it sends to a group goes out on the link of that address, with the TTL of RFC 6762 §11.
+fn speak_to_the_link(socket: &Socket, local: IpAddr) -> io::Result<()> {
+    match local {
+        IpAddr::V4(ip) => {
+            socket.set_multicast_if_v4(&ip)?;
+            socket.set_multicast_ttl_v4(255)
+        }
+        // The system finds the link of an address that the socket is bound to.
+        IpAddr::V6(_) => socket.set_multicast_hops_v6(255),
+    }
+}
+
+fn listener(group: SocketAddr, locals: &[IpAddr]) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
+    share(&socket)?;
     if group.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -194,20 +203,10 @@ impl Responder {
     /// # Panics
     /// Outside a tokio runtime with I/O enabled.
     pub fn start(ours: &[IpAddr], config: &MdnsConfig) -> io::Result<Self> {
-        let registry = Arc::new(Mutex::new(Registry::new(config.max_names)));
+        let registry = Arc::new(Mutex::new(Registry::new(config.clone())));
         let mut tasks = JoinSet::new();
         let mut failure = None;
-        for v6 in [false, true] {
-            let group = if v6 { config.group_v6 } else { config.group_v4 };
-            let locals: Vec<IpAddr> = ours
-                .iter()
-                .copied()
-                .filter(|ip| ip.is_ipv6() == v6)
-                .take(config.max_interfaces)
-                .collect();
-            if locals.is_empty() {
-                continue;
-            }
+        for (group, locals) in config.groups(ours) {
             let socket = if group.ip().is_multicast() {
                 listener(group, &locals)
             } else {
@@ -259,7 +258,7 @@ async fn serve(
     registry: &Mutex<Registry>,
     config: &MdnsConfig,
 ) {
-    let mut buffer = [0u8; MAX_MESSAGE];
+    let mut buffer = vec![0u8; config.max_message];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
         let answer = registry
@@ -285,19 +284,7 @@ async fn serve(
 
 /// A socket that speaks from the port of multicast DNS at one address of ours.
 fn speaker(local: IpAddr, group: SocketAddr) -> io::Result<UdpSocket> {
-    let address = SocketAddr::new(local, group.port());
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(true)?;
-    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    match local {
-        IpAddr::V4(ip) => {
-            socket.set_multicast_if_v4(&ip)?;
-            socket.set_multicast_ttl_v4(255)?;
-        }
-        IpAddr::V6(_) => socket.set_multicast_hops_v6(255)?,
-    }
+    let socket = socket_at(SocketAddr::new(local, group.port()), true)?;
+    speak_to_the_link(&socket, local)?;
     UdpSocket::from_std(socket.into())
 }

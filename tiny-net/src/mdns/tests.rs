@@ -8,6 +8,10 @@ use tiny_sak::Rng;
 const UUID: &str = "1f4712db-ea17-4bcf-a596-105139dfd8bf.local";
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+fn limits() -> MdnsConfig {
+    MdnsConfig::default()
+}
+
 fn name() -> HiddenName {
     HiddenName::parse(UUID).unwrap()
 }
@@ -85,7 +89,7 @@ fn addresses_are_read_through_compression_and_in_any_case() {
         (b"\x05other\x05local\0", 1, 120, &[192, 0, 2, 8]),
         (&[0xc0, 12], 1, 0, &[192, 0, 2, 9]),
     ];
-    let read = read_answer(&answer(7, &records), &name()).unwrap();
+    let read = read_answer(&answer(7, &records), &name(), &limits()).unwrap();
     let expected: [IpAddr; 2] = ["192.0.2.7".parse().unwrap(), "fd00::7".parse().unwrap()];
     assert_eq!((read.id, read.addresses), (7, expected.to_vec()));
 }
@@ -93,7 +97,7 @@ fn addresses_are_read_through_compression_and_in_any_case() {
 #[test]
 fn hostile_answers_are_refused_or_mean_nothing() {
     let owner = wire(UUID);
-    let none = |data: &[u8]| read_answer(data, &name()).map(|a| a.addresses);
+    let none = |data: &[u8]| read_answer(data, &name(), &limits()).map(|a| a.addresses);
     // Nobody sends there.
     for body in [[0, 0, 0, 0], [0, 1, 2, 3], [224, 0, 0, 251], [255, 255, 255, 255]] {
         assert_eq!(none(&answer(1, &[(&owner, 1, 120, &body)])), Ok(vec![]));
@@ -129,23 +133,23 @@ fn hostile_answers_are_refused_or_mean_nothing() {
 #[test]
 fn a_registry_answers_for_its_names_and_no_others() {
     let mut rng = Rng::from_seed(3);
-    let mut registry = Registry::new(2);
+    let mut registry = Registry::new(MdnsConfig { max_names: 2, ..limits() });
     let ip: IpAddr = "192.0.2.7".parse().unwrap();
     let ours = registry.register(ip, &mut rng).unwrap();
     assert_eq!(registry.register(ip, &mut rng).unwrap(), ours);
     let plain = registry.answer(&query(9, &ours, Question::A), 40_000).unwrap().unwrap();
-    let read = read_answer(&plain.data, &ours).unwrap();
+    let read = read_answer(&plain.data, &ours, &limits()).unwrap();
     assert_eq!((plain.unicast, read.id, read.addresses), (true, 9, vec![ip]));
     // From the port of multicast DNS everybody hears it, without a number, to be kept.
     let told = registry.answer(&query(9, &ours, Question::A), PORT).unwrap().unwrap();
-    assert_eq!((told.unicast, read_answer(&told.data, &ours).unwrap().id), (false, 0));
+    assert_eq!((told.unicast, read_answer(&told.data, &ours, &limits()).unwrap().id), (false, 0));
     let mut please = query(9, &ours, Question::A);
     let class = please.len() - 2;
     please[class] = 0x80;
     assert!(registry.answer(&please, PORT).unwrap().unwrap().unicast);
     // It has no such address: said so (NSEC), with none to take.
     let no = registry.answer(&query(9, &ours, Question::Aaaa), PORT).unwrap().unwrap();
-    assert!(read_answer(&no.data, &ours).unwrap().addresses.is_empty());
+    assert!(read_answer(&no.data, &ours, &limits()).unwrap().addresses.is_empty());
     assert_eq!(no.data[12 + 44..][..2], [0, 47]);
     assert_eq!(registry.answer(&query(9, &name(), Question::A), PORT), Ok(None));
     assert_eq!(registry.answer(&told.data, PORT), Err(MdnsError::Direction));
@@ -235,16 +239,16 @@ proptest! {
         response: bool,
     ) {
         let mut rng = Rng::from_seed(7);
-        let mut registry = Registry::new(4);
+        let mut registry = Registry::new(MdnsConfig { max_names: 4, ..limits() });
         let ours = registry.register(LOOPBACK, &mut rng).unwrap();
         let mut shaped = vec![0, 1, u8::from(response) << 7, 0, 0, 1, 0, records, 0, 0, 0, 0];
         shaped.extend(&data);
         for data in [&data[..], &shaped] {
-            if let Ok(read) = read_answer(data, &ours) {
+            if let Ok(read) = read_answer(data, &ours, &limits()) {
                 prop_assert!(read.addresses.len() <= 8);
             }
             if let Ok(Some(reply)) = registry.answer(data, 1) {
-                prop_assert!(read_answer(&reply.data, &ours).is_ok());
+                prop_assert!(read_answer(&reply.data, &ours, &limits()).is_ok());
             }
         }
     }
