@@ -251,19 +251,9 @@ impl Association {
 
     /// What to send, to know, or when to come again.
     pub fn poll(&mut self, _now: Instant) -> Output<Transmit, Event> {
-        // Why it ended is known here before the peer hears of it and ends what it stood for.
-        if matches!(self.state, State::Over)
-            && let Some(event) = self.events.pop_front()
-        {
-            return Output::Event(event);
-        }
-        if let Some(transmit) = self.transmits.pop_front() {
-            return Output::Transmit(transmit);
-        }
-        if let Some(event) = self.events.pop_front() {
-            return Output::Event(event);
-        }
-        Output::Timeout(self.deadline())
+        let over = matches!(self.state, State::Over);
+        let next = next_of(over, &mut self.transmits, &mut self.events);
+        next.unwrap_or_else(|| Output::Timeout(self.deadline()))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -641,6 +631,18 @@ fn fragment(kind: u8, sequence: u16, length: usize, offset: usize, piece: &[u8])
     content[9..12].copy_from_slice(&(piece.len() as u32).to_be_bytes()[1..]);
     content.extend_from_slice(piece);
     content
+}
+
+/// What is to be sent and told, in turn. Of what is over its owner knows why before the peer hears of it
+/// and ends what it stood for.
+pub(super) fn next_of(
+    over: bool,
+    transmits: &mut VecDeque<Transmit>,
+    events: &mut VecDeque<Event>,
+) -> Option<Output<Transmit, Event>> {
+    let first = events.pop_front_if(|_| over).map(Output::Event);
+    let then = first.or_else(|| transmits.pop_front().map(Output::Transmit));
+    then.or_else(|| events.pop_front().map(Output::Event))
 }
 
 impl std::fmt::Debug for Association {

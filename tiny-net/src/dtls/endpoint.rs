@@ -3,7 +3,7 @@
 //! come and go, and neither end nor delay the association; a wrong certificate at the address that
 //! signalling named ends it by name.
 
-use super::association::{Association, Event, Role, Transmit};
+use super::association::{Association, Event, Role, Transmit, next_of};
 use super::fingerprint::Fingerprint;
 use super::record::HANDSHAKE;
 use super::session::Counts;
@@ -238,17 +238,9 @@ impl Endpoint {
 
     /// What to send, to know, or when to come again.
     pub fn poll(&mut self, now: Instant) -> Output<Transmit, Event> {
-        // As an association does.
-        if matches!(self.state, State::Over)
-            && let Some(event) = self.events.pop_front()
-        {
-            return Output::Event(event);
-        }
-        if let Some(transmit) = self.transmits.pop_front() {
-            return Output::Transmit(transmit);
-        }
-        if let Some(event) = self.events.pop_front() {
-            return Output::Event(event);
+        let over = matches!(self.state, State::Over);
+        if let Some(next) = next_of(over, &mut self.transmits, &mut self.events) {
+            return next;
         }
         match &mut self.state {
             State::Over => Output::Timeout(None),
