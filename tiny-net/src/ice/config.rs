@@ -79,7 +79,7 @@ pub struct Config {
     pub max_pairs: usize,
     /// Relays asked for: 6; for addresses beyond none is.
     pub max_relays: usize,
-    /// TCP connections: 16; more are closed.
+    /// TCP connections: 16; another one takes the place of one that no pair goes over, or is closed.
     pub max_connections: usize,
     /// The longest frame over TCP: 8 KiB; a longer one ends the connection.
     pub max_frame: usize,

@@ -45,10 +45,19 @@ impl Agent {
     fn new_connection(&mut self, base: usize, flow: Flow) -> bool {
         if self.connections.len() >= self.config.max_connections {
             self.counters.connections_refused += 1;
-            return false;
+            // A stranger can open one and keep it; who has shown that it knows us has a pair.
+            let stranger = |c: &Connection| !self.has_pair(c.base, c.flow.remote);
+            let Some(at) = self.connections.iter().position(stranger) else { return false };
+            let flow = self.connections.remove(at).flow;
+            self.out.push_back(Output::Transmit(Transmit::Close { flow }));
         }
         self.connections.push(Connection { base, flow, buffer: BytesMut::new() });
         true
+    }
+
+    fn has_pair(&self, base: usize, remote: SocketAddr) -> bool {
+        let mut sessions = std::iter::once(&self.session).chain(self.old.as_ref());
+        sessions.any(|s| s.pairs.iter().any(|pair| (pair.base, pair.remote) == (base, remote)))
     }
 
     /// An event of a connection that is no relay's.

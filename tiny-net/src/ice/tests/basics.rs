@@ -245,6 +245,30 @@ fn tcp_carries_what_udp_cannot_and_is_left_for_udp_that_can() {
 }
 
 #[test]
+fn strangers_who_open_connections_and_say_nothing_do_not_keep_the_peer_out() {
+    let tcp =
+        |addr: &str, kind| HostAddress { transport: CandidateTransport::Tcp(kind), ..cable(addr) };
+    let mut lab = lan(9);
+    lab.side(Config::default(), true, None, &[tcp("203.0.113.1:9", TcpType::Active)]);
+    lab.side(Config::default(), false, None, &[tcp("203.0.113.2:4001", TcpType::Passive)]);
+    let host = lab.hosts[1];
+    lab.world.network.listen(host, Transport::Tcp, 4001);
+    let most = Config::default().max_connections as u16;
+    lab.act(1, |agent, now| {
+        for n in 0..2 * most {
+            let (local, remote) =
+                (at("203.0.113.2:4001"), SocketAddr::new(ip("203.0.113.9"), n + 1));
+            let flow = tiny_sak::Flow { transport: Transport::Tcp, local, remote };
+            agent.handle(now, Input::Net(crate::NetEvent::Opened { flow }));
+        }
+    });
+    lab.connect();
+    assert!(lab.completed(secs(3)));
+    let refused = lab.agent(1).report().counters.connections_refused;
+    assert_eq!(refused, u64::from(most) + 1);
+}
+
+#[test]
 fn a_name_is_asked_for_and_an_address_hidden_behind_one() {
     let mut lab = lan(8);
     let named = HostAddress { name: Some("5f1a.local".into()), ..cable("203.0.113.1:4000") };
