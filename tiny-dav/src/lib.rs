@@ -2,7 +2,7 @@
 //!
 //! - [`builtin_registry`]: Opus, G.722, PCMU and PCMA in that order, and the system's sound cards
 //!   with feature `device`.
-//! - [`Pcmu`], [`Pcma`], [`G722`], [`Opus`], [`L16`]: the codecs one by one.
+//! - [`G711`], [`G722`], [`Opus`], [`L16`]: the codecs one by one.
 //! - [`open_source`], [`open_sink`]: sound from or to what a person typed: `default`, a device id,
 //!   `file.wav`, `tone:440`, `silence`, `null`.
 //! - [`WavFile`], [`WavSource`], [`WavSink`]: files; a file being written is valid at every moment.
@@ -24,7 +24,7 @@ mod spec;
 mod wav;
 
 pub use codec::g711;
-pub use codec::{G722, L16, Opus, OpusConfig, Pcma, Pcmu};
+pub use codec::{G711, G722, L16, Opus, OpusConfig};
 pub use config::Config;
 #[cfg(feature = "device")]
 pub use device::{CpalBackend, DeviceConfig};

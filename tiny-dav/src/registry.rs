@@ -1,6 +1,6 @@
 //! Puts the built-in plugins into a registry.
 
-use crate::{Config, G722, Opus, Pcma, Pcmu};
+use crate::{Config, G711, G722, Opus};
 use std::sync::Arc;
 use tiny_media::{MediaError, Registry};
 
@@ -20,8 +20,8 @@ pub fn registry(config: &Config) -> Result<Registry, MediaError> {
     let mut registry = Registry::new();
     registry.add_codec(Arc::new(Opus::new(config.opus.clone())?));
     registry.add_codec(Arc::new(G722::new(config.max_packet)));
-    registry.add_codec(Arc::new(Pcmu::new(config.max_packet)));
-    registry.add_codec(Arc::new(Pcma::new(config.max_packet)));
+    registry.add_codec(Arc::new(G711::pcmu(config.max_packet)));
+    registry.add_codec(Arc::new(G711::pcma(config.max_packet)));
     #[cfg(feature = "device")]
     registry.add_backend(Arc::new(crate::CpalBackend::new(config.device.clone())));
     Ok(registry)

@@ -1,17 +1,15 @@
 //! The audio codecs, one a file.
 
+mod companded;
 pub mod g711;
 mod g722;
 mod l16;
 mod opus;
-mod pcma;
-mod pcmu;
 
+pub use companded::G711;
 pub use g722::G722;
 pub use l16::L16;
 pub use opus::{Opus, OpusConfig};
-pub use pcma::Pcma;
-pub use pcmu::Pcmu;
 
 use std::time::Duration;
 use tiny_media::{AudioFormat, MediaError};
