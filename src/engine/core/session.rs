@@ -308,9 +308,9 @@ fn ptime(asked: Option<u32>, max: Option<u32>, preferred: Duration) -> Duration 
 }
 
 /// While we hold the peer nothing is sent and nothing is played, whatever the descriptions allow.
-fn stream_direction(agreed: Direction, held: bool) -> tiny_media::Direction {
+fn stream_direction(agreed: Direction, held: bool) -> Direction {
     let flows = !held;
-    tiny_media::Direction::new(agreed.sends() && flows, agreed.receives() && flows)
+    Direction::new(agreed.sends() && flows, agreed.receives() && flows)
 }
 
 // A host name in a session description is not looked up: no peer of today sends one.

@@ -8,42 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tiny_rtp::{MidExtension, NtpClock};
-
-/// Which way media flows, from our side (RFC 3264 §5.1, RFC 8866 §6.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Direction {
-    /// Both ways.
-    #[default]
-    SendRecv,
-    /// We talk, the peer listens: we have put it on hold.
-    SendOnly,
-    /// The peer talks, we listen.
-    RecvOnly,
-    /// Neither; RTCP goes on (RFC 3264 §5.1).
-    Inactive,
-}
-
-impl Direction {
-    /// From the two halves.
-    pub const fn new(send: bool, receive: bool) -> Self {
-        match (send, receive) {
-            (true, true) => Self::SendRecv,
-            (true, false) => Self::SendOnly,
-            (false, true) => Self::RecvOnly,
-            (false, false) => Self::Inactive,
-        }
-    }
-
-    /// Whether we send media.
-    pub const fn sends(self) -> bool {
-        matches!(self, Self::SendRecv | Self::SendOnly)
-    }
-
-    /// Whether we play what arrives.
-    pub const fn receives(self) -> bool {
-        matches!(self, Self::SendRecv | Self::RecvOnly)
-    }
-}
+pub use tiny_sdp::Direction;
 
 /// A codec with the payload type and parameters that were negotiated for one direction.
 #[derive(Clone)]
