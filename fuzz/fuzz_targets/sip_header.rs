@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use tiny_sip::header::{
     AnswerMode, AuthParams, Challenge, Credentials, Date, Diversion, FeatureSet, HistoryEntry,
-    InfoUri, Item, MediaType, NameAddrs, Privacy, Reason, Replaces, RequestDisposition, RetryAfter, SipFrag,
+    InfoUri, Item, MediaType, NameAddrs, Privacy, Reason, Replaces, RequestDisposition, RetryAfter, StatusLine,
     SessionId, SubscriptionState, Timestamp, UserToUser, Vias, Warning, quote, split_commas,
     unquote,
 };
@@ -59,7 +59,7 @@ fuzz_target!(|text: &str| {
         let printed = a.to_string();
         assert_eq!(Replaces::parse(&printed).expect("its own text parses"), a);
     }
-    if let Some(frag) = SipFrag::parse(text.as_bytes()) {
+    if let Some(frag) = StatusLine::parse(text.as_bytes()) {
         assert!((100..700).contains(&frag.status) && frag.reason.len() <= 128);
     }
     let _ = (CSeq::parse(text), RetryAfter::parse(text), Timestamp::parse(text));

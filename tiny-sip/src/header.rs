@@ -17,7 +17,7 @@ mod preferences;
 mod replaces;
 mod retargeted;
 mod session;
-mod sipfrag;
+mod status_line;
 mod via;
 
 pub use address::{NameAddr, NameAddrs};
@@ -36,5 +36,5 @@ pub use preferences::{AnswerMode, FeatureSet, RequestDisposition, SubscriptionSt
 pub use replaces::Replaces;
 pub use retargeted::{Diversion, HistoryEntry, Reason};
 pub use session::{RAck, Refresher, SessionExpires};
-pub use sipfrag::SipFrag;
+pub use status_line::StatusLine;
 pub use via::{Via, Vias};

@@ -169,7 +169,7 @@ proptest! {
         }
         let _ = (CSeq::parse(&text), Date::parse(&text), RetryAfter::parse(&text), Timestamp::parse(&text));
         let _ = (Warning::parse(&text), InfoUri::parse(&text), Item::parse(&text), MediaType::parse(&text));
-        let _ = (tiny_sip::header::Replaces::parse(&text), tiny_sip::header::SipFrag::parse(text.as_bytes()));
+        let _ = (tiny_sip::header::Replaces::parse(&text), tiny_sip::header::StatusLine::parse(text.as_bytes()));
         let _ = (AuthParams::parse(&text).map(|p| p.iter().count()), Credentials::parse(&text));
         let _ = Challenge::parse(&text).ok().and_then(|c| tiny_sip::digest::Session::new(&c));
         let _ = Params::parse(&text).map(|p| p.iter().count());

@@ -2,6 +2,7 @@
 //! (RFC 3515 §2.4.5). Any part of a message may be missing; header fields are not looked into.
 
 use super::{BodyError, Limits};
+use crate::header::StatusLine;
 use crate::{Method, StatusCode, Uri};
 use std::fmt::Write as _;
 
@@ -172,12 +173,10 @@ fn clean(out: &mut String, text: &str) {
 
 fn start_line(line: &str) -> Result<Option<Start>, BodyError> {
     const BAD: BodyError = BodyError::Invalid("start line");
-    if let Some(rest) = line.strip_prefix("SIP/2.0 ") {
-        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
-        let digits = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
-        let code = digits.then(|| code.parse().ok().and_then(StatusCode::new)).flatten();
-        let reason = reason.trim().to_owned();
-        return Ok(Some(Start::Status { code: code.ok_or(BAD)?, reason }));
+    if line.starts_with("SIP/2.0 ") {
+        let read = StatusLine::parse(line.as_bytes()).ok_or(BAD)?;
+        let code = StatusCode::new(read.status).ok_or(BAD)?;
+        return Ok(Some(Start::Status { code, reason: read.reason.to_owned() }));
     }
     let Some(head) = line.strip_suffix(" SIP/2.0") else { return Ok(None) };
     let Some((method, uri)) = head.split_once(' ') else { return Ok(None) };

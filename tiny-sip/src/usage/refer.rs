@@ -10,7 +10,7 @@ use crate::endpoint::{
     AccountKey, CallKey, Cause, Contact, Due, EndedBy, Endpoint, Error, Event, Headers, Owner,
     ServerKey, bad_uri, check,
 };
-use crate::header::{HeaderName as H, SipFrag, parse_seconds};
+use crate::header::{HeaderName as H, StatusLine, parse_seconds};
 use crate::message::Message;
 use crate::method::Method;
 use crate::uri::Uri;
@@ -319,7 +319,7 @@ impl Endpoint {
         let frag = match request.content_type() {
             _ if request.body().is_empty() => None,
             Some(Ok(kind)) if kind.is("message", "sipfrag") => {
-                let Some(frag) = SipFrag::parse(request.body()) else {
+                let Some(frag) = StatusLine::parse(request.body()) else {
                     return self.respond_core(now, key, 400, &[]);
                 };
                 Some(frag)

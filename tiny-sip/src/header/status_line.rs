@@ -1,11 +1,11 @@
-//! The status line of a `message/sipfrag` body (RFC 3420), all that a NOTIFY of a referral needs
-//! (RFC 3515 §2.4.5). Nothing else of the fragment is read.
+//! The status line that a `message/sipfrag` body begins with (RFC 3420), all that a NOTIFY of a referral
+//! needs (RFC 3515 §2.4.5). Nothing behind it is read.
 
 use super::chars;
 
 /// What a referred party has got so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SipFrag<'a> {
+pub struct StatusLine<'a> {
     /// 100 to 699.
     pub status: u16,
     /// The reason phrase, at most 128 bytes of it.
@@ -14,7 +14,7 @@ pub struct SipFrag<'a> {
 
 const LONGEST: usize = 128;
 
-impl<'a> SipFrag<'a> {
+impl<'a> StatusLine<'a> {
     /// Reads `SIP/2.0 180 Ringing`. "Each NOTIFY MUST contain a body of type message/sipfrag …
     /// The body of a NOTIFY MUST begin with a SIP Response Status-Line" (RFC 3515 §2.4.5).
     pub fn parse(body: &'a [u8]) -> Option<Self> {
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn the_status_line_of_a_fragment_is_read() {
         let frag =
-            |text: &'static str| SipFrag::parse(text.as_bytes()).map(|f| (f.status, f.reason));
+            |text: &'static str| StatusLine::parse(text.as_bytes()).map(|f| (f.status, f.reason));
         assert_eq!(frag("SIP/2.0 100 Trying"), Some((100, "Trying")));
         assert_eq!(frag("SIP/2.0 200 OK\r\nTo: x\r\n"), Some((200, "OK")));
         assert_eq!(frag("SIP/2.0 603 "), Some((603, "")));
@@ -58,6 +58,6 @@ mod tests {
             assert_eq!(frag(wrong), None, "{wrong}");
         }
         let long = format!("SIP/2.0 200 {}", "é".repeat(4000));
-        assert!(SipFrag::parse(long.as_bytes()).unwrap().reason.len() <= LONGEST);
+        assert!(StatusLine::parse(long.as_bytes()).unwrap().reason.len() <= LONGEST);
     }
 }
