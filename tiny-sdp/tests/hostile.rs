@@ -13,7 +13,7 @@ use tiny_sdp::{
 
 fn samples() -> Vec<Vec<u8>> {
     let at = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/sdp");
-    let mut files: Vec<_> = ["sdp-transform", "jsep-rfc8829", "rfc4317"]
+    let mut files: Vec<_> = ["sdp-transform", "jsep-rfc8829", "rfc4317", "browsers"]
         .iter()
         .flat_map(|f| std::fs::read_dir(at.join(f)).unwrap())
         .map(|entry| entry.unwrap().path())

@@ -64,83 +64,13 @@ fn lines(text: &str) -> String {
 }
 
 /// Everything twice over in each section, ports 9, candidates to come.
-fn chromium() -> String {
-    let carried = format!(
-        "c=IN IP4 0.0.0.0
-         a=ice-ufrag:9fVr
-         a=ice-pwd:3gQW9mBs0Zp7n+YkXw2dLr4h
-         a=ice-options:trickle
-         a=fingerprint:sha-256 {PRINT}
-         a=setup:actpass"
-    );
-    lines(&format!(
-        "v=0
-         o=- 3641870524081290318 2 IN IP4 127.0.0.1
-         s=-
-         t=0 0
-         a=group:BUNDLE 0 1 2
-         a=extmap-allow-mixed
-         a=msid-semantic: WMS stream-a
-         m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126
-         {carried}
-         a=rtcp:9 IN IP4 0.0.0.0
-         a=mid:0
-         a=extmap:1 {LEVEL}
-         a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
-         a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=sendrecv
-         a=msid:stream-a track-a
-         a=rtcp-mux
-         a=rtcp-rsize
-         a=rtpmap:111 opus/48000/2
-         a=rtcp-fb:111 transport-cc
-         a=fmtp:111 minptime=10;useinbandfec=1
-         a=rtpmap:63 red/48000/2
-         a=fmtp:63 111/111
-         a=rtpmap:9 G722/8000
-         a=rtpmap:0 PCMU/8000
-         a=rtpmap:8 PCMA/8000
-         a=rtpmap:13 CN/8000
-         a=rtpmap:110 telephone-event/48000
-         a=rtpmap:126 telephone-event/8000
-         a=ssrc:2417923871 cname:tR9oYx0w3kz2
-         a=ssrc:2417923871 msid:stream-a track-a
-         m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104
-         {carried}
-         a=rtcp:9 IN IP4 0.0.0.0
-         a=mid:1
-         a=extmap:14 urn:ietf:params:rtp-hdrext:toffset
-         a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=sendrecv
-         a=msid:stream-a track-v
-         a=rtcp-mux
-         a=rtcp-rsize
-         a=rtpmap:96 VP8/90000
-         a=rtcp-fb:96 goog-remb
-         a=rtcp-fb:96 transport-cc
-         a=rtcp-fb:96 ccm fir
-         a=rtcp-fb:96 nack
-         a=rtcp-fb:96 nack pli
-         a=rtpmap:97 rtx/90000
-         a=fmtp:97 apt=96
-         a=rtpmap:103 H264/90000
-         a=fmtp:103 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f
-         a=rtpmap:104 rtx/90000
-         a=fmtp:104 apt=103
-         a=ssrc-group:FID 3105178920 874512093
-         a=ssrc:3105178920 cname:tR9oYx0w3kz2
-         a=ssrc:874512093 cname:tR9oYx0w3kz2
-         m=application 9 UDP/DTLS/SCTP webrtc-datachannel
-         {carried}
-         a=mid:2
-         a=sctp-port:5000
-         a=max-message-size:262144"
-    ))
-}
+const CHROMIUM: &str = include_str!("../../tests/vectors/sdp/browsers/chromium.sdp");
+/// Candidates with hidden names, and lines that live in the bundle alone.
+const FIREFOX: &str = include_str!("../../tests/vectors/sdp/browsers/firefox.sdp");
 
 #[test]
 fn chromium_is_answered_with_one_transport_for_all() {
-    let answer = answer(&chromium());
+    let answer = answer(CHROMIUM);
     let session = &answer.session;
     assert!(session.media.iter().all(|m| !m.rejected && m.carrier == 0), "{}", answer.sdp);
     assert!(answer.sdp.contains("a=group:BUNDLE 0 1 2\r\n"));
@@ -165,58 +95,7 @@ fn chromium_is_answered_with_one_transport_for_all() {
 
 #[test]
 fn firefox_is_answered_though_it_offers_bundle_only_lines() {
-    let offer = lines(&format!(
-        "v=0
-         o=mozilla...THIS_IS_SDPARTA-99.0 5172309641883046582 0 IN IP4 0.0.0.0
-         s=-
-         t=0 0
-         a=sendrecv
-         a=fingerprint:sha-256 {PRINT}
-         a=group:BUNDLE 0 1
-         a=ice-options:trickle
-         a=msid-semantic:WMS *
-         m=audio 52116 UDP/TLS/RTP/SAVPF 109 9 0 8 101
-         c=IN IP4 198.51.100.9
-         a=candidate:0 1 UDP 2122252543 d3a1c3b0-5a1e-4f5e-9d7e-0f6cbb3f1a2b.local 52116 typ host
-         a=candidate:0 2 UDP 2122252542 d3a1c3b0-5a1e-4f5e-9d7e-0f6cbb3f1a2b.local 38190 typ host
-         a=candidate:1 1 UDP 1686052863 198.51.100.9 52116 typ srflx raddr 0.0.0.0 rport 0
-         a=candidate:2 1 TCP 2105524479 d3a1c3b0-5a1e-4f5e-9d7e-0f6cbb3f1a2b.local 9 typ host tcptype active
-         a=recvonly
-         a=end-of-candidates
-         a=extmap:1 {LEVEL}
-         a=extmap:2/recvonly urn:ietf:params:rtp-hdrext:csrc-audio-level
-         a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1
-         a=fmtp:101 0-15
-         a=ice-pwd:8c3e4f5a6b7d8e9f0a1b2c3d4e5f6a7b
-         a=ice-ufrag:1f2e3d4c
-         a=mid:0
-         a=msid:- {{c7c5b8a1-0000-4000-8000-000000000001}}
-         a=rtcp:38190 IN IP4 198.51.100.9
-         a=rtcp-mux
-         a=rtpmap:109 opus/48000/2
-         a=rtpmap:9 G722/8000/1
-         a=rtpmap:0 PCMU/8000
-         a=rtpmap:8 PCMA/8000
-         a=rtpmap:101 telephone-event/8000/1
-         a=setup:actpass
-         a=ssrc:1483420597 cname:{{f4f0d6a2-0000-4000-8000-000000000002}}
-         m=video 0 UDP/TLS/RTP/SAVPF 120 124
-         c=IN IP4 198.51.100.9
-         a=bundle-only
-         a=sendrecv
-         a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=fmtp:120 max-fs=12288;max-fr=60
-         a=fmtp:124 apt=120
-         a=mid:1
-         a=rtcp-fb:120 nack
-         a=rtcp-fb:120 nack pli
-         a=rtcp-mux
-         a=rtpmap:120 VP8/90000
-         a=rtpmap:124 rtx/90000
-         a=setup:actpass"
-    ));
-    let answer = answer(&offer);
+    let answer = answer(FIREFOX);
     let session = &answer.session;
     assert_eq!(session.media[1].carrier, 0);
     assert!(!session.media[1].rejected);

@@ -16,8 +16,6 @@ use tiny_sdp::{
     Negotiator, Rejection,
 };
 
-const PRINT: &str = "AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:01:23:45:67:89";
-
 /// One side of a call.
 #[derive(Clone)]
 struct Side {

@@ -34,58 +34,12 @@ fn the_offers_of_the_jsep_examples_are_answered_with_sound_and_data() {
 
 #[test]
 fn an_offer_of_firefox_is_answered() {
-    let offer = format!(
-        "v=0
-         o=mozilla...THIS_IS_SDPARTA-99.0 5172309641883046582 0 IN IP4 0.0.0.0
-         s=-
-         t=0 0
-         a=sendrecv
-         a=fingerprint:sha-256 {PRINT}
-         a=group:BUNDLE 0 1 2
-         a=ice-options:trickle
-         a=msid-semantic:WMS *
-         m=audio 52116 UDP/TLS/RTP/SAVPF 109 9 0 8 101
-         c=IN IP4 198.51.100.9
-         a=candidate:0 1 UDP 2122252543 d3a1c3b0-5a1e-4f5e-9d7e-0f6cbb3f1a2b.local 52116 typ host
-         a=candidate:0 2 UDP 2122252542 d3a1c3b0-5a1e-4f5e-9d7e-0f6cbb3f1a2b.local 38190 typ host
-         a=candidate:1 1 UDP 1686052863 198.51.100.9 52116 typ srflx raddr 0.0.0.0 rport 0
-         a=sendrecv
-         a=end-of-candidates
-         a=extmap:2/recvonly urn:ietf:params:rtp-hdrext:csrc-audio-level
-         a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1
-         a=fmtp:101 0-15
-         a=ice-pwd:8c3e4f5a6b7d8e9f0a1b2c3d4e5f6a7b
-         a=ice-ufrag:1f2e3d4c
-         a=mid:0
-         a=msid:- {{c7c5b8a1-0000-4000-8000-000000000001}}
-         a=rtcp:38190 IN IP4 198.51.100.9
-         a=rtcp-mux
-         a=rtpmap:109 opus/48000/2
-         a=rtpmap:9 G722/8000/1
-         a=rtpmap:0 PCMU/8000
-         a=rtpmap:8 PCMA/8000
-         a=rtpmap:101 telephone-event/8000/1
-         a=setup:actpass
-         m=video 0 UDP/TLS/RTP/SAVPF 120
-         c=IN IP4 198.51.100.9
-         a=bundle-only
-         a=mid:1
-         a=rtpmap:120 VP8/90000
-         m=application 0 UDP/DTLS/SCTP webrtc-datachannel
-         c=IN IP4 198.51.100.9
-         a=bundle-only
-         a=sendrecv
-         a=mid:2
-         a=sctp-port:5000
-         a=max-message-size:1073741823"
-    );
-    let offer: String = offer.lines().map(|l| format!("{}\r\n", l.trim())).collect();
+    let offer = include_str!("../../../../../tests/vectors/sdp/browsers/firefox.sdp");
     let mut b = browser(2, "192.0.2.2", "bobby");
-    let (answer, session) = b.try_answer(&offer).unwrap();
+    let (answer, session) = b.try_answer(offer).unwrap();
     assert!(has(&answer, "a=group:BUNDLE 0 2"), "{answer}");
     assert!(answer.contains("m=audio 7000 UDP/TLS/RTP/SAVPF 109 0 101\r\n"), "{answer}");
-    assert!(answer.contains("m=video 0 UDP/TLS/RTP/SAVPF 120\r\n"), "{answer}");
+    assert!(answer.contains("m=video 0 UDP/TLS/RTP/SAVPF 120"), "{answer}");
     assert!(answer.contains("m=application 7000 UDP/DTLS/SCTP webrtc-datachannel\r\n"), "{answer}");
     assert_eq!(session.audio().unwrap().remote_rtp.as_ref().unwrap().port, 52_116);
     let peer = b.call.ice_peer().unwrap();

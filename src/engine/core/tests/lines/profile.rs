@@ -2,68 +2,16 @@
 
 use super::*;
 
-fn text(lines: &str) -> String {
-    lines.lines().map(|l| format!("{}\r\n", l.trim())).collect()
-}
-
-/// As Chromium writes it: everything twice over, what is not known here among it.
+/// As Chromium writes it when it has gathered: everything twice over, what is not known here among it.
 pub(super) fn chromium() -> String {
-    let carried = format!(
-        "c=IN IP4 198.51.100.7
-         a=candidate:1 1 udp 2113937151 198.51.100.7 50123 typ host generation 0 network-cost 999
-         a=candidate:2 1 tcp 1518214911 198.51.100.7 9 typ host tcptype active generation 0
-         a=ice-ufrag:9fVr
-         a=ice-pwd:3gQW9mBs0Zp7n+YkXw2dLr4h
-         a=ice-options:trickle
-         a=fingerprint:sha-256 {PRINT}
-         a=setup:actpass"
-    );
-    text(&format!(
-        "v=0
-         o=- 3641870524081290318 2 IN IP4 127.0.0.1
-         s=-
-         t=0 0
-         a=group:BUNDLE 0 1 2
-         a=extmap-allow-mixed
-         a=msid-semantic: WMS stream-a
-         m=audio 50123 UDP/TLS/RTP/SAVPF 120 63 9 0 13 110 126
-         {carried}
-         a=rtcp:9 IN IP4 0.0.0.0
-         a=mid:0
-         a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
-         a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
-         a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=sendrecv
-         a=msid:stream-a track-a
-         a=rtcp-mux
-         a=rtcp-rsize
-         a=rtpmap:120 opus/48000/2
-         a=rtcp-fb:120 transport-cc
-         a=fmtp:120 minptime=10;useinbandfec=1
-         a=rtpmap:63 red/48000/2
-         a=fmtp:63 120/120
-         a=rtpmap:9 G722/8000
-         a=rtpmap:0 PCMU/8000
-         a=rtpmap:13 CN/8000
-         a=rtpmap:110 telephone-event/48000
-         a=rtpmap:126 telephone-event/8000
-         a=ssrc:2417923871 cname:tR9oYx0w3kz2
-         m=video 50123 UDP/TLS/RTP/SAVPF 96 97
-         {carried}
-         a=mid:1
-         a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
-         a=sendrecv
-         a=rtcp-mux
-         a=rtpmap:96 VP8/90000
-         a=rtcp-fb:96 nack pli
-         a=rtpmap:97 rtx/90000
-         a=fmtp:97 apt=96
-         m=application 50123 UDP/DTLS/SCTP webrtc-datachannel
-         {carried}
-         a=mid:2
-         a=sctp-port:5001
-         a=max-message-size:262144"
-    ))
+    let gathered = "c=IN IP4 198.51.100.7\r\n\
+        a=candidate:1 1 udp 2113937151 198.51.100.7 50123 typ host generation 0 network-cost 999\r\n\
+        a=candidate:2 1 tcp 1518214911 198.51.100.7 9 typ host tcptype active generation 0\r\n";
+    let offer = include_str!("../../../../../tests/vectors/sdp/browsers/chromium.sdp");
+    let offer = offer.replace("c=IN IP4 0.0.0.0\r\n", gathered);
+    ["audio", "video", "application"].into_iter().fold(offer, |offer, kind| {
+        offer.replace(&format!("m={kind} 9 "), &format!("m={kind} 50123 "))
+    })
 }
 
 fn pair() -> (Side, Side) {
