@@ -43,7 +43,7 @@ fn an_offer_of_firefox_is_answered() {
     assert!(answer.contains("m=application 7000 UDP/DTLS/SCTP webrtc-datachannel\r\n"), "{answer}");
     assert_eq!(session.audio().unwrap().remote_rtp.as_ref().unwrap().port, 52_116);
     let peer = b.call.ice_peer().unwrap();
-    assert_eq!((peer.candidates.len(), peer.done), (3, true));
+    assert_eq!((peer.candidates.len(), peer.done), (4, true));
     assert_eq!(b.call.data().unwrap().remote_max_message_size, 1_073_741_823);
 }
 
