@@ -1,8 +1,8 @@
 //! We call SIPp, which does what baresip cannot: reliable provisional responses, UPDATE, session timers,
 //! glare, forks, redirections, challenges.
 
-use crate::peers::{installed, shared};
-use crate::scenario::{Ear, Sipp, agent, event, place, run};
+use crate::peers::installed;
+use crate::scenario::{Ear, Sipp, agent, event, place, run, with_sipp};
 use std::time::{Duration, Instant};
 use tiny_sip::Policy;
 use tiny_ua::{Audio, CallEvent, CallState, Error, Party, Srtp, TransferOutcome};
@@ -20,12 +20,8 @@ fn status(event: &CallEvent) -> Option<u16> {
 
 #[test]
 fn its_reliable_responses_are_acknowledged_once_and_its_early_update_is_taken() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-reliable");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-reliable");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         let mut seen = Vec::new();
@@ -52,12 +48,8 @@ fn its_reliable_responses_are_acknowledged_once_and_its_early_update_is_taken() 
 
 #[test]
 fn its_422_is_heeded_and_its_refresh_answered() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-422");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-422");
         let (ua, alice) = agent(|config| {
             config.sip.session_timer = Policy::Wanted;
             config.sip.session_expires = 120;
@@ -98,12 +90,8 @@ fn a_session_is_refreshed_by_update_at_half_time() {
 
 #[test]
 fn a_re_invite_that_meets_its_own_is_tried_again_after_the_pause_of_the_caller() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-glare");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-glare");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         event(&sipp, &call, answered).await;
@@ -121,12 +109,8 @@ fn a_re_invite_that_meets_its_own_is_tried_again_after_the_pause_of_the_caller()
 
 #[test]
 fn a_re_invite_of_its_own_gets_491_while_ours_waits() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-crossing");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-crossing");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         event(&sipp, &call, answered).await;
@@ -140,12 +124,8 @@ fn a_re_invite_of_its_own_gets_491_while_ours_waits() {
 
 #[test]
 fn a_re_invite_put_off_with_retry_after_comes_again_when_it_is_over() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-500");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-500");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         event(&sipp, &call, answered).await;
@@ -160,12 +140,8 @@ fn a_re_invite_put_off_with_retry_after_comes_again_when_it_is_over() {
 
 #[test]
 fn of_two_answers_of_a_fork_the_second_gets_ack_and_bye() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-fork");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-fork");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         event(&sipp, &call, |e| status(e) == Some(180)).await;
@@ -184,12 +160,8 @@ fn of_two_answers_of_a_fork_the_second_gets_ack_and_bye() {
 
 #[test]
 fn its_redirection_is_followed_in_the_order_of_q() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-302");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-302");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         sipp.wait_for("answer", call.answered()).await.expect("answered by the second place");
@@ -201,12 +173,8 @@ fn its_redirection_is_followed_in_the_order_of_q() {
 
 #[test]
 fn proxy_and_callee_may_both_ask_and_the_credentials_are_found_right() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-407");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-407");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         sipp.wait_for("answer", call.answered()).await.expect("the credentials are right");
@@ -218,12 +186,8 @@ fn proxy_and_callee_may_both_ask_and_the_credentials_are_found_right() {
 
 #[test]
 fn a_call_that_is_answered_while_it_is_cancelled_gets_ack_and_bye() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-race");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-race");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         event(&sipp, &call, |e| status(e) == Some(180)).await;
@@ -237,12 +201,8 @@ fn a_call_that_is_answered_while_it_is_cancelled_gets_ack_and_bye() {
 
 #[test]
 fn it_goes_where_we_transfer_it_and_tells_how_it_went() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-refer");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-refer");
         let (ua, alice) = agent(|_| {}).await;
         let call = place(&alice, &sipp).await;
         sipp.wait_for("answer", call.answered()).await.expect("answered");
@@ -258,7 +218,7 @@ fn it_goes_where_we_transfer_it_and_tells_how_it_went() {
 
 /// We offer nothing; SIPp does, and hears us where it said.
 fn offers_late(scenario: &str) {
-    run(async {
+    with_sipp(async {
         let ear = Ear::open().await;
         let port = ear.port().to_string();
         let sipp = Sipp::called_with(scenario, &["-key", "first", &port]);
@@ -275,16 +235,10 @@ fn offers_late(scenario: &str) {
 
 #[test]
 fn its_offer_in_the_200_is_answered_in_the_ack() {
-    let _one = shared();
-    if installed("sipp") {
-        offers_late("called-late-offer-ack");
-    }
+    offers_late("called-late-offer-ack");
 }
 
 #[test]
 fn its_offer_in_a_reliable_183_is_answered_in_the_prack() {
-    let _one = shared();
-    if installed("sipp") {
-        offers_late("called-late-offer-prack");
-    }
+    offers_late("called-late-offer-prack");
 }

@@ -1,8 +1,7 @@
 //! SIPp calls us and does what baresip cannot: it insists on reliable provisional responses, changes
 //! sessions by UPDATE, offers late, transfers, moves its media, and asks odd things.
 
-use crate::peers::{installed, shared};
-use crate::scenario::{Ear, Sipp, agent, event, incoming, run};
+use crate::scenario::{Ear, Sipp, agent, event, incoming, with_sipp};
 use std::time::Instant;
 use tiny_ua::{Audio, Call, CallEvent, CallState, Event, IncomingCall, Method, Party, Srtp};
 
@@ -39,11 +38,7 @@ async fn ended_by_it(sipp: Sipp, call: &Call) {
 
 #[test]
 fn our_ringing_is_reliable_where_it_insists_and_repeated_until_its_prack() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-reliable", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -58,11 +53,7 @@ fn our_ringing_is_reliable_where_it_insists_and_repeated_until_its_prack() {
 
 #[test]
 fn its_updates_are_put_off_taken_as_refresh_and_taken_as_hold() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-update", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -78,11 +69,7 @@ fn its_updates_are_put_off_taken_as_refresh_and_taken_as_hold() {
 
 #[test]
 fn too_small_a_session_interval_of_its_own_gets_422_and_the_next_one_a_timer() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-422", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -94,11 +81,7 @@ fn too_small_a_session_interval_of_its_own_gets_422_and_the_next_one_a_timer() {
 
 #[test]
 fn a_re_invite_that_meets_its_own_is_tried_again_soon_by_the_callee() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-glare", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -115,7 +98,7 @@ fn a_re_invite_that_meets_its_own_is_tried_again_soon_by_the_callee() {
 
 /// SIPp calls with its media at one port and moves it to another; INFO tells it to go on.
 fn media_moves(scenario: &str) {
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|config| config.srtp = Srtp::Off).await;
         let (first, second) = (Ear::open().await, Ear::open().await);
         let ports = [&first, &second].map(|ear| ear.port().to_string());
@@ -139,28 +122,18 @@ fn media_moves(scenario: &str) {
 
 #[test]
 fn where_it_offers_nothing_we_do_and_the_sound_goes_where_its_ack_says() {
-    let _one = shared();
-    if installed("sipp") {
-        media_moves("calls-late-offer");
-    }
+    media_moves("calls-late-offer");
 }
 
 #[test]
 fn its_media_is_followed_to_another_port_and_its_requests_to_another_contact() {
-    let _one = shared();
-    if installed("sipp") {
-        media_moves("calls-moved-media");
-    }
+    media_moves("calls-moved-media");
 }
 
 #[test]
 fn we_go_where_it_transfers_us_and_tell_how_it_went() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let target = Sipp::called("uas");
-    run(async {
+    with_sipp(async {
+        let target = Sipp::called("uas");
         let (ua, _us) = agent(|_| {}).await;
         let key = ["-key", "target", &target.uri()["sip:".len()..]];
         let sipp = Sipp::calls_with("calls-refer", &ua, &key);
@@ -186,11 +159,7 @@ fn we_go_where_it_transfers_us_and_tell_how_it_went() {
 
 #[test]
 fn odd_requests_get_their_answers_and_the_call_goes_on() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-odd", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -202,11 +171,7 @@ fn odd_requests_get_their_answers_and_the_call_goes_on() {
 
 #[test]
 fn a_call_that_it_cancels_ends_with_its_reason() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-and-cancels", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -222,11 +187,7 @@ fn a_call_that_it_cancels_ends_with_its_reason() {
 
 #[test]
 fn our_early_media_is_described_reliably_and_goes_on_after_the_answer() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|config| config.srtp = Srtp::Off).await;
         let ear = Ear::open().await;
         let port = ear.port().to_string();

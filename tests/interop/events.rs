@@ -1,5 +1,6 @@
 //! Events at Kamailio: presence published and watched, messages waiting and dialog information received.
 
+use crate::common::on_loopback;
 use crate::kamailio::{Kamailio, account, phone};
 use crate::peers::{installed, shared};
 use std::time::Duration;
@@ -10,8 +11,7 @@ use tiny_ua::{Account, PublicationUpdate, UserAgent};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 async fn publisher(port: u16) -> (UserAgent, Account) {
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let ua = UserAgent::builder().listen(listen).build().await.expect("an agent");
+    let ua = on_loopback().build().await.expect("an agent");
     let account = ua
         .account("sip:1001@sip.test")
         .password("secret1001")

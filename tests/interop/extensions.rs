@@ -2,8 +2,7 @@
 //! ours, a change of network, Replaces after it, Join, a conference of ours, quiet transfers, answers that
 //! offer something else, sessions with names.
 
-use crate::peers::{installed, shared};
-use crate::scenario::{Sipp, agent, event, incoming, place, run};
+use crate::scenario::{Sipp, agent, event, incoming, place, with_sipp};
 use std::net::IpAddr;
 use tiny_ua::{
     Account, Audio, Call, CallEvent, CallState, ChangePolicy, Event, JoinPolicy, Party, Policy,
@@ -45,12 +44,8 @@ fn both() -> Preconditions {
 
 #[test]
 fn it_rings_when_it_has_heard_that_our_network_has_resources() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-qos");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-qos");
         let (ua, alice) = agent(|_| {}).await;
         let call = alice.call(sipp.uri()).audio(Audio::silent()).preconditions(both());
         let call = call.await.expect("a call");
@@ -66,12 +61,8 @@ fn it_rings_when_it_has_heard_that_our_network_has_resources() {
 
 #[test]
 fn its_580_says_which_of_our_preconditions_fails() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-no-qos");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-no-qos");
         let (ua, alice) = agent(|_| {}).await;
         let call = alice.call(sipp.uri()).audio(Audio::silent()).preconditions(both());
         let call = call.await.expect("a call");
@@ -86,11 +77,7 @@ fn its_580_says_which_of_our_preconditions_fails() {
 
 #[test]
 fn nobody_is_told_of_its_call_before_its_network_has_resources() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, us) = agent(|_| {}).await;
         let policy = policy(|policy| policy.preconditions = PreconditionPolicy::Reserved);
         us.set_policy(policy).expect("a policy");
@@ -108,12 +95,8 @@ fn nobody_is_told_of_its_call_before_its_network_has_resources() {
 
 #[test]
 fn it_is_held_and_resumed_by_update_and_again_after_its_491() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-updated");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-updated");
         let (ua, alice) = agent(|_| {}).await;
         let policy = policy(|policy| policy.changes = ChangePolicy::Update);
         alice.set_policy(policy).expect("a policy");
@@ -130,12 +113,8 @@ fn it_is_held_and_resumed_by_update_and_again_after_its_491() {
 
 #[test]
 fn it_goes_where_we_transfer_it_without_a_word_when_none_is_wanted() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-refer-quiet");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-refer-quiet");
         let (ua, alice) = agent(|_| {}).await;
         let call = up(&alice, &sipp).await;
         let transfer = call.transfer_to("sip:carol@127.0.0.1").unreported().await.expect("asked");
@@ -150,13 +129,9 @@ fn it_goes_where_we_transfer_it_without_a_word_when_none_is_wanted() {
 
 #[test]
 fn whom_its_485_may_mean_and_the_service_of_its_380_are_told() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
     for (scenario, status) in [("called-485", 485), ("called-380", 380)] {
-        let sipp = Sipp::called(scenario);
-        run(async {
+        with_sipp(async {
+            let sipp = Sipp::called(scenario);
             let (ua, alice) = agent(|_| {}).await;
             let policy = policy(|policy| policy.redirects = RedirectPolicy::Report);
             alice.set_policy(policy).expect("a policy");
@@ -182,12 +157,8 @@ fn whom_its_485_may_mean_and_the_service_of_its_380_are_told() {
 
 #[test]
 fn the_session_has_one_name_on_all_that_we_say_to_it() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-session");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-session");
         let (ua, alice) = agent(|_| {}).await;
         let call = up(&alice, &sipp).await;
         let id = call.session_id().await.expect("a call").expect("a name");
@@ -202,12 +173,8 @@ fn the_session_has_one_name_on_all_that_we_say_to_it() {
 #[cfg(target_os = "linux")] // Only there the loopback has all of 127.0.0.0/8.
 #[test]
 fn its_call_goes_on_from_our_new_address() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-and-we-move");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-and-we-move");
         let (ua, alice) = agent(|_| {}).await;
         let call = up(&alice, &sipp).await;
         let report = ua.network_moved_to(ELSEWHERE).await.expect("told");
@@ -223,11 +190,7 @@ fn its_call_goes_on_from_our_new_address() {
 #[cfg(target_os = "linux")]
 #[test]
 fn its_call_that_rings_through_our_move_is_answered_from_the_new_address() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    run(async {
+    with_sipp(async {
         let (ua, _us) = agent(|_| {}).await;
         let sipp = Sipp::calls("calls-and-we-move", &ua);
         let ringing = incoming(&ua, &sipp).await;
@@ -248,12 +211,8 @@ fn its_call_that_rings_through_our_move_is_answered_from_the_new_address() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_caller_behind_a_connection_that_is_gone_is_called_with_replaces() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let again = Sipp::called("called-replacing");
-    run(async {
+    with_sipp(async {
+        let again = Sipp::called("called-replacing");
         let (ua, _us) = agent(|_| {}).await;
         let contact = again.uri()["sip:sipp@".len()..].to_owned();
         let more = ["-t", "t1", "-key", "contact", &contact];
@@ -292,12 +251,8 @@ async fn name_for_join(call: &Call) -> String {
 
 #[test]
 fn it_joins_a_call_of_ours_where_it_may_and_is_refused_where_not() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let first = Sipp::called("called-joined");
-    run(async {
+    with_sipp(async {
+        let first = Sipp::called("called-joined");
         let (ua, alice) = agent(|_| {}).await;
         let call = up(&alice, &first).await;
         let join = name_for_join(&call).await;
@@ -329,12 +284,8 @@ fn it_joins_a_call_of_ours_where_it_may_and_is_refused_where_not() {
 
 #[test]
 fn it_sees_who_takes_part_in_a_conference_of_ours() {
-    let _one = shared();
-    if !installed("sipp") {
-        return;
-    }
-    let sipp = Sipp::called("called-conference");
-    run(async {
+    with_sipp(async {
+        let sipp = Sipp::called("called-conference");
         let (ua, alice) = agent(|_| {}).await;
         let call = up(&alice, &sipp).await;
         let conference = ua.conference().without_host().await.expect("a conference");

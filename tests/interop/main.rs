@@ -9,6 +9,8 @@ mod baresip;
 mod browser;
 mod called;
 mod calls;
+#[path = "../common/mod.rs"]
+mod common;
 mod events;
 mod extensions;
 mod hold;

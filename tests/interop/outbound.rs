@@ -1,11 +1,12 @@
 //! Outbound (RFC 5626), Path, Service-Route and GRUUs (RFC 5627) at Kamailio: a registrar and two edge
 //! proxies in front of it, of which one dies.
 
+use crate::common::{incoming, on_loopback};
 use crate::kamailio::{Kamailio, account, phone};
 use crate::peers::{Softphone, installed, shared};
 use crate::scenario::run;
 use std::time::Duration;
-use tiny_ua::{Account, Audio, Event, IncomingCall, UserAgent};
+use tiny_ua::{Account, Audio, Event, UserAgent};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -23,8 +24,7 @@ fn edge(name: &str, registrar: &Kamailio) -> Kamailio {
 }
 
 async fn agent() -> UserAgent {
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let builder = UserAgent::builder().listen(listen).codecs(["pcmu"]).configure(|config| {
+    let builder = on_loopback().codecs(["pcmu"]).configure(|config| {
         // A lost flow is tried again soon.
         config.sip.register_retry = Duration::from_secs(1);
         config.sip.flow_retry_some = Duration::from_secs(1);
@@ -42,14 +42,6 @@ fn caller(registrar: &Kamailio, to: &str) -> Softphone {
 
 async fn event(ua: &UserAgent) -> Event {
     timeout(PATIENCE, ua.next_event()).await.expect("in time").expect("an event")
-}
-
-async fn incoming(ua: &UserAgent) -> IncomingCall {
-    loop {
-        if let Event::IncomingCall(call) = event(ua).await {
-            return call;
-        }
-    }
 }
 
 /// Who was called answers, and the caller hangs up over the same way. Gives the last Via but ours.

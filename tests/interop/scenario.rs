@@ -1,8 +1,8 @@
 //! SIPp with the scenarios of `tests/interop/sipp`: one process, one call, judged by SIPp itself. What
 //! it finds wrong is in its log of errors, which a failure shows together with all messages.
 
-use crate::peers::{Process, free_port, scratch};
-use std::net::SocketAddr;
+use crate::common::{address, on_loopback, uri};
+use crate::peers::{Process, free_port, installed, scratch, shared};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -155,19 +155,12 @@ pub(crate) fn wait_for_udp(port: u16) {
     }
 }
 
-/// Where an agent is called by UDP.
-pub(crate) fn address(ua: &UserAgent) -> SocketAddr {
-    let udp = ua.addresses().iter().find(|(transport, _)| *transport == Transport::Udp);
-    udp.expect("an address for UDP").1
-}
-
 /// An agent with PCMU only, and an account that is called directly.
 pub(crate) async fn agent(change: impl FnOnce(&mut Config)) -> (UserAgent, Account) {
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let builder = UserAgent::builder().listen(listen).codecs(["pcmu"]).configure(change);
+    let builder = on_loopback().codecs(["pcmu"]).configure(change);
     let ua = builder.build().await.expect("an agent");
-    let aor = format!("sip:alice@{}", address(&ua));
-    let account = ua.account(aor).password("open sesame").build().await.expect("an account");
+    let account = ua.account(uri("alice", &ua)).password("open sesame");
+    let account = account.build().await.expect("an account");
     (ua, account)
 }
 
@@ -238,6 +231,14 @@ impl Ear {
     /// Nothing has come.
     pub(crate) fn is_silent(&self) -> bool {
         self.0.try_recv(&mut [0; 1500]).is_err()
+    }
+}
+
+/// Runs a test with SIPp beside others; where SIPp is not installed, it is skipped.
+pub(crate) fn with_sipp<F: Future<Output = ()>>(test: F) {
+    let _one = shared();
+    if installed("sipp") {
+        run(test);
     }
 }
 
