@@ -171,6 +171,13 @@ pub struct Config {
     /// [`send`](crate::DataChannel::send) waits and [`try_send`](crate::DataChannel::try_send) refuses.
     /// Default 1 MiB.
     pub data_buffer: usize,
+    /// Messages of all data channels of a call on their way from the handles to where they are sent:
+    /// beyond, [`send`](crate::DataChannel::send) waits and [`try_send`](crate::DataChannel::try_send)
+    /// refuses. Default 64.
+    pub data_queue: usize,
+    /// Messages that stand ready for the reader of a data channel; later ones wait in the receive buffer,
+    /// in which all of them count until they are read. Default 8.
+    pub data_ready: usize,
     /// The certificate of DTLS-SRTP, for agents that want the same one again; see
     /// [`Identity`](crate::dtls::Identity). `None` makes one for as long as the agent lives.
     #[cfg(feature = "dtls")]
@@ -224,6 +231,8 @@ impl Default for Config {
             #[cfg(feature = "dtls")]
             data: crate::data::Config::default(),
             data_buffer: 1 << 20,
+            data_queue: 64,
+            data_ready: 8,
             #[cfg(feature = "dtls")]
             dtls_identity: None,
             #[cfg(feature = "dtls")]

@@ -1,6 +1,7 @@
 //! Data channels of calls (RFC 8831): messages beside the sound, over the same path and under the same
 //! keys. The handles are here; SCTP runs in the task of the call's stream.
 
+mod ready;
 #[path = "data_spec.rs"]
 mod spec;
 
@@ -8,6 +9,7 @@ use crate::call::Call;
 use crate::command::Command;
 use crate::{Error, data};
 use bytes::Bytes;
+pub(crate) use ready::{Credit, Ready};
 pub use spec::DescribedChannel;
 pub(crate) use spec::{ChannelSpec, options_of};
 use std::future::{Future, IntoFuture};
@@ -165,7 +167,7 @@ pub(crate) struct ToChannel {
 struct Inner {
     link: Arc<Link>,
     task: mpsc::Sender<ToChannel>,
-    messages: Mutex<mpsc::Receiver<Message>>,
+    messages: Mutex<mpsc::Receiver<Ready>>,
 }
 
 impl Drop for Inner {
@@ -245,7 +247,7 @@ impl Maker {
         channel: &tiny_net::data::Channel,
         described: Option<Told>,
         depth: usize,
-    ) -> (DataChannel, Arc<Link>, mpsc::Sender<Message>) {
+    ) -> (DataChannel, Arc<Link>, mpsc::Sender<Ready>) {
         let capacity = self.capacity.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         let Told { attributes, incoming } = described
             .unwrap_or_else(|| Told { attributes: Vec::new(), incoming: channel.is_incoming() });
@@ -400,7 +402,7 @@ impl DataChannel {
         if self.inner.link.stalled.swap(false, Ordering::AcqRel) {
             self.inner.link.wake.notify_one();
         }
-        message
+        message.map(Ready::into_message)
     }
 
     /// Closes it: what waits is sent first, and what comes is not read any more.

@@ -4,13 +4,15 @@
 mod common;
 
 use common::{account, connect, on_loopback, soon, told, uri};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tiny_ua::data::Reliability;
 use tiny_ua::{
     Audio, Call, CallEvent, Config, DataChannel, DataChannelState, DataMessage, Error, Srtp,
     UserAgent,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
     let builder = on_loopback().codecs(["pcmu"]).srtp(Srtp::Dtls);
@@ -231,6 +233,52 @@ async fn a_reader_that_pauses_holds_the_writer_back() {
     }
     soon(ours.send_text("on we go")).await.unwrap();
     assert_eq!(recv(&theirs).await, text("on we go"));
+    placed.hangup().await;
+}
+
+#[tokio::test]
+async fn what_nobody_reads_on_many_channels_is_bounded_by_the_receive_buffer() {
+    let small = |config: &mut Config| {
+        (config.data.receive_buffer, config.data.max_message_size) = (200_000, 50_000);
+        config.data.max_flight = 50_000;
+        config.data_buffer = 50_000;
+    };
+    let (left, right) = (agent(small).await, agent(small).await);
+    let (placed, taken) = call(&left, &right, true).await;
+    let mut pairs = Vec::new();
+    for n in 0..16 {
+        pairs.push(pair(&placed, &taken, &n.to_string()).await);
+    }
+    // Eight places at each reader are room for 6.4 million bytes; it is the buffer that counts.
+    let piece = || DataMessage::Binary(vec![7; 50_000].into());
+    let mut taken_in = 0;
+    let mut waits = false;
+    while !waits {
+        for (ours, _) in &pairs {
+            let sent = timeout(Duration::from_millis(300), ours.send(piece())).await;
+            taken_in += usize::from(sent.is_ok());
+            waits |= sent.is_err();
+        }
+        assert!(taken_in < 100, "nothing holds it");
+    }
+    // Three in the buffer, one on its way, and one of each channel that waits at the sender.
+    assert!(taken_in <= 30, "{taken_in}");
+    // What is read makes room, and the rest comes.
+    let got = Arc::new(AtomicUsize::new(0));
+    for (_, theirs) in &pairs {
+        let (theirs, got) = (theirs.clone(), got.clone());
+        tokio::spawn(async move {
+            while theirs.recv().await.is_some() {
+                got.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let all = async {
+        while got.load(Ordering::Relaxed) < taken_in {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(all).await;
     placed.hangup().await;
 }
 

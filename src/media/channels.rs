@@ -3,20 +3,15 @@
 
 use super::{DataAgreement, DataWord, Handshakes};
 use crate::command::Reply;
-use crate::data::{self, ChannelSpec, DataChannel, Link, Maker, ToChannel, Told};
+use crate::data::{self, ChannelSpec, Credit, DataChannel, Link, Maker, Ready, ToChannel, Told};
 use crate::{CallStats, DataStats, Error, data::error};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
-use tiny_net::data::{ChannelId, Channels, Config, Event, Message, Peer};
+use tiny_net::data::{ChannelId, Channels, Config, Event, Peer};
 use tiny_sak::{Output, Rng};
 use tokio::sync::{Notify, mpsc};
-
-/// Messages that stand ready for a reader; further ones are held back, and with them the peer.
-const READY: usize = 8;
-/// Messages of all channels on their way to the task.
-const QUEUE: usize = 64;
 
 /// What signalling asks for.
 #[derive(Debug)]
@@ -35,6 +30,10 @@ pub(crate) struct DataSetup {
     pub(crate) config: Config,
     /// Bytes of one channel that may wait.
     pub(crate) buffer: usize,
+    /// Messages of all channels on their way to the task.
+    pub(crate) queue: usize,
+    /// Messages of one channel that stand ready for its reader.
+    pub(crate) ready: usize,
 }
 
 /// What has woken the task.
@@ -55,7 +54,7 @@ pub(super) enum Pumped {
 
 struct Live {
     link: Arc<Link>,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<Ready>,
     closing: bool,
 }
 
@@ -75,6 +74,7 @@ pub(super) struct Sctp {
     held: Option<ToChannel>,
     inbox: mpsc::Receiver<ToChannel>,
     maker: Maker,
+    credit: Arc<Credit>,
     news: VecDeque<DataChannel>,
     words: VecDeque<DataWord>,
     rng: Rng,
@@ -82,8 +82,10 @@ pub(super) struct Sctp {
 
 impl Sctp {
     pub(super) fn new(rng: Rng) -> Self {
-        let (task, inbox) = mpsc::channel(QUEUE);
+        // Nobody has the other end before there is a setup.
+        let (task, inbox) = mpsc::channel(1);
         let (wake, max_message) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
+        let credit = Credit::new(0, wake.clone());
         Self {
             setup: None,
             channels: None,
@@ -96,6 +98,7 @@ impl Sctp {
             held: None,
             inbox,
             maker: Maker { task, wake, max_message, capacity: 1 },
+            credit,
             news: VecDeque::new(),
             words: VecDeque::new(),
             rng,
@@ -115,6 +118,7 @@ impl Sctp {
         match woken {
             Woken::Told(told) => self.send(now, told),
             Woken::Look => {
+                self.release();
                 let all: Vec<ChannelId> = self.live.keys().copied().collect();
                 all.into_iter().for_each(|id| self.deliver(now, id));
             }
@@ -128,6 +132,9 @@ impl Sctp {
                 let max = setup.agreement.remote_max_message_size;
                 self.maker.max_message.store(max, Ordering::Release);
                 self.maker.capacity = setup.buffer;
+                if self.setup.is_none() && self.live.is_empty() {
+                    (self.maker.task, self.inbox) = mpsc::channel(setup.queue.max(1));
+                }
                 if let Some(channels) = &mut self.channels {
                     channels.set_max_message(max);
                 }
@@ -167,6 +174,7 @@ impl Sctp {
 
     /// The data of one record.
     pub(super) fn handle(&mut self, now: Instant, packet: &[u8]) {
+        self.release();
         if let Some(channels) = &mut self.channels {
             channels.handle(now, packet);
         }
@@ -230,6 +238,7 @@ impl Sctp {
                     }
                 }
                 Output::Event(event) => self.event(now, event),
+                Output::Timeout(_) if self.sends_held(now) => {}
                 Output::Timeout(_) if more => return Pumped::More,
                 Output::Timeout(at) => return Pumped::Idle(at),
             }
@@ -239,6 +248,7 @@ impl Sctp {
     fn begin(&mut self, now: Instant, dtls: &Handshakes) {
         // RFC 8832 §6: the DTLS role says which streams are ours.
         let (Some(setup), Some(active)) = (&self.setup, dtls.is_client()) else { return };
+        self.credit = Credit::new(setup.config.receive_buffer, self.maker.wake.clone());
         let mut config = setup.config.clone();
         config.port = setup.agreement.local_port;
         config.mtu = config.mtu.min(dtls.max_data());
@@ -336,7 +346,8 @@ impl Sctp {
     fn make(&mut self, id: ChannelId) -> Option<DataChannel> {
         let told = self.told_of(id);
         let channel = self.channels.as_ref()?.channel(id)?;
-        let (handle, link, messages) = self.maker.make(id, channel, told, READY);
+        let ready = self.setup.as_ref().map_or(1, |setup| setup.ready.max(1));
+        let (handle, link, messages) = self.maker.make(id, channel, told, ready);
         self.live.insert(id, Live { link, messages, closing: false });
         Some(handle)
     }
@@ -361,10 +372,6 @@ impl Sctp {
             Event::Sent { channel, bytes } => {
                 if let Some(live) = self.live.get(&channel) {
                     live.link.sent(bytes);
-                }
-                if let Some(held) = self.held.take() {
-                    self.send(now, held);
-                    self.drain_inbox(now);
                 }
             }
             Event::Closed { channel, error: why } => {
@@ -391,23 +398,41 @@ impl Sctp {
 
     fn send(&mut self, now: Instant, told: ToChannel) {
         let Some(channels) = &mut self.channels else { return };
-        let ToChannel { id, message } = told;
-        let length = message.len();
-        match channels.send(now, id, message.clone()) {
-            Ok(()) => {}
-            Err(data::CoreError::Full { .. }) => self.held = Some(ToChannel { id, message }),
-            Err(e) => {
-                tracing::debug!("data channel {}: {e}", id.stream());
-                if let Some(live) = self.live.get(&id) {
-                    live.link.sent(length);
-                }
+        let length = told.message.len();
+        if !channels.has_room(length) {
+            self.held = Some(told);
+            return;
+        }
+        let id = told.id;
+        if let Err(e) = channels.send(now, id, told.message) {
+            tracing::debug!("data channel {}: {e}", id.stream());
+            if let Some(live) = self.live.get(&id) {
+                live.link.sent(length);
             }
+        }
+    }
+
+    /// Sends the message that waits for room, and what stands behind it, where there is room now.
+    fn sends_held(&mut self, now: Instant) -> bool {
+        let Some(channels) = &self.channels else { return false };
+        let Some(held) = self.held.take_if(|held| channels.has_room(held.message.len())) else {
+            return false;
+        };
+        self.send(now, held);
+        self.drain_inbox(now);
+        true
+    }
+
+    /// Lets the peer send as much more as has been read.
+    fn release(&mut self) {
+        if let Some(channels) = &mut self.channels {
+            channels.has_read(self.credit.take());
         }
     }
 
     /// What handles have sent; and where nothing more of theirs waits, what they have closed.
     fn drain_inbox(&mut self, now: Instant) {
-        for _ in 0..QUEUE {
+        for _ in 0..self.inbox.max_capacity() {
             if self.held.is_some() {
                 return;
             }
@@ -446,8 +471,10 @@ impl Sctp {
                     }
                 }
             };
-            match channels.read(now, id) {
-                Some(message) => place.send(message),
+            match channels.take(now, id) {
+                Some((message, cost)) => {
+                    place.send(Ready::new(message, cost, self.credit.clone()));
+                }
                 None => return,
             }
         }

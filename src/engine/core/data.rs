@@ -99,10 +99,17 @@ impl<P: MediaPlane> Core<P> {
             return;
         }
         entry.has_data = agreement.is_some();
-        let (config, buffer) = (self.config.data.clone(), self.config.data_buffer);
         let declined = entry.negotiator.described_mut().take_declined();
-        let setup =
-            agreement.map(|agreement| Box::new(DataSetup { agreement, declined, config, buffer }));
+        let setup = agreement.map(|agreement| {
+            Box::new(DataSetup {
+                agreement,
+                declined,
+                config: self.config.data.clone(),
+                buffer: self.config.data_buffer,
+                queue: self.config.data_queue,
+                ready: self.config.data_ready,
+            })
+        });
         self.plane.tell(id, MediaCommand::Data(DataCommand::Agreed(setup)));
     }
 

@@ -413,7 +413,7 @@ impl Channels {
         if self.association.is_over() {
             return Err(Error::Over);
         }
-        let channel = self.channels.get_mut(&id).ok_or(Error::Closed)?;
+        let channel = self.channels.get(&id).ok_or(Error::Closed)?;
         if !matches!(channel.state, State::Opening | State::Open) {
             return Err(Error::Closed);
         }
@@ -421,10 +421,10 @@ impl Channels {
         if max != 0 && size as u64 > max {
             return Err(Error::TooBig { size, max });
         }
-        let buffered = self.association.waiting_bytes();
-        if buffered > 0 && buffered + size > self.config.max_buffered {
-            return Err(Error::Full { buffered });
+        if !self.has_room(size) {
+            return Err(Error::Full { buffered: self.association.waiting_bytes() });
         }
+        let channel = self.channels.get_mut(&id).ok_or(Error::Closed)?;
         let (ppid, data) = match message {
             // RFC 8831 §6.6: SCTP has no empty messages.
             Message::Text(text) if text.is_empty() => (EMPTY_TEXT, Bytes::from_static(&[0])),
@@ -446,13 +446,31 @@ impl Channels {
         Ok(())
     }
 
+    /// Whether [`send`](Self::send) has an answer to a message of that length other than
+    /// [`Error::Full`]: no more than [`Config::max_buffered`] waits with it, or nothing else does.
+    pub fn has_room(&self, size: usize) -> bool {
+        let buffered = self.association.waiting_bytes();
+        buffered == 0 || buffered + size <= self.config.max_buffered || self.association.is_over()
+    }
+
     /// The next message that has come.
-    pub fn read(&mut self, _now: Instant, id: ChannelId) -> Option<Message> {
-        let channel = self.channels.get_mut(&id)?;
-        let (message, cost) = channel.inbox.pop_front()?;
-        self.association.read(cost);
-        self.bury(id);
+    pub fn read(&mut self, now: Instant, id: ChannelId) -> Option<Message> {
+        let (message, cost) = self.take(now, id)?;
+        self.has_read(cost);
         Some(message)
+    }
+
+    /// The same for who hands it on: until it [has been read](Self::has_read), it counts in
+    /// [`Config::receive_buffer`], with so much.
+    pub fn take(&mut self, _now: Instant, id: ChannelId) -> Option<(Message, usize)> {
+        let taken = self.channels.get_mut(&id)?.inbox.pop_front()?;
+        self.bury(id);
+        Some(taken)
+    }
+
+    /// So much of what was [taken](Self::take) has been read: the peer may send as much again.
+    pub fn has_read(&mut self, cost: usize) {
+        self.association.read(cost);
     }
 
     /// Closes a channel: what waits is sent first, what comes is not read any more.
