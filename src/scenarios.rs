@@ -1,7 +1,6 @@
 //! Whole call flows in virtual time: agents' cores, driven through the handles that applications
 //! hold, and proxies of the testkit, on the simulated network.
 
-mod agents;
 mod caller;
 mod conference;
 #[cfg(feature = "dtls")]

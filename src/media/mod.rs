@@ -16,7 +16,11 @@ mod ice;
 mod ice_path;
 #[cfg(test)]
 mod ice_tests;
+#[cfg(test)]
+pub(crate) mod made_up;
 mod mixing;
+#[cfg(test)]
+pub(crate) mod notes;
 mod path;
 mod pinhole;
 mod shield;

@@ -2,31 +2,15 @@
 
 use super::*;
 use crate::media::SdesKeys;
+use crate::media::notes::Quiet;
 use crate::media::worker::wall_clock;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use tiny_media::{AudioFormat, Fmtp, Sink, Source, StreamCodec};
+use tiny_media::{Fmtp, StreamCodec};
 use tiny_net::rtp::RtpPorts;
 use tiny_rtp::srtp::sdes;
 
 const SSRC: u32 = 0x1234_5678;
-
-struct Quiet;
-impl Source for Quiet {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn read(&mut self, out: &mut [i16]) -> usize {
-        out.fill(0);
-        out.len()
-    }
-}
-impl Sink for Quiet {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn write(&mut self, _: &[i16]) {}
-}
 
 fn shields() -> (Shield, Shield) {
     let (mut a, mut b) = (Rng::from_seed(1), Rng::from_seed(2));

@@ -1,10 +1,10 @@
 //! ICE (RFC 8445, RFC 8839) in the flow of calls: what waits for candidates, what the two sides say of
 //! themselves, restarts, forks, and peers that have none.
 
-use super::agents::{failed, selected};
 use super::village::{Phone, Village, end_of, quiet};
 use crate::command::Command;
 use crate::media::IceNotice;
+use crate::media::made_up::{MadeUp, failed, selected};
 use crate::testkit::ServerConfig;
 use crate::{
     Call, CallEvent, CallState, Config, EarlyMediaPolicy, Error, Ice, IceServer, Party, Policy,
@@ -510,7 +510,7 @@ fn servers_and_limits_of_the_settings_reach_the_agent() {
 }
 
 /// Bob's late candidate, with its generation's name.
-fn late(agent: &super::agents::MadeUp, port: u16) -> IceNotice {
+fn late(agent: &MadeUp, port: u16) -> IceNotice {
     let mut candidate = agent.candidate(1, port);
     candidate.ufrag = Some(agent.ufrag());
     IceNotice::Candidate(Box::new(candidate))

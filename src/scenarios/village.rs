@@ -1,17 +1,15 @@
 //! Telephones, proxies and redirect servers of one simulated world, and the ladder of what they say.
 
-use super::agents::{Agents, MadeUp, notice};
 use crate::account::AccountBuilder;
 use crate::agent::Shared;
 use crate::audio::{AudioSpec, OpenAudio};
 use crate::command::{Command, Commands};
 use crate::engine::core::{Core, Input, NetworkChange, Request};
+use crate::media::made_up::{MadeUp, notice};
+use crate::media::notes::{Notes, Plane, Quiet};
 #[cfg(feature = "dtls")]
-use crate::media::{DataCommand, DataSetup, DataWord};
-use crate::media::{
-    IceNotice, IceSetup, MediaCommand, MediaId, MediaNotice, MediaPlane, MediaPorts, MediaReport,
-    MixCommand, MixerId, Security,
-};
+use crate::media::{DataSetup, DataWord};
+use crate::media::{IceNotice, MediaNotice, MediaReport, Security};
 use crate::testkit::{Server, ServerConfig};
 use crate::{
     Account, Audio, Call, CallBuilder, CallEnd, CallEvent, CallState, CallStats, Config, Error,
@@ -26,119 +24,16 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tiny_media::{AudioFormat, Sink, Source, StreamConfig};
+use tiny_media::StreamConfig;
 use tiny_net::NetEvent;
 use tiny_net::sim::{self, Link, NatId, Node, NodeId, Transmit, World};
 use tiny_sak::{Output, Rng, Transport};
 use tiny_sip::{Limits, Message, Network, Target};
 use tokio::sync::mpsc;
 
-/// A source and sink of silence.
-struct Quiet;
-impl Source for Quiet {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn read(&mut self, out: &mut [i16]) -> usize {
-        out.fill(0);
-        out.len()
-    }
-}
-impl Sink for Quiet {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn write(&mut self, _: &[i16]) {}
-}
-
 pub(super) fn quiet() -> OpenAudio {
     let again = AudioSpec::of(&Audio::silent());
     OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None, again }
-}
-
-#[derive(Default)]
-struct Notes {
-    running: HashMap<MediaId, StreamConfig>,
-    secured: HashMap<MediaId, Security>,
-    /// Where streams listen.
-    bound: HashMap<MediaId, SocketAddr>,
-    closed: Vec<MediaId>,
-    /// What was said last of the data channels of a stream.
-    #[cfg(feature = "dtls")]
-    channels: HashMap<MediaId, DataSetup>,
-    agents: Agents,
-    next: u64,
-}
-
-/// A media plane that only takes notes.
-struct Plane {
-    ips: Arc<Mutex<Vec<IpAddr>>>,
-    notes: Arc<Mutex<Notes>>,
-}
-
-impl MediaPlane for Plane {
-    fn local_address_for(&mut self, remote: IpAddr) -> Option<IpAddr> {
-        let ips = self.ips.lock().unwrap();
-        let same = ips.iter().find(|ip| ip.is_ipv4() == remote.is_ipv4());
-        same.or(ips.first()).copied()
-    }
-    fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
-        let mut notes = self.notes.lock().unwrap();
-        notes.next += 1;
-        let at = |n| SocketAddr::new(address, 20_000 + 2 * (notes.next % 20_000) as u16 + n);
-        let id = MediaId(notes.next);
-        let (rtp, rtcp) = (at(0), at(1));
-        notes.bound.insert(id, rtp);
-        Ok(MediaPorts { id, rtp, rtcp })
-    }
-    fn open_ice(&mut self, address: IpAddr, setup: IceSetup) -> Result<MediaPorts, Error> {
-        let ports = self.open(address)?;
-        self.notes.lock().unwrap().agents.open(ports.id, ports.rtp, setup);
-        Ok(ports)
-    }
-    fn has_address(&mut self, ip: IpAddr) -> bool {
-        self.ips.lock().unwrap().contains(&ip)
-    }
-    fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error> {
-        let opened = self.open(address)?;
-        let mut notes = self.notes.lock().unwrap();
-        notes.bound.insert(id, opened.rtp);
-        notes.agents.rebind(id, opened.rtp);
-        Ok(MediaPorts { id, ..opened })
-    }
-    fn start(&mut self, id: MediaId, config: StreamConfig, keys: Security, _: OpenAudio) {
-        let mut notes = self.notes.lock().unwrap();
-        notes.running.insert(id, config);
-        notes.secured.insert(id, keys);
-    }
-    fn tell(&mut self, id: MediaId, command: MediaCommand) {
-        match command {
-            MediaCommand::Reconfigure(config, keys) => {
-                let mut notes = self.notes.lock().unwrap();
-                notes.running.insert(id, *config);
-                notes.secured.insert(id, keys);
-            }
-            MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
-            MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
-            MediaCommand::Ice(command) => self.notes.lock().unwrap().agents.obey(id, command),
-            #[cfg(feature = "dtls")]
-            MediaCommand::Data(DataCommand::Agreed(Some(setup))) => {
-                self.notes.lock().unwrap().channels.insert(id, *setup);
-            }
-            MediaCommand::Audio(_) | MediaCommand::Mute(_) | MediaCommand::Data(_) => {}
-        }
-    }
-    fn mix(&mut self, _: MixerId, command: MixCommand) {
-        if let MixCommand::Levels { members, reply } = command {
-            let _ = reply.send(Ok(members.into_iter().map(|(_, member)| member).collect()));
-        }
-    }
-    fn close(&mut self, id: MediaId) {
-        let mut notes = self.notes.lock().unwrap();
-        notes.running.remove(&id);
-        notes.agents.all.remove(&id);
-        notes.closed.push(id);
-    }
 }
 
 type Names = Rc<RefCell<HashMap<String, Vec<SocketAddr>>>>;
@@ -341,7 +236,7 @@ impl Phone {
     /// The keys of each stream that runs.
     pub(super) fn keys(&self) -> Vec<Security> {
         let notes = self.notes.lock().unwrap();
-        notes.running.keys().filter_map(|id| notes.secured.get(id).cloned()).collect()
+        notes.running.keys().filter_map(|id| notes.keys_of(*id).cloned()).collect()
     }
 
     /// What was said last of the data channels of its only stream.

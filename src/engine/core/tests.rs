@@ -5,12 +5,12 @@ use super::*;
 use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::event::{CallEnd, CallEvent};
-use crate::media::{MediaCommand, MediaPorts, MixCommand, MixerId, Security};
+use crate::media::notes::{Notes, Plane, Quiet};
 use crate::{Call, CallState, CallStats, IncomingCall, Party};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tiny_media::{AudioFormat, Direction, Sink, Source, StreamConfig};
+use tiny_media::{Direction, StreamConfig};
 
 mod floods;
 mod identity;
@@ -18,95 +18,8 @@ mod lines;
 mod registration;
 mod srtp;
 
-struct Quiet;
-impl Source for Quiet {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn read(&mut self, out: &mut [i16]) -> usize {
-        out.fill(0);
-        out.len()
-    }
-}
-impl Sink for Quiet {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn write(&mut self, _: &[i16]) {}
-}
-
 fn quiet() -> OpenAudio {
     OpenAudio { source: Box::new(Quiet), sink: Box::new(Quiet), recorder: None, again: None }
-}
-
-#[derive(Default)]
-struct Notes {
-    running: HashMap<MediaId, StreamConfig>,
-    secured: Vec<Security>,
-    closed: Vec<MediaId>,
-    next: u64,
-    /// How many pairs of ports there are; none stands for enough.
-    pairs: Option<usize>,
-    open: usize,
-}
-
-#[derive(Clone)]
-struct Plane {
-    ip: IpAddr,
-    notes: Arc<Mutex<Notes>>,
-}
-
-impl MediaPlane for Plane {
-    fn local_address_for(&mut self, _: IpAddr) -> Option<IpAddr> {
-        Some(self.ip)
-    }
-    fn open(&mut self, address: IpAddr) -> Result<MediaPorts, Error> {
-        let mut notes = self.notes.lock().unwrap();
-        if notes.pairs.is_some_and(|pairs| notes.open >= pairs) {
-            return Err(Error::Limit("rtp_ports".into()));
-        }
-        notes.open += 1;
-        notes.next += 1;
-        let port = 20_000 + 2 * notes.next as u16;
-        let at = |port| SocketAddr::new(address, port);
-        Ok(MediaPorts { id: MediaId(notes.next), rtp: at(port), rtcp: at(port + 1) })
-    }
-    fn has_address(&mut self, ip: IpAddr) -> bool {
-        ip == self.ip
-    }
-    fn rebind(&mut self, id: MediaId, address: IpAddr) -> Result<MediaPorts, Error> {
-        let opened = self.open(address)?;
-        Ok(MediaPorts { id, ..opened })
-    }
-    fn start(&mut self, id: MediaId, config: StreamConfig, security: Security, _: OpenAudio) {
-        let mut notes = self.notes.lock().unwrap();
-        notes.running.insert(id, config);
-        notes.secured.push(security);
-    }
-    fn tell(&mut self, id: MediaId, command: MediaCommand) {
-        match command {
-            MediaCommand::Reconfigure(config, security) => {
-                let mut notes = self.notes.lock().unwrap();
-                notes.running.insert(id, *config);
-                notes.secured.push(security);
-            }
-            MediaCommand::Stats(reply) => drop(reply.send(Ok(CallStats::default()))),
-            MediaCommand::Dtmf { reply, .. } => drop(reply.send(Ok(()))),
-            MediaCommand::Audio(_) | MediaCommand::Mute(_) => {}
-            MediaCommand::Ice(_) | MediaCommand::Data(_) => {}
-        }
-    }
-    fn mix(&mut self, _: MixerId, command: MixCommand) {
-        if let MixCommand::Levels { members, reply } = command {
-            let _ = reply.send(Ok(members.into_iter().map(|(_, member)| member).collect()));
-        }
-    }
-    fn close(&mut self, id: MediaId) {
-        let mut notes = self.notes.lock().unwrap();
-        notes.open -= 1;
-        notes.running.remove(&id);
-        notes.closed.push(id);
-    }
 }
 
 struct Agent {
@@ -129,7 +42,8 @@ struct Pair {
 fn agent(n: u8, config: Config) -> Agent {
     let address: SocketAddr = format!("192.0.2.{n}:5060").parse().unwrap();
     let notes = Arc::new(Mutex::new(Notes::default()));
-    let plane = Plane { ip: address.ip(), notes: notes.clone() };
+    let ips = Arc::new(Mutex::new(vec![address.ip()]));
+    let plane = Plane { ips, notes: notes.clone() };
     let registry = tiny_dav::builtin_registry();
     let (commands, inbox) = mpsc::unbounded_channel();
     let commands = crate::command::Commands(commands);

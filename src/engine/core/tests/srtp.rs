@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Srtp;
-use crate::media::Shield;
+use crate::media::{Security, Shield};
 use tiny_media::Component;
 
 #[cfg(feature = "dtls")]
@@ -70,7 +70,7 @@ fn call_between(a: Srtp, b: Srtp) -> (Pair, Call, Vec<String>) {
 }
 
 fn security(agent: &Agent) -> Security {
-    agent.notes.lock().unwrap().secured.last().cloned().expect("media runs")
+    agent.notes.lock().unwrap().secured.last().expect("media runs").1.clone()
 }
 
 fn codec_srtp(call: &Call) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Made-up ICE agents of a simulated media plane: they gather for as long as a test says, have one
 //! candidate for each component, and write down what they are told.
+#![cfg_attr(not(feature = "testkit"), allow(dead_code))]
 
 use crate::ice::{IceFailure, IceReport, PairReport};
 use crate::media::{
@@ -11,27 +12,27 @@ use std::time::{Duration, Instant};
 use tiny_net::ice::{Candidate, IceOptions, SwitchReason};
 
 /// One agent.
-pub(super) struct MadeUp {
-    pub(super) setup: IceSetup,
+pub(crate) struct MadeUp {
+    pub(crate) setup: IceSetup,
     at: SocketAddr,
     generation: u32,
     /// Whom it was told of, the last one last.
-    pub(super) peers: Vec<IcePeer>,
+    pub(crate) peers: Vec<IcePeer>,
     /// It was told that the peer has no ICE.
-    pub(super) off: bool,
+    pub(crate) off: bool,
     /// Later candidates of the peer.
-    pub(super) added: Vec<Candidate>,
+    pub(crate) added: Vec<Candidate>,
     /// The peer has no more.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// Our addresses, each time they changed.
-    pub(super) networks: Vec<Vec<std::net::IpAddr>>,
+    pub(crate) networks: Vec<Vec<std::net::IpAddr>>,
 }
 
 /// All agents of one telephone.
-pub(super) struct Agents {
+pub(crate) struct Agents {
     /// How long they gather.
-    pub(super) gathers: Duration,
-    pub(super) all: HashMap<MediaId, MadeUp>,
+    pub(crate) gathers: Duration,
+    pub(crate) all: HashMap<MediaId, MadeUp>,
     /// What gathers since it was asked to, and until when it does.
     asked: Vec<MediaId>,
     due: Vec<(Instant, MediaId)>,
@@ -46,12 +47,12 @@ impl Default for Agents {
 
 impl MadeUp {
     /// The name of the present generation: nobody else has it.
-    pub(super) fn ufrag(&self) -> String {
+    pub(crate) fn ufrag(&self) -> String {
         let ip = self.at.ip().to_string().replace(['.', ':'], "");
         format!("u{ip}p{}g{}", self.at.port(), self.generation)
     }
 
-    pub(super) fn candidate(&self, component: u16, port: u16) -> Candidate {
+    pub(crate) fn candidate(&self, component: u16, port: u16) -> Candidate {
         let kind = if component == 1 { 2_130_706_431 } else { 2_130_706_430 };
         let line = format!("1 {component} udp {kind} {} {port} typ host", self.at.ip());
         line.parse().expect("a candidate")
@@ -78,7 +79,7 @@ impl MadeUp {
 }
 
 impl Agents {
-    pub(super) fn open(&mut self, id: MediaId, at: SocketAddr, setup: IceSetup) {
+    pub(crate) fn open(&mut self, id: MediaId, at: SocketAddr, setup: IceSetup) {
         let made_up = MadeUp {
             setup,
             at,
@@ -94,13 +95,13 @@ impl Agents {
     }
 
     /// Its sockets are elsewhere.
-    pub(super) fn rebind(&mut self, id: MediaId, at: SocketAddr) {
+    pub(crate) fn rebind(&mut self, id: MediaId, at: SocketAddr) {
         if let Some(agent) = self.all.get_mut(&id) {
             agent.at = at;
         }
     }
 
-    pub(super) fn obey(&mut self, id: MediaId, command: IceCommand) {
+    pub(crate) fn obey(&mut self, id: MediaId, command: IceCommand) {
         let Some(agent) = self.all.get_mut(&id) else { return };
         match command {
             IceCommand::Peer(peer) => agent.peers.push(*peer),
@@ -119,7 +120,7 @@ impl Agents {
     }
 
     /// What is due, and when to come again.
-    pub(super) fn poll(&mut self, now: Instant) -> (Vec<MediaNotice>, Option<Instant>) {
+    pub(crate) fn poll(&mut self, now: Instant) -> (Vec<MediaNotice>, Option<Instant>) {
         self.due.extend(self.asked.drain(..).map(|id| (now + self.gathers, id)));
         let (ready, later) = self.due.drain(..).partition(|(at, _)| *at <= now);
         self.due = later;
@@ -132,7 +133,7 @@ impl Agents {
     }
 
     /// The one that there is.
-    pub(super) fn only(&self) -> (MediaId, &MadeUp) {
+    pub(crate) fn only(&self) -> (MediaId, &MadeUp) {
         let mut all = self.all.iter();
         match (all.next(), all.next()) {
             (Some((id, agent)), None) => (*id, agent),
@@ -141,12 +142,12 @@ impl Agents {
     }
 }
 
-pub(super) fn notice(id: MediaId, ice: IceNotice) -> MediaNotice {
+pub(crate) fn notice(id: MediaId, ice: IceNotice) -> MediaNotice {
     MediaNotice { id, report: MediaReport::Ice(ice) }
 }
 
 /// No path works: four were tried, if so.
-pub(super) fn failed(_: &MadeUp, failure: IceFailure) -> IceNotice {
+pub(crate) fn failed(_: &MadeUp, failure: IceFailure) -> IceNotice {
     use crate::ice::{PairFailure, PairState};
     let why = [Some(PairFailure::Timeout), Some(PairFailure::Error(400)), None, None];
     let pairs = why.into_iter().zip(1..).map(|(failure, port)| PairReport {
@@ -163,7 +164,7 @@ pub(super) fn failed(_: &MadeUp, failure: IceFailure) -> IceNotice {
 }
 
 /// A path that works.
-pub(super) fn selected(agent: &MadeUp) -> IceNotice {
+pub(crate) fn selected(agent: &MadeUp) -> IceNotice {
     let pair = Box::new(pair(agent.at));
     IceNotice::Selected { pair, reason: SwitchReason::First }
 }
