@@ -399,7 +399,7 @@ impl Sctp {
     fn send(&mut self, now: Instant, told: ToChannel) {
         let Some(channels) = &mut self.channels else { return };
         let length = told.message.len();
-        if !channels.has_room(length) {
+        if !channels.has_room_for(length) {
             self.held = Some(told);
             return;
         }
@@ -415,7 +415,7 @@ impl Sctp {
     /// Sends the message that waits for room, and what stands behind it, where there is room now.
     fn sends_held(&mut self, now: Instant) -> bool {
         let Some(channels) = &self.channels else { return false };
-        let Some(held) = self.held.take_if(|held| channels.has_room(held.message.len())) else {
+        let Some(held) = self.held.take_if(|held| channels.has_room_for(held.message.len())) else {
             return false;
         };
         self.send(now, held);

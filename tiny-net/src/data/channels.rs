@@ -421,7 +421,7 @@ impl Channels {
         if max != 0 && size as u64 > max {
             return Err(Error::TooBig { size, max });
         }
-        if !self.has_room(size) {
+        if !self.has_room_for(size) {
             return Err(Error::Full { buffered: self.association.waiting_bytes() });
         }
         let channel = self.channels.get_mut(&id).ok_or(Error::Closed)?;
@@ -448,7 +448,7 @@ impl Channels {
 
     /// Whether [`send`](Self::send) has an answer to a message of that length other than
     /// [`Error::Full`]: no more than [`Config::max_buffered`] waits with it, or nothing else does.
-    pub fn has_room(&self, size: usize) -> bool {
+    pub fn has_room_for(&self, size: usize) -> bool {
         let buffered = self.association.waiting_bytes();
         buffered == 0 || buffered + size <= self.config.max_buffered || self.association.is_over()
     }
