@@ -61,7 +61,7 @@ impl Ends {
             ours: Vec::new(),
         };
         let (declined, config) = (declined.to_vec(), Config::default());
-        let setup = DataSetup { agreement, declined, config, buffer: 1000 };
+        let setup = DataSetup { agreement, declined, config, buffer: 1000, queue: 64, ready: 8 };
         for channel in setup.agreement.channels.iter().map(data::options_of) {
             let _ = self.peer.open(self.now, channel);
         }
