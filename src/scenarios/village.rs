@@ -12,8 +12,8 @@ use crate::media::{DataSetup, DataWord};
 use crate::media::{IceNotice, MediaNotice, MediaReport, Security};
 use crate::testkit::{Server, ServerConfig};
 use crate::{
-    Account, Audio, Call, CallBuilder, CallEnd, CallEvent, CallState, CallStats, Config, Error,
-    Event, IncomingCall, NetworkReport, SipMessage,
+    Account, Audio, Call, CallBuilder, CallEnd, CallEvent, CallState, Config, Error, Event,
+    IncomingCall, NetworkReport, SipMessage,
 };
 use bytes::Bytes;
 use std::cell::RefCell;

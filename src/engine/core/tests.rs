@@ -6,7 +6,7 @@ use crate::account::AccountSpec;
 use crate::audio::OpenAudio;
 use crate::event::{CallEnd, CallEvent};
 use crate::media::notes::{Notes, Plane, Quiet};
-use crate::{Call, CallState, CallStats, IncomingCall, Party};
+use crate::{Call, CallState, IncomingCall, Party};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

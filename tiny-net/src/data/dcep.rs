@@ -1,7 +1,7 @@
 //! The Data Channel Establishment Protocol (RFC 8832 §5): two messages.
 
 use super::Error;
-use super::channels::Reliability;
+use super::options::Reliability;
 
 /// The payload protocol identifier of its messages (§8.1).
 pub const PPID: u32 = 50;

@@ -41,12 +41,14 @@ mod crc;
 pub mod dcep;
 mod error;
 mod inbound;
+mod options;
 mod outbound;
 mod reset;
 mod rto;
 #[cfg(test)]
 mod tests;
 
-pub use channels::{Channel, ChannelId, ChannelOptions, Channels, Event, Message, Reliability};
+pub use channels::{Channel, ChannelId, Channels, Event};
 pub use config::{Config, Peer};
 pub use error::{Counts, Error, Flight};
+pub use options::{ChannelOptions, Message, Reliability};
