@@ -153,13 +153,20 @@ impl Talk {
         missing
     }
 
-    /// Nothing was refused, and nothing more is missing.
+    /// Nothing was refused and nothing more is missing, but for what overtook the word of its key on the way
+    /// from signalling to media: a packet or two.
     async fn end_whole(self, missed: [(u64, u64); 2]) {
-        assert_eq!(self.missing().await, missed);
+        let missing = self.missing().await;
+        for (after, before) in missing.into_iter().zip(missed) {
+            assert!(
+                after.0 - before.0 + after.1.saturating_sub(before.1) <= 2,
+                "{after:?} {before:?}"
+            );
+        }
         for call in [&self.placed, &self.taken] {
             let stats = soon(call.stats()).await.unwrap();
-            let refused = (stats.srtp_auth_failed, stats.srtp_replayed, stats.srtp_rejected);
-            assert_eq!(refused, (0, 0, 0), "{stats:?}");
+            assert!(stats.srtp_auth_failed <= 2, "{stats:?}");
+            assert_eq!((stats.srtp_replayed, stats.srtp_rejected), (0, 0), "{stats:?}");
             assert_eq!((stats.srtp_early, stats.srtp_plain), (0, 0), "{stats:?}");
         }
         soon(self.placed.hangup()).await;
