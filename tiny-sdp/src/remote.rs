@@ -102,7 +102,7 @@ impl<'a> RemoteMedia<'a> {
                 "bundle-only" => m.bundle_only = true,
                 "ptime" => m.ptime = milliseconds(value),
                 "maxptime" => m.maxptime = milliseconds(value),
-                "mid" => m.mid = Some(value.trim()).filter(|v| !v.is_empty()),
+                "mid" => m.mid = Some(value.trim_ascii()).filter(|v| !v.is_empty()),
                 "ice-ufrag" => (m.ice, m.own_ice) = (true, true),
                 name => direction = direction.or_else(|| Direction::from_name(name)),
             }
@@ -219,11 +219,11 @@ impl<'a> RemoteMedia<'a> {
 
     /// `<payload type> <encoding name>/<clock rate>[/<parameters>]` (RFC 8866 §6.6)
     fn read_rtpmap(&mut self, value: &'a str) {
-        let Some((pt, encoding)) = value.trim().split_once(' ') else { return };
+        let Some((pt, encoding)) = first_word(value) else { return };
         let Some(format) = find(&mut self.formats, pt) else { return };
-        let mut fields = encoding.trim().split('/');
+        let mut fields = encoding.split('/');
         let (Some(name), Some(rate)) = (fields.next(), fields.next()) else { return };
-        let Ok(clock_rate) = rate.trim().parse() else { return };
+        let Ok(clock_rate) = rate.trim_ascii().parse() else { return };
         if format.has_rtpmap {
             return;
         }
@@ -231,13 +231,14 @@ impl<'a> RemoteMedia<'a> {
         format.name = name;
         format.clock_rate = clock_rate;
         // §6.6: for audio the parameter is the number of channels, 1 when left out.
-        format.channels = fields.next().and_then(|c| c.trim().parse().ok()).unwrap_or(1).max(1);
+        format.channels =
+            fields.next().and_then(|c| c.trim_ascii().parse().ok()).unwrap_or(1).max(1);
     }
 
     fn read_fmtp(&mut self, value: &'a str) {
-        let Some((pt, parameters)) = value.trim().split_once(' ') else { return };
+        let Some((pt, parameters)) = first_word(value) else { return };
         if let Some(format) = find(&mut self.formats, pt).filter(|f| f.fmtp.is_empty()) {
-            format.fmtp = parameters.trim();
+            format.fmtp = parameters;
         }
     }
 
@@ -256,6 +257,13 @@ impl<'a> RemoteMedia<'a> {
     }
 }
 
+/// What stands before the first blank, and the rest.
+fn first_word(value: &str) -> Option<(&str, &str)> {
+    let value = value.trim_ascii();
+    let (word, rest) = value.split_at_checked(value.bytes().position(|b| b == b' ')?)?;
+    Some((word, rest.trim_ascii()))
+}
+
 fn find<'f, 'a>(formats: &'f mut [Format<'a>], pt: &str) -> Option<&'f mut Format<'a>> {
     let pt: u8 = pt.parse().ok()?;
     formats.iter_mut().find(|f| f.pt == pt)
@@ -263,7 +271,7 @@ fn find<'f, 'a>(formats: &'f mut [Format<'a>], pt: &str) -> Option<&'f mut Forma
 
 /// Whole milliseconds of a `ptime`; what is less than one, or no number, counts as not said.
 fn milliseconds(value: &str) -> Option<u32> {
-    let value = value.trim();
+    let value = value.trim_ascii();
     let whole = value.split('.').next().unwrap_or(value);
     whole.parse().ok().filter(|ms| *ms > 0)
 }

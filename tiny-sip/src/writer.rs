@@ -3,9 +3,10 @@
 
 use crate::header::{CSeq, HeaderName, NameAddr, Params, Via, chars};
 use crate::{Message, Method, StatusCode, Uri};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
 
 /// A value that would have broken the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,14 @@ pub enum WriteError {
 /// What can be written as (part of) a header field's value. `format_args!` is, for all that prints.
 pub trait Value {
     /// Appends the value.
-    fn write(&self, out: &mut BytesMut);
+    fn write(&self, out: &mut String);
+}
+
+/// A value by itself.
+pub(crate) fn text(value: impl Value) -> String {
+    let mut text = String::new();
+    value.write(&mut text);
+    text
 }
 
 /// Prints one message, in the order of the calls. Errors are kept and told by
@@ -52,7 +60,7 @@ pub trait Value {
 /// ```
 #[derive(Debug)]
 pub struct Writer {
-    out: BytesMut,
+    out: String,
     body: Bytes,
     error: Option<WriteError>,
 }
@@ -70,25 +78,25 @@ impl Writer {
         {
             writer.error = Some(WriteError::StartLine);
         }
-        writer.out.put_slice(method.as_str().as_bytes());
-        writer.out.put_u8(b' ');
-        writer.out.put_slice(uri.as_bytes());
-        writer.out.put_slice(b" SIP/2.0\r\n");
+        writer.out.push_str(method.as_str());
+        writer.out.push(' ');
+        writer.out.push_str(uri);
+        writer.out.push_str(" SIP/2.0\r\n");
         writer
     }
 
     /// Begins a response; an empty reason gives the status's usual one.
     pub fn response(status: StatusCode, reason: &str) -> Self {
         let mut writer = Self::start();
-        writer.out.put_slice(b"SIP/2.0 ");
+        writer.out.push_str("SIP/2.0 ");
         put_number(&mut writer.out, status.code().into());
-        writer.out.put_u8(b' ');
+        writer.out.push(' ');
         let reason = if reason.is_empty() { status.default_reason() } else { reason };
         if !is_safe(reason.as_bytes()) {
             writer.error = Some(WriteError::StartLine);
         }
-        writer.out.put_slice(reason.as_bytes());
-        writer.out.put_slice(b"\r\n");
+        writer.out.push_str(reason);
+        writer.out.push_str("\r\n");
         writer
     }
 
@@ -98,44 +106,48 @@ impl Writer {
         if let Some(method) = message.method() {
             return Self::request(method, message.request_uri());
         }
-        writer.out.put_slice(b"SIP/2.0 ");
+        writer.out.push_str("SIP/2.0 ");
         let status = message.status().map_or(0, StatusCode::code);
         put_number(&mut writer.out, status.into());
-        writer.out.put_u8(b' ');
-        writer.out.put_slice(message.reason().as_bytes());
-        writer.out.put_slice(b"\r\n");
+        writer.out.push(' ');
+        writer.out.push_str(message.reason());
+        writer.out.push_str("\r\n");
         writer
     }
 
     fn start() -> Self {
-        Self { out: BytesMut::with_capacity(1024), body: Bytes::new(), error: None }
+        // More than nearly every head, and less than what the system's allocator takes for large.
+        Self { out: String::with_capacity(1000), body: Bytes::new(), error: None }
     }
 
     /// A Via of ours: `SIP/2.0/UDP host:port;branch=…;rport` (RFC 3261 §8.1.1.7, RFC 3581).
     pub fn via(self, transport: tiny_sak::Transport, sent_by: impl Value, branch: &str) -> Self {
-        self.put(HeaderName::Via.as_str(), |out| {
-            out.put_slice(b"SIP/2.0/");
-            out.put_slice(transport.via_name().as_bytes());
-            out.put_u8(b' ');
+        self.line(HeaderName::Via.as_str(), |out| {
+            out.push_str("SIP/2.0/");
+            out.push_str(transport.via_name());
+            out.push(' ');
             sent_by.write(out);
-            out.put_slice(b";branch=");
-            out.put_slice(branch.as_bytes());
-            out.put_slice(b";rport");
+            out.push_str(";branch=");
+            out.push_str(branch);
+            out.push_str(";rport");
         })
     }
 
     /// CSeq.
     pub fn cseq(self, number: u32, method: &Method) -> Self {
-        self.put(HeaderName::CSeq.as_str(), |out| {
+        self.line(HeaderName::CSeq.as_str(), |out| {
             put_number(out, number.into());
-            out.put_u8(b' ');
-            out.put_slice(method.as_str().as_bytes());
+            out.push(' ');
+            out.push_str(method.as_str());
         })
     }
 
     /// One header line. [`HeaderName::Other`] is refused: use [`Writer::header_named`].
     pub fn header(self, name: HeaderName, value: impl Value) -> Self {
-        self.put(name.as_str(), |out| value.write(out))
+        match name {
+            HeaderName::Other => self.put(name.as_str(), |out| value.write(out)),
+            known => self.line(known.as_str(), |out| value.write(out)),
+        }
     }
 
     /// One header line under a name given as text. Content-Length is ignored: it is always written
@@ -172,29 +184,37 @@ impl Writer {
         if let Some(error) = self.error {
             return Err(error);
         }
-        self.out.put_slice(b"Content-Length: ");
+        self.out.push_str("Content-Length: ");
         put_number(&mut self.out, self.body.len() as u64);
-        self.out.put_slice(b"\r\n\r\n");
-        self.out.put_slice(&self.body);
-        Ok(self.out.freeze())
+        self.out.push_str("\r\n\r\n");
+        let mut out = self.out.into_bytes();
+        out.reserve_exact(self.body.len());
+        out.extend_from_slice(&self.body);
+        Ok(out.into())
     }
 
-    fn put(mut self, name: &str, write: impl FnOnce(&mut BytesMut)) -> Self {
+    fn put(mut self, name: &str, write: impl FnOnce(&mut String)) -> Self {
+        if name.is_empty() || !chars::all(name.as_bytes(), chars::TOKEN) {
+            let error = WriteError::Name { name: name.to_owned() };
+            self.error = self.error.or(Some(error));
+            return self;
+        }
+        self.line(name, write)
+    }
+
+    /// One header line under a name that is known to be one.
+    fn line(mut self, name: &str, write: impl FnOnce(&mut String)) -> Self {
         if self.error.is_some() {
             return self;
         }
-        if name.is_empty() || !chars::all(name.as_bytes(), chars::TOKEN) {
-            self.error = Some(WriteError::Name { name: name.to_owned() });
-            return self;
-        }
-        self.out.put_slice(name.as_bytes());
-        self.out.put_slice(b": ");
+        self.out.push_str(name);
+        self.out.push_str(": ");
         let at = self.out.len();
         write(&mut self.out);
-        if !is_safe(&self.out[at..]) {
+        if !is_safe(&self.out.as_bytes()[at..]) {
             self.error = Some(WriteError::Value { name: name.to_owned() });
         }
-        self.out.put_slice(b"\r\n");
+        self.out.push_str("\r\n");
         self
     }
 
@@ -203,8 +223,8 @@ impl Writer {
     /// # Errors
     /// What [`Writer::finish`] would say.
     pub fn check(name: &str, value: &str) -> Result<(), WriteError> {
-        let mut writer = Self { out: BytesMut::new(), body: Bytes::new(), error: None };
-        writer = writer.put(name, |out| out.put_slice(value.as_bytes()));
+        let mut writer = Self { out: String::new(), body: Bytes::new(), error: None };
+        writer = writer.put(name, |out| out.push_str(value));
         writer.error.map_or(Ok(()), Err)
     }
 }
@@ -225,25 +245,18 @@ fn is_safe(value: &[u8]) -> bool {
     !odd || !value.iter().zip(before).any(breaks)
 }
 
-fn put_number(out: &mut BytesMut, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+fn put_number(out: &mut String, number: u64) {
+    if number > 9 {
+        put_number(out, number / 10);
     }
-    out.put_slice(&digits[at..]);
+    out.push(char::from(b'0' + (number % 10) as u8));
 }
 
 macro_rules! text_values {
     ($($type:ty),*) => {
         $(impl Value for $type {
-            fn write(&self, out: &mut BytesMut) {
-                out.put_slice(self.as_bytes());
+            fn write(&self, out: &mut String) {
+                out.push_str(self);
             }
         })*
     };
@@ -253,7 +266,7 @@ text_values!(str, String, Box<str>, Cow<'_, str>, tiny_sak::id::Token);
 macro_rules! number_values {
     ($($type:ty),*) => {
         $(impl Value for $type {
-            fn write(&self, out: &mut BytesMut) {
+            fn write(&self, out: &mut String) {
                 put_number(out, *self as u64);
             }
         })*
@@ -264,8 +277,8 @@ number_values!(u8, u16, u32, u64, usize);
 macro_rules! view_values {
     ($($type:ty),*) => {
         $(impl Value for $type {
-            fn write(&self, out: &mut BytesMut) {
-                out.put_slice(self.as_str().as_bytes());
+            fn write(&self, out: &mut String) {
+                out.push_str(self.as_str());
             }
         })*
     };
@@ -273,28 +286,50 @@ macro_rules! view_values {
 view_values!(NameAddr<'_>, Via<'_>, Uri<'_>, Params<'_>, Method);
 
 impl Value for CSeq<'_> {
-    fn write(&self, out: &mut BytesMut) {
+    fn write(&self, out: &mut String) {
         put_number(out, self.number.into());
-        out.put_u8(b' ');
-        out.put_slice(self.method.as_bytes());
+        out.push(' ');
+        out.push_str(self.method);
     }
 }
 
 impl Value for fmt::Arguments<'_> {
-    fn write(&self, out: &mut BytesMut) {
+    fn write(&self, out: &mut String) {
         // Writing to a buffer that grows does not fail.
         let _ = out.write_fmt(*self);
     }
 }
 
-impl Value for std::net::SocketAddr {
-    fn write(&self, out: &mut BytesMut) {
-        format_args!("{self}").write(out);
+/// One after the other.
+impl<const N: usize> Value for [&str; N] {
+    fn write(&self, out: &mut String) {
+        self.iter().for_each(|part| out.push_str(part));
+    }
+}
+
+impl Value for IpAddr {
+    fn write(&self, out: &mut String) {
+        let IpAddr::V4(ip) = self else { return format_args!("{self}").write(out) };
+        for (octet, dot) in ip.octets().into_iter().zip([".", ".", ".", ""]) {
+            put_number(out, octet.into());
+            out.push_str(dot);
+        }
+    }
+}
+
+impl Value for SocketAddr {
+    fn write(&self, out: &mut String) {
+        if self.is_ipv6() {
+            return format_args!("{self}").write(out);
+        }
+        self.ip().write(out);
+        out.push(':');
+        put_number(out, self.port().into());
     }
 }
 
 impl<T: Value + ?Sized> Value for &T {
-    fn write(&self, out: &mut BytesMut) {
+    fn write(&self, out: &mut String) {
         (**self).write(out);
     }
 }

@@ -97,10 +97,11 @@ pub(super) fn send_one(
 /// Sends several datagrams in one call, all from `source`; returns how many the system took.
 pub(super) fn send_many<'a>(
     socket: &impl AsRawFd,
-    datagrams: impl Iterator<Item = (&'a [u8], SocketAddr)>,
+    datagrams: impl Iterator<Item = (&'a [u8], SocketAddr)> + Clone,
     source: Option<IpAddr>,
 ) -> io::Result<usize> {
-    let (mut slices, mut addresses) = (Vec::with_capacity(MOST), Vec::with_capacity(MOST));
+    let count = datagrams.clone().take(MOST).count();
+    let (mut slices, mut addresses) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (data, to) in datagrams.take(MOST) {
         slices.push([IoSlice::new(data)]);
         addresses.push(Some(SockaddrStorage::from(to)));

@@ -187,7 +187,7 @@ impl Negotiator {
         if self.config.answer_order == AnswerOrder::Local {
             matches.sort_by_key(|m| m.local);
         }
-        slot.reserve(matches.len());
+        slot.reserve(matches.iter().map(|m| &ours.codecs[m.local]));
         let mut used = PayloadTypes::default();
         for m in &mut matches {
             let mirrored = m.offered.filter(|_| self.config.mirror_payload_types).map(|f| f.pt);

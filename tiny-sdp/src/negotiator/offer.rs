@@ -53,7 +53,7 @@ impl Negotiator {
         let speaker = speaker.and_then(|l| local.media.get(usize::from(l))).unwrap_or(ours);
         let port = if matches!(share, Share::Only(_)) { 0 } else { speaker.port };
         slot.active = true;
-        slot.reserve(ours.codecs.len());
+        slot.reserve(ours.codecs.iter());
         let mut used = PayloadTypes::default();
         let mut codecs = Vec::with_capacity(ours.codecs.len());
         p.media(ours.kind.as_str(), port, ours.protocol.as_str())?;

@@ -296,19 +296,12 @@ impl Printer {
         self.out.push_str("\r\n");
     }
 
-    fn number(&mut self, mut n: u64) -> &mut Self {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (n % 10) as u8;
-            n /= 10;
-            if n == 0 {
-                break;
-            }
+    fn number(&mut self, n: u64) -> &mut Self {
+        if n > 9 {
+            self.number(n / 10);
         }
-        // Digits are ASCII: this never falls back.
-        self.push(std::str::from_utf8(&digits[at..]).unwrap_or_default())
+        self.out.push(char::from(b'0' + (n % 10) as u8));
+        self
     }
 
     fn host(&mut self, host: &Host) -> Result<&mut Self, Error> {

@@ -91,10 +91,12 @@ impl Slot {
         }
     }
 
-    /// Room for this many codecs and no more: slots live as long as calls.
-    pub(super) fn reserve(&mut self, codecs: usize) {
+    /// Room for what these codecs need and no more: slots live as long as calls.
+    pub(super) fn reserve<'a>(&mut self, codecs: impl Iterator<Item = &'a LocalCodec>) {
         if self.bindings.is_empty() {
-            self.bindings.reserve_exact(codecs);
+            let fixed =
+                |c: &LocalCodec| c.payload_type.is_some_and(|pt| means(pt, c) == Some(true));
+            self.bindings.reserve_exact(codecs.filter(|codec| !fixed(codec)).count());
         }
     }
 

@@ -9,6 +9,7 @@ use crate::message::Message;
 use crate::method::Method;
 use crate::uri::Uri;
 use crate::usage::register::Binding;
+use crate::writer::text;
 use std::fmt::Write as _;
 use tiny_sak::Flow;
 
@@ -187,7 +188,7 @@ impl Endpoint {
         way: Flow,
     ) -> String {
         let params = account.contact_params.as_str();
-        let uri = self.binding_uri(account, way).to_string();
+        let uri = text(self.binding_uri(account, way));
         let own = account.binding.as_ref().and_then(|b| b.flows.get(usize::from(flow)));
         let before = own.map_or("", |own| &*own.contact);
         let mut extra = String::new();

@@ -40,8 +40,8 @@ pub(crate) enum Owner {
     Bye(CallKey),
     /// The CANCEL of a call's INVITE.
     Cancel(CallKey),
-    /// The ACK of an INVITE transaction's 2xx; of which fork, if not of the winner.
-    Ack(ClientKey, Option<Fingerprint>),
+    /// The ACK of an INVITE transaction's 2xx; of which of its strays, if not of the winner.
+    Ack(ClientKey, Option<u32>),
     /// The REGISTER of one of an account's flows.
     Register(AccountKey, u8),
     Plain(RequestKey),
@@ -76,7 +76,9 @@ pub(crate) struct ClientTx {
     /// What the request was made of; until the final response, of an INVITE with credentials
     /// longer, because its ACKs need them.
     pub(crate) request: Option<Box<Request>>,
-    /// Where the ACK of a 2xx went.
+    /// The ACK of a 2xx is sent.
+    pub(crate) acked: bool,
+    /// Where it went, if not where the INVITE did.
     pub(crate) ack_flow: Option<Box<(Flow, Option<Arc<str>>)>>,
     /// The next-hop URI of an INVITE.
     pub(crate) hop: Option<Box<str>>,
@@ -100,14 +102,15 @@ impl ClientTx {
     /// the request (RFC 3261 §8.2.6.2), and To can be read. What it says goes into a dialog, and from
     /// there into our ACK and BYE.
     fn is_answered_by(&self, response: &Message) -> bool {
-        let (Ok(from), Ok(_), Ok(call_id)) = (response.from(), response.to(), response.call_id())
-        else {
-            return false;
+        let (Ok(_), Ok(call_id)) = (response.to(), response.call_id()) else { return false };
+        let Some(request) = &self.request else { return response.from().is_ok() };
+        // Mostly it comes back as it was.
+        let same = || {
+            let (own, from) = (NameAddr::parse(&request.from), response.from());
+            own.is_ok_and(|own| from.is_ok_and(|from| own.tag() == from.tag()))
         };
-        self.request.as_ref().is_none_or(|request| {
-            *request.call_id == *call_id
-                && NameAddr::parse(&request.from).is_ok_and(|own| own.tag() == from.tag())
-        })
+        *request.call_id == *call_id
+            && (response.header(HeaderName::From) == Some(&*request.from) || same())
     }
 }
 
@@ -146,6 +149,7 @@ impl Endpoint {
             name,
             bytes,
             request: Some(request),
+            acked: false,
             ack_flow: None,
             hop,
             winner: None,
@@ -292,7 +296,7 @@ impl Endpoint {
                 .header(HeaderName::CallId, &*request.call_id)
                 .cseq(request.cseq, &Method::Ack);
             if let Some(session) = self.refusal_session(request, message) {
-                w = w.header(HeaderName::SessionId, format_args!("{session}"));
+                w = w.header(HeaderName::SessionId, session);
             }
             for (name, value) in self.rule_refusal_ack(request) {
                 w = w.header_named(&name, value);
@@ -356,7 +360,7 @@ impl Endpoint {
         let status = message.status().map_or(0, |status| status.code());
         self.show_response(owner, account, message);
         if status < 400 {
-            self.learn_response_session(owner, message);
+            self.learn_response_session(owner, status, message);
         }
         let Some(client) = self.clients.get_mut(key) else { return };
         if status >= 300 {

@@ -6,7 +6,7 @@ use super::accounts::AccountState;
 use super::naming::SentBy;
 use super::{AccountKey, Endpoint, Target};
 use crate::message::Message;
-use std::fmt;
+use crate::writer::Value;
 use std::net::{IpAddr, SocketAddr};
 use tiny_sak::{Flow, Transport};
 
@@ -34,29 +34,43 @@ impl<'a> ContactUri<'a> {
     pub(crate) fn withheld(self) -> Self {
         Self { gruu: None, user: "anonymous", params: "", ..self }
     }
+
+    /// The value of Contact: the URI and what follows it.
+    pub(crate) fn then(self, after: [&'a str; 2]) -> impl Value {
+        struct Enclosed<'a>(ContactUri<'a>, [&'a str; 2]);
+        impl Value for Enclosed<'_> {
+            fn write(&self, out: &mut String) {
+                out.push('<');
+                self.0.write(out);
+                out.push('>');
+                self.1.write(out);
+            }
+        }
+        Enclosed(self, after)
+    }
 }
 
-impl fmt::Display for ContactUri<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Value for ContactUri<'_> {
+    fn write(&self, out: &mut String) {
         if let Some(gruu) = self.gruu {
-            return f.write_str(gruu);
+            return out.push_str(gruu);
         }
         let at = if self.user.is_empty() { "" } else { "@" };
-        write!(f, "{}:{}{at}", self.scheme, self.user)?;
+        [self.scheme, ":", self.user, at].write(out);
         if matches!(self.addr, SentBy::Addr(addr) if addr.ip().is_unspecified()) {
             // An address that nobody knows is not given away as one (RFC 7118 §5.2.1 has the same
             // for clients that cannot learn theirs).
-            f.write_str("unknown.invalid")?;
+            out.push_str("unknown.invalid");
         } else {
-            write!(f, "{}", self.addr)?;
+            self.addr.write(out);
         }
         // `sips:` implies TLS; UDP is what a numeric address means anyway.
         match self.transport {
             Transport::Udp => {}
             Transport::Tls if self.scheme == "sips" => {}
-            other => write!(f, ";transport={}", other.uri_name())?,
+            other => [";transport=", other.uri_name()].write(out),
         }
-        f.write_str(self.params)
+        out.push_str(self.params);
     }
 }
 

@@ -27,7 +27,12 @@ impl Fingerprinter {
     }
 
     /// Each part is hashed behind its length, so that shifting a border changes the result.
-    pub(crate) fn of(&self, parts: &[&str]) -> Fingerprint {
+    pub(crate) fn of<const N: usize>(&self, parts: &[&str; N]) -> Fingerprint {
+        self.of_bytes(&parts.map(str::as_bytes))
+    }
+
+    /// The same where not all of it is text.
+    pub(crate) fn of_bytes(&self, parts: &[&[u8]]) -> Fingerprint {
         let mut s = State([
             self.0 ^ 0x736f_6d65_7073_6575,
             self.1 ^ 0x646f_7261_6e64_6f6d ^ 0xee,
@@ -36,7 +41,7 @@ impl Fingerprinter {
         ]);
         for part in parts {
             s.absorb(part.len() as u64);
-            let mut chunks = part.as_bytes().chunks_exact(8);
+            let mut chunks = part.chunks_exact(8);
             for chunk in &mut chunks {
                 s.absorb(u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
             }

@@ -48,7 +48,7 @@ pub(crate) use fingerprint::{Fingerprint, Fingerprinter};
 pub(crate) use focus::PACKAGE as CONFERENCE;
 pub(crate) use network::with_contact_at;
 pub(crate) use outgoing::{Contact, Leg, Request, bad_uri, check};
-pub(crate) use servers::Purpose;
+pub(crate) use servers::{Purpose, ServerTx};
 
 use crate::dialog::{Dialog, DialogKey};
 use crate::transaction::{ClientEvent, ServerEvent, Timer};
@@ -61,7 +61,6 @@ use crate::usage::regain::Regain;
 use crate::usage::replaces::Related;
 use crate::usage::subscriber::{SubTimer, Subscriber};
 use fingerprint::Index;
-use servers::ServerTx;
 use slotmap::SlotMap;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};

@@ -10,8 +10,6 @@ use crate::header::HeaderName;
 use crate::message::Message;
 use crate::uri::{Uri, host_ip};
 use crate::writer::Value;
-use bytes::{BufMut, BytesMut};
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tiny_sak::{Flow, Transport};
@@ -24,14 +22,16 @@ pub(crate) enum SentBy<'a> {
     Nowhere(&'a str),
 }
 
-impl fmt::Display for SentBy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Value for SentBy<'_> {
+    fn write(&self, out: &mut String) {
         match self {
             // A connection whose port is not known yet.
-            Self::Addr(SocketAddr::V4(v4)) if v4.port() == 0 => write!(f, "{}", v4.ip()),
-            Self::Addr(SocketAddr::V6(v6)) if v6.port() == 0 => write!(f, "[{}]", v6.ip()),
-            Self::Addr(addr) => addr.fmt(f),
-            Self::Nowhere(name) => f.write_str(name),
+            Self::Addr(SocketAddr::V6(v6)) if v6.port() == 0 => {
+                format_args!("[{}]", v6.ip()).write(out);
+            }
+            Self::Addr(addr) if addr.port() == 0 => addr.ip().write(out),
+            Self::Addr(addr) => addr.write(out),
+            Self::Nowhere(name) => name.write(out),
         }
     }
 }
@@ -43,10 +43,10 @@ pub(crate) struct ViaHost<'a> {
 }
 
 impl Value for ViaHost<'_> {
-    fn write(&self, out: &mut BytesMut) {
-        format_args!("{}", self.sent_by).write(out);
+    fn write(&self, out: &mut String) {
+        self.sent_by.write(out);
         if self.alias {
-            out.put_slice(b";alias");
+            out.push_str(";alias");
         }
     }
 }

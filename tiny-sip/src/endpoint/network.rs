@@ -137,19 +137,19 @@ impl Endpoint {
         let moves: Vec<_> = lost
             .into_iter()
             .map(|(key, server)| {
-                let (flow, source) = (self.rehomed(server.flow), self.rehomed(server.source));
+                let flow = self.rehomed(server.flow);
                 let flow = match &server.request {
                     Some(request) if flow.transport.is_reliable() => {
                         self.way_back_without_connection(request, flow)
                     }
                     _ => flow,
                 };
-                (key, flow, source)
+                (key, flow)
             })
             .collect();
-        for (key, flow, source) in moves {
+        for (key, flow) in moves {
             if let Some(server) = self.servers.get_mut(key) {
-                (server.flow, server.source) = (flow, source);
+                server.flow = flow;
                 (server.moved, server.lost) = (true, false);
             }
         }

@@ -299,11 +299,12 @@ impl Endpoint {
             match stray {
                 None => {
                     client.bytes = kept;
-                    client.ack_flow = Some(Box::new((flow, name.clone())));
+                    client.acked = true;
+                    let same = client.flow == flow && client.name == name;
+                    client.ack_flow = (!same).then(|| Box::new((flow, name.clone())));
                 }
-                Some(print) => {
-                    let stray = client.strays.iter_mut().find(|stray| stray.0 == print);
-                    if let Some(stray) = stray {
+                Some(stray) => {
+                    if let Some(stray) = client.strays.get_mut(stray as usize) {
                         (stray.1, stray.2) = (kept, flow);
                     }
                 }
@@ -383,7 +384,7 @@ impl Endpoint {
                         (uri, params) = (uri.withheld(), "");
                     }
                     let focus = if focus.is_some() { ";isfocus" } else { "" };
-                    w.header(HeaderName::Contact, format_args!("<{uri}>{focus}{params}"))
+                    w.header(HeaderName::Contact, uri.then([focus, params]))
                 }
             };
         }
@@ -398,8 +399,7 @@ impl Endpoint {
             let tags = account.map_or("", |account| account.option_tags(&request.method));
             let comma = if tags.is_empty() || self.supported.is_empty() { "" } else { ", " };
             if !(self.supported.is_empty() && tags.is_empty()) {
-                let supported = format_args!("{}{comma}{tags}", self.supported);
-                w = w.header(HeaderName::Supported, supported);
+                w = w.header(HeaderName::Supported, [&self.supported, comma, tags]);
             }
         }
         // RFC 6665 §4.4.4
@@ -414,7 +414,7 @@ impl Endpoint {
             w = w.header(HeaderName::UserAgent, agent);
         }
         if let Some(session) = request.session.filter(|_| !owners(HeaderName::SessionId)) {
-            w = w.header(HeaderName::SessionId, format_args!("{session}"));
+            w = w.header(HeaderName::SessionId, session);
         }
         for (name, value) in common.iter().chain(&request.headers).chain(&request.ruled) {
             w = w.header_named(name, value);
@@ -496,7 +496,7 @@ impl Endpoint {
         &mut self,
         now: Instant,
         invite: ClientKey,
-        stray: Option<super::Fingerprint>,
+        stray: Option<u32>,
         dialog: Option<DialogKey>,
         number: u32,
         body: Option<Body>,

@@ -4,7 +4,6 @@
 use super::fingerprint::Fingerprint;
 use super::servers::Purpose;
 use super::{Endpoint, Event, ServerKey};
-use crate::dialog;
 use crate::header::HeaderName as H;
 use crate::message::{Message, ParseError};
 use crate::method::Method;
@@ -128,14 +127,14 @@ impl Endpoint {
                 return;
             }
         }
-        if let Err(what) = request.validate() {
-            return self.reject_malformed(flow, &request, what);
-        }
+        let (from_tag, to_tag) = match request.validated() {
+            Ok(tags) => tags,
+            Err(what) => return self.reject_malformed(flow, &request, what),
+        };
         if let Some(sent_by) = self.offered_alias(&request, flow) {
             self.event(Event::Alias { flow, sent_by });
         }
         self.show_request(&request);
-        let (from_tag, to_tag) = dialog::tags(&request);
         let call_id = request.call_id().unwrap_or_default();
         if method == Method::Ack {
             let dialog = self.dialog_print(call_id, to_tag, from_tag);
@@ -155,12 +154,13 @@ impl Endpoint {
         // RFC 3891 §3, RFC 3911 §4: in nothing but an INVITE.
         let about = |name| request.header(name).is_some();
         if method != Method::Invite && (about(H::Replaces) || about(H::Join)) {
-            let key = self.new_server(now, print, None, flow, &request, "");
+            let key = self.new_server(now, print, None, flow, &request, None);
             return self.respond_core(now, key, 400, &[]);
         }
         if !to_tag.is_empty() {
             let dialog = self.dialog_print(call_id, to_tag, from_tag);
-            let key = self.new_server(now, print, None, flow, &request, "");
+            let key = self.new_server(now, print, None, flow, &request, None);
+            self.note_dialog(key, self.dialog_index.get(&dialog).copied());
             if self.accept_method(now, key, &method) {
                 self.on_dialog_request(now, key, dialog, method, request, flow);
             }
@@ -168,13 +168,19 @@ impl Endpoint {
         }
         // §8.2.2.2: the same request by another way.
         let merged = request.cseq().ok().map(|cseq| {
-            let number = cseq.number.to_string();
-            self.prints.of(&["m", call_id, from_tag, &number, cseq.method])
+            let number = cseq.number.to_be_bytes();
+            self.prints.of_bytes(&[
+                b"m",
+                call_id.as_bytes(),
+                from_tag.as_bytes(),
+                &number,
+                cseq.method.as_bytes(),
+            ])
         });
         let duplicate = merged.is_some_and(|print| self.merged_index.contains_key(&print));
         let tag = id::tag(&mut self.rng);
         let merged = merged.filter(|_| !duplicate);
-        let key = self.new_server(now, print, merged, flow, &request, &tag);
+        let key = self.new_server(now, print, merged, flow, &request, Some(tag));
         if duplicate {
             self.counters.rejected_merged += 1;
             return self.respond_core(now, key, 482, &[]);
@@ -357,13 +363,11 @@ impl Endpoint {
         let invite = self
             .server_print(request, "INVITE")
             .and_then(|print| self.server_index.get(&print).copied());
-        let tag = match invite.and_then(|key| self.servers.get(key)) {
-            // "the To tag of the response to the CANCEL and the To tag in the response to the
-            // original request SHOULD be the same"
-            Some(server) if !server.tag.is_empty() => server.tag.to_string(),
-            _ => id::tag(&mut self.rng).to_string(),
-        };
-        let key = self.new_server(now, print, None, flow, request, &tag);
+        // "the To tag of the response to the CANCEL and the To tag in the response to the original
+        // request SHOULD be the same"
+        let tag = invite.and_then(|key| self.servers.get(key)?.tag);
+        let tag = tag.unwrap_or_else(|| id::tag(&mut self.rng));
+        let key = self.new_server(now, print, None, flow, request, Some(tag));
         let Some(invite) = invite else { return self.respond_core(now, key, 481, &[]) };
         self.respond_core(now, key, 200, &[]);
         match self.servers.get(invite).map(|server| server.purpose) {

@@ -1,12 +1,12 @@
 //! Responses: composition (RFC 3261 §8.2.6) and the way back (§18.2.2, RFC 3581).
 
-use super::{Endpoint, Headers};
+use super::{Endpoint, Headers, ServerTx};
 use crate::header::{HeaderName, NameAddr, Vias, split_commas};
 use crate::message::Message;
 use crate::status::StatusCode;
 use crate::writer::{Value, Writer};
 use crate::{Method, header::Via};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use std::net::SocketAddr;
 use tiny_sak::Flow;
 
@@ -17,19 +17,19 @@ struct ViaEcho<'a> {
 }
 
 impl Value for ViaEcho<'_> {
-    fn write(&self, out: &mut BytesMut) {
+    fn write(&self, out: &mut String) {
         let via = &self.via;
         let rport = via.rport().is_some();
         let received = rport || via.ip() != Some(self.source.ip());
         if !received {
             return via.as_str().write(out);
         }
-        out.put_slice(b"SIP/2.0/");
-        out.put_slice(via.transport.as_bytes());
-        out.put_u8(b' ');
-        out.put_slice(via.host.as_bytes());
+        out.push_str("SIP/2.0/");
+        out.push_str(via.transport);
+        out.push(' ');
+        out.push_str(via.host);
         if let Some(port) = via.port {
-            out.put_u8(b':');
+            out.push(':');
             port.write(out);
         }
         for param in via.params.iter() {
@@ -38,20 +38,20 @@ impl Value for ViaEcho<'_> {
             {
                 continue;
             }
-            out.put_u8(b';');
-            out.put_slice(param.name.as_bytes());
+            out.push(';');
+            out.push_str(param.name);
             if let Some(value) = param.value {
-                let quote: &[u8] = if param.quoted { b"\"" } else { b"" };
-                out.put_u8(b'=');
-                out.put_slice(quote);
-                out.put_slice(value.as_bytes());
-                out.put_slice(quote);
+                let quote = if param.quoted { "\"" } else { "" };
+                out.push('=');
+                out.push_str(quote);
+                out.push_str(value);
+                out.push_str(quote);
             }
         }
-        out.put_slice(b";received=");
-        format_args!("{}", self.source.ip()).write(out);
+        out.push_str(";received=");
+        self.source.ip().write(out);
         if rport {
-            out.put_slice(b";rport=");
+            out.push_str(";rport=");
             self.source.port().write(out);
         }
     }
@@ -87,7 +87,7 @@ impl Endpoint {
             w = if tagged || status.code() == 100 || tag.is_empty() {
                 w.header(HeaderName::To, to)
             } else {
-                w.header(HeaderName::To, format_args!("{to};tag={tag}"))
+                w.header(HeaderName::To, [to, ";tag=", tag])
             };
         }
         w = w.copy(request, HeaderName::CallId).copy(request, HeaderName::CSeq);
@@ -119,7 +119,7 @@ impl Endpoint {
             w = w.header(*name, *value);
         }
         // What a header field of the request cannot carry back unharmed gets no answer.
-        if let Ok(bytes) = self.finish(w, request, "", &Headers::new(), None) {
+        if let Ok(bytes) = self.finish(w, request, None, &Headers::new(), None) {
             let back = self.way_back(request, flow);
             self.transmit(back, bytes);
         }
@@ -151,27 +151,27 @@ impl Endpoint {
         Flow { local, remote: (flow.remote.ip(), port).into(), ..flow }
     }
 
-    /// Server, the owner's header fields and the body of a response, then its bytes. `tag` is what it
-    /// adds to the request's To.
+    /// Server, the owner's header fields and the body of a response, then its bytes.
+    /// `server` is the transaction of the request, if there is one.
     pub(crate) fn finish(
         &self,
         mut w: Writer,
         request: &Message,
-        tag: &str,
+        server: Option<&ServerTx>,
         headers: &Headers,
         body: Option<&super::Body>,
     ) -> Result<Bytes, super::Error> {
-        let ruled = self.rule_response(request, tag, headers);
+        let ruled = self.rule_response(request, server, headers);
+        let session = self.response_session(request, server);
         let server = |(name, _): &(String, String)| HeaderName::parse(name) == HeaderName::Server;
         if let Some(agent) = &self.config.user_agent
             && !headers.iter().chain(&ruled).any(server)
         {
             w = w.header(HeaderName::Server, agent);
         }
-        let session = self.response_session(request, tag);
         let own = |(name, _): &(String, String)| HeaderName::parse(name) == HeaderName::SessionId;
         if let Some(session) = session.filter(|_| !headers.iter().any(own)) {
-            w = w.header(HeaderName::SessionId, format_args!("{session}"));
+            w = w.header(HeaderName::SessionId, session);
         }
         for (name, value) in headers.iter().chain(&ruled) {
             w = w.header_named(name, value);

@@ -4,8 +4,7 @@
 //! §12.1, §12.2) cannot be given.
 
 use super::outgoing::{OWN, Request};
-use super::{AccountKey, CallKey, Endpoint, Error, Event, Headers, Owner};
-use crate::dialog;
+use super::{AccountKey, CallKey, Endpoint, Error, Event, Headers, Owner, ServerTx};
 use crate::header::HeaderName as H;
 use crate::message::Message;
 use crate::method::Method;
@@ -160,13 +159,13 @@ impl Endpoint {
     pub(crate) fn rule_response(
         &self,
         request: &Message,
-        tag: &str,
+        server: Option<&ServerTx>,
         headers: &[(String, String)],
     ) -> Headers {
         let Some(method) = request.method().filter(|_| self.rules_used) else {
             return Headers::new();
         };
-        let call = self.call_of_request(request, tag);
+        let call = self.call_of_request(request, server);
         let account = match call.and_then(|call| self.calls.get(call)) {
             Some(call) => call.account,
             None => self.account_for(request),
@@ -233,15 +232,9 @@ impl Endpoint {
         }
     }
 
-    /// The call that a peer's request belongs to; `tag` is what our responses add to its To.
-    fn call_of_request(&self, request: &Message, tag: &str) -> Option<CallKey> {
-        let (from_tag, to_tag) = dialog::tags(request);
-        let tag = if to_tag.is_empty() { tag } else { to_tag };
-        if tag.is_empty() {
-            return None;
-        }
-        let print = self.dialog_print(request.call_id().ok()?, tag, from_tag);
-        self.dialogs.get(*self.dialog_index.get(&print)?)?.usage.call()
+    /// The call that a peer's request belongs to.
+    fn call_of_request(&self, request: &Message, server: Option<&ServerTx>) -> Option<CallKey> {
+        self.dialogs.get(self.dialog_of(request, server)?)?.usage.call()
     }
 
     /// Shows a received request to an owner that wants to see all of them.
@@ -252,7 +245,7 @@ impl Endpoint {
         let call = match request.method() {
             // It has no tag: it belongs to the call that its INVITE has made.
             Some(Method::Cancel) => self.call_of_cancel(request),
-            _ => self.call_of_request(request, ""),
+            _ => self.call_of_request(request, None),
         };
         let account = match call.and_then(|call| self.calls.get(call)) {
             Some(call) => call.account,

@@ -3,7 +3,7 @@
 
 use super::fingerprint::Fingerprint;
 use super::{CallKey, Due, EndedBy, Endpoint, Error, Headers, ServerKey};
-use crate::dialog;
+use crate::dialog::{self, DialogKey};
 use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
@@ -12,7 +12,9 @@ use crate::transaction::{
     Action, Actions, InviteServer, InviteServerState, Server, ServerEvent, Timer, TimerSlot,
 };
 use bytes::Bytes;
+use std::net::SocketAddr;
 use std::time::Instant;
+use tiny_sak::id::Token;
 use tiny_sak::{Flow, TimerKey};
 
 /// What a server transaction is for.
@@ -49,11 +51,12 @@ pub(crate) struct ServerTx {
     /// The way back.
     pub(crate) flow: Flow,
     /// Where the request came from.
-    pub(crate) source: Flow,
+    source: SocketAddr,
     /// Until the final response.
     pub(crate) request: Option<Message>,
-    /// The tag that our responses add to To; empty inside a dialog.
-    pub(crate) tag: Box<str>,
+    pub(super) tag: Option<Token>,
+    /// The dialog that the request came in, or made.
+    pub(crate) dialog: Option<DialogKey>,
     response: Bytes,
     /// The network has changed since the request came.
     pub(crate) moved: bool,
@@ -62,6 +65,16 @@ pub(crate) struct ServerTx {
 }
 
 impl ServerTx {
+    /// The tag that our responses add to To; empty inside a dialog.
+    pub(crate) fn tag(&self) -> &str {
+        self.tag.as_ref().map_or("", Token::as_str)
+    }
+
+    /// The way that the request came.
+    pub(crate) fn source(&self) -> Flow {
+        Flow { remote: self.source, ..self.flow }
+    }
+
     /// A provisional response with a tag went out: the caller has an early dialog (RFC 3261 §12.1).
     pub(crate) fn has_early_dialog(&self) -> bool {
         !self.response.is_empty() && !self.response.starts_with(b"SIP/2.0 100")
@@ -76,19 +89,20 @@ impl Endpoint {
     pub(crate) fn server_print(&self, request: &Message, method: &str) -> Option<Fingerprint> {
         let via = request.top_via().ok()?;
         if via.has_unique_branch() {
-            let port = via.port.unwrap_or(0).to_string();
+            let port = via.port.unwrap_or(0).to_be_bytes();
             let mut host = [0u8; 64];
             // sent-by is compared without case; a long host name is compared as written.
             let lower = match host.get_mut(..via.host.len()) {
                 Some(copy) => {
                     copy.copy_from_slice(via.host.as_bytes());
                     copy.make_ascii_lowercase();
-                    std::str::from_utf8(copy).unwrap_or(via.host)
+                    &*copy
                 }
-                None => via.host,
+                None => via.host.as_bytes(),
             };
-            let branch = via.branch().unwrap_or_default();
-            return Some(self.prints.of(&["s", branch, lower, &port, method]));
+            let branch = via.branch().unwrap_or_default().as_bytes();
+            let parts = [b"s", branch, lower, &port, method.as_bytes()];
+            return Some(self.prints.of_bytes(&parts));
         }
         let (from_tag, _) = dialog::tags(request);
         let number = request.cseq().ok()?.number.to_string();
@@ -105,7 +119,7 @@ impl Endpoint {
         merged: Option<Fingerprint>,
         flow: Flow,
         request: &Message,
-        tag: &str,
+        tag: Option<Token>,
     ) -> ServerKey {
         let reliable = flow.transport.is_reliable();
         let timers = self.config.timers;
@@ -123,9 +137,10 @@ impl Endpoint {
             timers: [None; 2],
             purpose: Purpose::Core,
             flow: self.way_back(request, flow),
-            source: flow,
+            source: flow.remote,
             request: Some(request.clone()),
-            tag: tag.into(),
+            tag,
+            dialog: None,
             response: Bytes::new(),
             moved: false,
             lost: false,
@@ -138,6 +153,13 @@ impl Endpoint {
         key
     }
 
+    /// The dialog of a request is known.
+    pub(crate) fn note_dialog(&mut self, key: ServerKey, dialog: Option<DialogKey>) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.dialog = dialog;
+        }
+    }
+
     /// Whether no more calls of this source, or of all, may wait to be answered.
     pub(crate) fn rings_too_often(&self, source: Flow) -> bool {
         let here = self.ringing.get(&source.remote.ip()).copied().unwrap_or_default();
@@ -148,15 +170,15 @@ impl Endpoint {
     pub(crate) fn begin_ringing(&mut self, now: Instant, key: ServerKey, call: CallKey) {
         let Some(server) = self.servers.get_mut(key) else { return };
         server.purpose = Purpose::Invite(call);
-        *self.ringing.entry(server.source.remote.ip()).or_default() += 1;
+        *self.ringing.entry(server.source.ip()).or_default() += 1;
         self.ringing_total += 1;
         if let Some(patience) = self.config.answer_timeout {
             self.guard_until(now + patience, key);
         }
     }
 
-    fn ringing_over(&mut self, purpose: Purpose, source: Flow) {
-        let ip = source.remote.ip();
+    fn ringing_over(&mut self, purpose: Purpose, source: SocketAddr) {
+        let ip = source.ip();
         if let (Purpose::Invite(_), Some(count)) = (purpose, self.ringing.get_mut(&ip)) {
             *count -= 1;
             if *count == 0 {
@@ -228,11 +250,12 @@ impl Endpoint {
                     }
                 }
                 Action::SendTrying => {
-                    let (flow, source) = (server.flow, server.source);
-                    let Some(request) = server.request.clone() else { continue };
-                    let tag = server.tag.clone();
-                    let w = self.response(&request, source.remote, StatusCode::TRYING, "", "");
-                    if let Ok(bytes) = self.finish(w, &request, &tag, &Headers::new(), None) {
+                    let flow = server.flow;
+                    let Some(server) = self.servers.get(key) else { break };
+                    let Some(request) = &server.request else { continue };
+                    let w = self.response(request, server.source, StatusCode::TRYING, "", "");
+                    let bytes = self.finish(w, request, Some(server), &Headers::new(), None);
+                    if let Ok(bytes) = bytes {
                         if let Some(server) = self.servers.get_mut(key) {
                             server.response = bytes.clone();
                         }
@@ -272,13 +295,16 @@ impl Endpoint {
         let success = status.is_success();
         if status.is_final() {
             let request = server.request.take();
-            let tag = server.tag.clone();
-            if let Some(request) = request.filter(|_| status.code() < 400) {
-                self.learn_session(&request, &tag);
-            }
-            let Some(server) = self.servers.get_mut(key) else { return };
             let purpose = std::mem::replace(&mut server.purpose, Purpose::Core);
             let source = server.source;
+            // The dialog of a new call was made of its INVITE; that of a BYE is over.
+            let learns = status.code() < 400 && !matches!(purpose, Purpose::Invite(_));
+            if let Some(request) = request.filter(|_| learns)
+                && request.method() != Some(&Method::Bye)
+            {
+                let dialog = self.dialog_of(&request, self.servers.get(key));
+                self.learn_session(&request, dialog);
+            }
             self.ringing_over(purpose, source);
         }
         self.server_event(now, key, ServerEvent::of_status(status.code()));
@@ -306,11 +332,11 @@ impl Endpoint {
         let Some(code) = StatusCode::new(status) else { return Err(Error::Status(status)) };
         let Some(server) = self.servers.get(key) else { return Err(Error::Stale("request")) };
         let Some(request) = &server.request else { return Err(Error::Stale("request")) };
-        let mut w = self.response(request, server.source.remote, code, reason, &server.tag);
+        let mut w = self.response(request, server.source, code, reason, server.tag());
         for (name, value) in extra {
             w = w.header(*name, *value);
         }
-        let bytes = self.finish(w, request, &server.tag, headers, body)?;
+        let bytes = self.finish(w, request, Some(server), headers, body)?;
         self.respond_bytes(now, key, code, bytes);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! obeying a Privacy header field is the sender's and the privacy service's part.
 
 use super::{Cursor, Flaw, Params, chars};
+use crate::writer::{Value, text};
 use std::fmt;
 
 /// What a caller asks to be hidden.
@@ -111,6 +112,13 @@ impl SessionId {
     /// Reads `ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2`. Without
     /// `remote` it is of the earlier kind (RFC 7329) and the other half counts as nil (§11).
     pub fn parse(text: &str) -> Result<Self, Flaw> {
+        // As nearly everybody writes it.
+        if let Some((local, rest)) = text.split_at_checked(32)
+            && let Some(remote) = rest.strip_prefix(";remote=")
+            && let (Ok(local), Ok(remote)) = (half(local), half(remote))
+        {
+            return Ok(Self { local, remote });
+        }
         let mut cursor = Cursor::new(text);
         cursor.blanks();
         let local = half(cursor.run(chars::TOKEN))?;
@@ -132,28 +140,47 @@ fn half(text: &str) -> Result<u128, Flaw> {
     let ([high, low], []) = (words, rest) else { return Err(Flaw::Number) };
     // In words of the machine: each message has four of them to read or to write.
     let word = |digits: &[u8; 16]| {
-        digits.iter().try_fold(0, |word, digit| {
-            let digit = char::from(*digit).to_digit(16).ok_or(Flaw::Number)?;
-            Ok(word << 4 | u64::from(digit))
-        })
+        let (word, seen) = digits.iter().fold((0, 0), |(word, seen), digit| {
+            let value = HEX[usize::from(*digit)];
+            (word << 4 | u64::from(value & 15), seen | value)
+        });
+        if seen > 15 { Err(Flaw::Number) } else { Ok(word) }
     };
     Ok(u128::from(word(high)?) << 64 | u128::from(word(low)?))
 }
 
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [[0; 32]; 2];
-        for (text, half) in digits.iter_mut().zip([self.local, self.remote]) {
-            for (pair, octet) in text.chunks_exact_mut(2).zip(half.to_be_bytes()) {
+/// The value of each hexadecimal digit; 255 for what is none.
+const HEX: [u8; 256] = {
+    let mut all = [255; 256];
+    let mut n = 0;
+    while n < 16 {
+        let digit = b"0123456789abcdef"[n];
+        all[digit as usize] = n as u8;
+        all[digit.to_ascii_uppercase() as usize] = n as u8;
+        n += 1;
+    }
+    all
+};
+
+impl Value for SessionId {
+    fn write(&self, out: &mut String) {
+        let half = |half: u128| {
+            let mut digits = [0; 32];
+            for (pair, octet) in digits.chunks_exact_mut(2).zip(half.to_be_bytes()) {
                 let digit = |n: u8| b"0123456789abcdef"[usize::from(n & 15)];
                 pair.copy_from_slice(&[digit(octet >> 4), digit(octet)]);
             }
-        }
-        let [local, remote] =
-            digits.each_ref().map(|text| str::from_utf8(text).unwrap_or_default());
-        f.write_str(local)?;
-        f.write_str(";remote=")?;
-        f.write_str(remote)
+            digits
+        };
+        out.push_str(str::from_utf8(&half(self.local)).unwrap_or_default());
+        out.push_str(";remote=");
+        out.push_str(str::from_utf8(&half(self.remote)).unwrap_or_default());
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text(self))
     }
 }
 

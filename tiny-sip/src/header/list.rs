@@ -18,7 +18,9 @@ impl<'a> Iterator for List<'a> {
     fn next(&mut self) -> Option<&'a str> {
         while !self.0.is_empty() {
             let bytes = self.0.as_bytes();
-            let (mut quoted, mut enclosed, mut i) = (false, false, 0);
+            let (mut quoted, mut enclosed) = (false, false);
+            let special = bytes.iter().position(|b| matches!(b, b',' | b'"' | b'<'));
+            let mut i = special.unwrap_or(bytes.len());
             while i < bytes.len() {
                 match bytes[i] {
                     b'\\' if quoted => i += 1,

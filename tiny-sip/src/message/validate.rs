@@ -16,6 +16,11 @@ impl Message {
     /// # Errors
     /// The first defect; [`Defect::status`] is the answer to a request that has it.
     pub fn validate(&self) -> Result<(), Defect> {
+        self.validated().map(|_| ())
+    }
+
+    /// The same, with the tags of From and To; empty where there is none.
+    pub(crate) fn validated(&self) -> Result<(&str, &str), Defect> {
         use HeaderName as H;
         if self.is_request() {
             let uri = Uri::parse(self.request_uri()).map_err(|_| Defect::RequestUri)?;
@@ -33,11 +38,14 @@ impl Message {
             }
         }
         self.top_via().map_err(Defect::Header)?;
-        for via in self.vias() {
-            via.map_err(Defect::Header)?;
+        let mut lines = self.headers(H::Via);
+        if lines.next().is_some_and(|line| line.contains(',')) || lines.next().is_some() {
+            for via in self.vias() {
+                via.map_err(Defect::Header)?;
+            }
         }
-        self.from().map_err(Defect::Header)?;
-        self.to().map_err(Defect::Header)?;
+        let from = self.from().map_err(Defect::Header)?;
+        let to = self.to().map_err(Defect::Header)?;
         self.call_id().map_err(Defect::Header)?;
         let cseq = self.cseq().map_err(Defect::Header)?;
         if let Some(method) = self.method()
@@ -54,7 +62,7 @@ impl Message {
         for contact in self.contacts() {
             contact.map_err(Defect::Header)?;
         }
-        Ok(())
+        Ok((from.tag().unwrap_or_default(), to.tag().unwrap_or_default()))
     }
 }
 

@@ -379,15 +379,15 @@ impl Endpoint {
         let account = state.account.and_then(|key| self.accounts.get(key));
         let called = crate::uri::Uri::parse(request.request_uri()).ok();
         let user = called.and_then(|uri| uri.user());
-        let mut w = self.response(request, server.source.remote, status, reason, &server.tag);
+        let mut w = self.response(request, server.source().remote, status, reason, server.tag());
         if status.code() < 300 {
             let focus = self.focus_of(call);
-            let contact = self.contact_uri(account, user, server.source).of_focus(focus);
+            let contact = self.contact_uri(account, user, server.source()).of_focus(focus);
             let focus = if focus.is_some() { ";isfocus" } else { "" };
             w = w.copy(request, HeaderName::RecordRoute);
             // There is one of it: the owner's goes in place of ours.
             if !headers.iter().any(|(name, _)| HeaderName::parse(name) == HeaderName::Contact) {
-                w = w.header(HeaderName::Contact, format_args!("<{contact}>{focus}"));
+                w = w.header(HeaderName::Contact, contact.then([focus, ""]));
             }
             w = w.header(HeaderName::Allow, self.allow.as_str());
             if !self.supported.is_empty() {
@@ -397,7 +397,7 @@ impl Endpoint {
                 w = w.header(HeaderName::AllowEvents, self.allow_events.as_str());
             }
         }
-        self.finish(w, request, &server.tag, headers, body)
+        self.finish(w, request, Some(server), headers, body)
     }
 
     /// §13.3.1.4: the interval doubles up to T2, over reliable transports too.
@@ -434,8 +434,8 @@ impl Endpoint {
         print: crate::endpoint::Fingerprint,
         ack: &Message,
     ) {
-        let call =
-            self.dialog_index.get(&print).and_then(|key| self.dialogs.get(*key)?.usage.call());
+        let dialog = self.dialog_index.get(&print).copied();
+        let call = dialog.and_then(|key| self.dialogs.get(key)?.usage.call());
         let number = ack.cseq().map_or(0, |cseq| cseq.number);
         let Some((call, state)) = call.and_then(|key| Some((key, self.calls.get_mut(key)?))) else {
             self.counters.dropped_acks += 1;
@@ -454,7 +454,7 @@ impl Endpoint {
         }
         let ending = state.ending.take();
         self.stop_call_timer(call);
-        self.learn_session(ack, "");
+        self.learn_session(ack, dialog);
         if answer.reinvite {
             self.event(Event::ReinviteConfirmed { call, ack: body });
         } else {

@@ -30,7 +30,7 @@ impl Endpoint {
             && !request
                 .top_via()
                 .is_ok_and(|via| via.branch().is_some_and(|b| b.starts_with(id::BRANCH_COOKIE)));
-        let from = request.from().ok().filter(|from| old && from.uri.is_sip());
+        let from = old.then(|| request.from().ok()).flatten().filter(|from| from.uri.is_sip());
         let fallback = from.map_or("", |from| from.uri.as_str());
         if dialog::target_of(&request, fallback).is_empty() {
             return self.respond_core(now, key, 400, &[]);
@@ -62,6 +62,7 @@ impl Endpoint {
                 state.extras().expiry = expiry;
             }
         }
+        self.note_dialog(key, Some(dialog));
         self.begin_ringing(now, key, call);
         if let Some(related) = related {
             self.related.insert(call, related);
@@ -78,7 +79,7 @@ impl Endpoint {
         fallback: &str,
     ) -> DialogKey {
         let call_id = request.call_id().unwrap_or_default();
-        let (from_tag, _) = dialog::tags(request);
+        let from_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default();
         let print = self.dialog_print(call_id, tag, from_tag);
         let local = format!("{};tag={tag}", request.header(H::To).unwrap_or_default());
         let routes = dialog::routes_of_request(request);

@@ -273,9 +273,11 @@ impl Endpoint {
     /// A repeated 2xx gets its ACK again.
     pub(crate) fn repeat_ack(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get(key)
-            && let Some(way) = &client.ack_flow
+            && client.acked
         {
-            let ((flow, name), bytes) = ((**way).clone(), client.bytes.clone());
+            let as_invite = || (client.flow, client.name.clone());
+            let (flow, name) = client.ack_flow.as_deref().cloned().unwrap_or_else(as_invite);
+            let bytes = client.bytes.clone();
             self.counters.retransmitted += 1;
             self.transmit_to(flow, name, bytes);
         }
@@ -303,9 +305,10 @@ impl Endpoint {
             return;
         }
         let (account, flow, owner) = (client.account, client.flow, client.owner);
+        let stray = client.strays.len() as u32;
         client.strays.push((print, Bytes::new(), flow));
         let dialog = self.dialog_of_response(print, Usage::None, key, message);
-        self.ack(now, key, Some(print), Some(dialog), number, None);
+        self.ack(now, key, Some(stray), Some(dialog), number, None);
         let Some(call) = self.call_of(owner) else { return };
         if let Some(bye) = self.in_dialog(dialog, Owner::Bye(call), account, Method::Bye) {
             self.start(now, bye);

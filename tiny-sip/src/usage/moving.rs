@@ -14,6 +14,7 @@ use crate::header::HeaderName;
 use crate::message::Message;
 use crate::method::Method;
 use crate::uri::Uri;
+use crate::writer::text;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 use tiny_sak::{Flow, TimerKey, id};
@@ -252,7 +253,7 @@ impl Endpoint {
             if moved == flow {
                 continue;
             }
-            let sent_by = self.sent_by(moved.transport, moved.local).to_string();
+            let sent_by = text(self.sent_by(moved.transport, moved.local));
             let Some(answer) = self.calls.get_mut(call).and_then(|s| s.answer.as_mut()) else {
                 continue;
             };
@@ -268,8 +269,8 @@ impl Endpoint {
     }
 
     fn ring_anew(&mut self, now: Instant, call: CallKey, invite: ServerKey) {
-        let Some(flow) = self.servers.get(invite).map(|server| server.source) else { return };
-        let sent_by = self.sent_by(flow.transport, flow.local).to_string();
+        let Some(flow) = self.servers.get(invite).map(|server| server.source()) else { return };
+        let sent_by = text(self.sent_by(flow.transport, flow.local));
         if !self.change_provisional(invite, |bytes| with_contact_at(bytes, &sent_by)) {
             return;
         }
@@ -305,7 +306,7 @@ impl Endpoint {
             return;
         }
         let of_call = |owner| matches!(owner, Owner::Invite(c) | Owner::Reinvite(c) if c == call);
-        let acked = self.clients.iter().filter(|(_, c)| of_call(c.owner) && c.ack_flow.is_some());
+        let acked = self.clients.iter().filter(|(_, c)| of_call(c.owner) && c.acked);
         let acked: Vec<ClientKey> = acked.map(|(key, _)| key).collect();
         acked.into_iter().for_each(|key| self.repeat_ack(key));
     }
@@ -374,7 +375,7 @@ impl Endpoint {
             return false;
         };
         let Some(client) = self.clients.get(key) else { return false };
-        if client.ack_flow.is_none() {
+        if !client.acked {
             return false;
         }
         let limits = &crate::message::Limits::default();

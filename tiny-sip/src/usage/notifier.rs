@@ -281,14 +281,14 @@ impl Endpoint {
         let called = crate::uri::Uri::parse(request.request_uri()).ok();
         let user = called.and_then(|uri| uri.user());
         let focus = self.conference_watched(watcher);
-        let contact = self.contact_uri(account, user, server.source).of_focus(focus);
+        let contact = self.contact_uri(account, user, server.source()).of_focus(focus);
         let focus = if focus.is_some() { ";isfocus" } else { "" };
         let w = self
-            .response(request, server.source.remote, StatusCode::OK, "", &server.tag)
+            .response(request, server.source().remote, StatusCode::OK, "", server.tag())
             .copy(request, H::RecordRoute)
-            .header(H::Contact, format_args!("<{contact}>{focus}"))
+            .header(H::Contact, contact.then([focus, ""]))
             .header(H::Expires, expires);
-        self.finish(w, request, &server.tag, &Headers::new(), None)
+        self.finish(w, request, Some(server), &Headers::new(), None)
     }
 
     /// Sends the state as it is, or leaves it until the NOTIFY under way is answered.

@@ -163,12 +163,12 @@ impl Endpoint {
         let account = self.account_of_referral(call).and_then(|key| self.accounts.get(key));
         let called = Uri::parse(request.request_uri()).ok();
         let user = called.and_then(|uri| uri.user());
-        let mut w = self.response(request, server.source.remote, status, "", &server.tag);
+        let mut w = self.response(request, server.source().remote, status, "", server.tag());
         if status.code() < 300 {
-            let contact = self.contact_uri(account, user, server.source);
-            w = w.copy(request, H::RecordRoute).header(H::Contact, format_args!("<{contact}>"));
+            let contact = self.contact_uri(account, user, server.source());
+            w = w.copy(request, H::RecordRoute).header(H::Contact, contact.then(["", ""]));
         }
-        self.finish(w, request, &server.tag, headers, None)
+        self.finish(w, request, Some(server), headers, None)
     }
 
     /// Lets go of a referral's name.

@@ -11,6 +11,7 @@ use crate::header::{HeaderName, NameAddr};
 use crate::message::Message;
 use crate::method::Method;
 use crate::uri::Uri;
+use crate::writer::text;
 use std::time::{Duration, Instant};
 use tiny_sak::Flow;
 
@@ -300,7 +301,7 @@ impl Endpoint {
         let Some(flow) = flow else { return };
         let Some(state) = self.accounts.get(account) else { return };
         let routes = state.routes.clone();
-        let contact = self.binding_uri(state, flow).to_string();
+        let contact = text(self.binding_uri(state, flow));
         let instance = state.account.instance.as_deref();
         let reg_id = state.has_reg_id().then_some(index as u32 + 1);
         let listed = listed(message, &contact, instance, reg_id);

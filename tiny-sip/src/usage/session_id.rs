@@ -3,7 +3,7 @@
 
 use super::replaces::Related;
 use crate::dialog;
-use crate::endpoint::{CallKey, Endpoint, Headers, Owner, Request};
+use crate::endpoint::{CallKey, Endpoint, Headers, Owner, Request, ServerTx};
 use crate::header::{HeaderName as H, SessionId};
 use crate::message::Message;
 use crate::method::Method;
@@ -82,11 +82,15 @@ impl Endpoint {
 
     /// What a response of ours says: "all responses to that request MUST contain the new UUID value as
     /// the 'remote' parameter" (§8).
-    pub(crate) fn response_session(&self, request: &Message, tag: &str) -> Option<SessionId> {
+    pub(crate) fn response_session(
+        &self,
+        request: &Message,
+        server: Option<&ServerTx>,
+    ) -> Option<SessionId> {
         if !self.config.session_id {
             return None;
         }
-        let dialog = self.dialogs.get(self.dialog_of(request, tag)?)?;
+        let dialog = self.dialogs.get(self.dialog_of(request, server)?)?;
         let local = named(self.calls.get(dialog.usage.call()?)?.session)?;
         let theirs = request.session_id().and_then(Result::ok).map(|id| id.local);
         let known = u128::from_be_bytes(dialog.peer_session);
@@ -96,19 +100,24 @@ impl Endpoint {
     /// A request of the peer's was accepted, or is an ACK of a 2xx: its half holds from now on (§8). "If an
     /// endpoint receives a message that does not contain a Session-ID header field, that message must
     /// have no effect" (§6).
-    pub(crate) fn learn_session(&mut self, request: &Message, tag: &str) {
+    pub(crate) fn learn_session(&mut self, request: &Message, dialog: Option<dialog::DialogKey>) {
         if self.config.session_id
+            && let Some(dialog) = dialog.and_then(|key| self.dialogs.get_mut(key))
             && let Some(peer) = peer_of(request)
-            && let Some(dialog) = self.dialog_of(request, tag)
-            && let Some(dialog) = self.dialogs.get_mut(dialog)
         {
             dialog.peer_session = peer;
         }
     }
 
     /// A response came that is no refusal: each branch of a fork has its own half (§6).
-    pub(crate) fn learn_response_session(&mut self, owner: Owner, response: &Message) {
-        if !self.config.session_id || matches!(owner, Owner::Cancel(_)) {
+    pub(crate) fn learn_response_session(&mut self, owner: Owner, status: u16, response: &Message) {
+        let needless = match owner {
+            // The dialog is made of the 2xx.
+            Owner::Invite(_) => status >= 200,
+            Owner::Cancel(_) | Owner::Bye(_) => true,
+            _ => false,
+        };
+        if !self.config.session_id || needless {
             return;
         }
         let Some(peer) = peer_of(response) else { return };
@@ -120,9 +129,19 @@ impl Endpoint {
         }
     }
 
-    fn dialog_of(&self, request: &Message, tag: &str) -> Option<dialog::DialogKey> {
+    /// The dialog of a peer's request: the one that was found when it came, else by its name with the
+    /// tag that our responses add to To.
+    pub(crate) fn dialog_of(
+        &self,
+        request: &Message,
+        server: Option<&ServerTx>,
+    ) -> Option<dialog::DialogKey> {
+        let found = server.and_then(|server| server.dialog);
+        if found.is_some_and(|key| self.dialogs.contains_key(key)) {
+            return found;
+        }
         let (from_tag, to_tag) = dialog::tags(request);
-        let tag = if to_tag.is_empty() { tag } else { to_tag };
+        let tag = if to_tag.is_empty() { server.map_or("", ServerTx::tag) } else { to_tag };
         if tag.is_empty() {
             return None;
         }

@@ -204,8 +204,12 @@ impl super::call::Call {
     /// What the peer's Allow says; no Allow says nothing.
     pub(crate) fn note_allow(&mut self, message: &Message) {
         if message.header(H::Allow).is_some() {
-            let update = |method: &str| method.eq_ignore_ascii_case("UPDATE");
-            self.allows_update = message.list(H::Allow).any(update);
+            // Methods are tokens: a comma is nothing but a border.
+            let update = |line: &str| {
+                let mut methods = line.as_bytes().split(|b| *b == b',');
+                methods.any(|method| method.trim_ascii().eq_ignore_ascii_case(b"UPDATE"))
+            };
+            self.allows_update = message.headers(H::Allow).any(update);
         }
     }
 
