@@ -152,8 +152,9 @@ pub struct Config {
     /// The STUN servers and relays of ICE, asked at the same time. Default: none, which finds ways
     /// within one network and to peers with public addresses.
     pub ice_servers: Vec<IceServer>,
-    /// Limits and times of ICE, and whether relays alone may be used
-    /// ([`Policy::RelayOnly`](crate::ice::Policy::RelayOnly)). Its `stun_servers` and `turn_servers` are
+    /// Limits and times of ICE, whether relays alone may be used
+    /// ([`Policy::RelayOnly`](crate::ice::Policy::RelayOnly)), and whether names stand for our addresses
+    /// ([`hide_addresses`](crate::ice::Config::hide_addresses)). Its `stun_servers` and `turn_servers` are
     /// asked beside [`ice_servers`](Self::ice_servers); `lite` and `components` are set by the call.
     pub ice_limits: crate::ice::Config,
     /// Whether calls are as browsers make them (RFC 8827, RFC 8834), where account and call do not

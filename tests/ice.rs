@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{call, hears, on_loopback, told, until};
-use tiny_ua::ice::{PairReport, PairState, State};
-use tiny_ua::{Call, CallEvent, CallState, Config, Ice, Srtp, UserAgent};
+use common::{account, address, call, hears, incoming, on_loopback, soon, told, until};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use tiny_ua::ice::{CandidateAddress, CandidateKind, PairReport, PairState, State};
+use tiny_ua::{Audio, Call, CallEvent, CallState, Config, Ice, Srtp, UserAgent};
 
 async fn agent(change: impl FnOnce(&mut Config)) -> UserAgent {
     // Loopback alone, whatever networks the machine has.
@@ -101,4 +102,57 @@ async fn a_side_without_ice_hears_and_is_heard_as_ever() {
     hears(&placed, 10).await;
     hears(&taken, 10).await;
     placed.hangup().await;
+}
+
+/// Multicast DNS at a port of this machine in place of the group.
+fn link_at(port: u16) -> impl Fn(&mut Config) {
+    move |config| config.net.mdns.group_v4 = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
+}
+
+#[tokio::test]
+async fn an_agent_that_hides_its_address_is_found_by_its_name_or_by_its_own_checks() {
+    for answered_for in [true, false] {
+        // Where the port is taken, nobody answers for the name.
+        let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let on_link = link_at(held.local_addr().unwrap().port());
+        let _taken = (!answered_for).then_some(held);
+        let left = agent(|config| {
+            on_link(config);
+            config.ice_limits.hide_addresses = true;
+        })
+        .await;
+        let right = agent(on_link).await;
+        let caller = account(&left, "alice").await;
+        let to = format!("sip:bob@{}", address(&right));
+        let placed = soon(caller.call(to).audio(Audio::silent())).await.expect("a call");
+        let offered = incoming(&right).await;
+        let offer = String::from_utf8(offered.request().body().to_vec()).unwrap();
+        assert!(offer.contains(".local ") && !offer.contains("127.0.0.1"), "{offer}");
+        assert!(offer.contains("c=IN IP4 0.0.0.0\r\n") && offer.contains("m=audio 9 "), "{offer}");
+        let taken = soon(offered.answer(Audio::silent())).await.expect("answered");
+        soon(placed.answered()).await.expect("answered");
+        assert!(has_ice(&placed) && has_ice(&taken));
+        hears(&placed, 10).await;
+        hears(&taken, 10).await;
+        // We see our own address, the peer the name that it was told, once that is found.
+        let report = placed.ice().await.unwrap();
+        let own = |c: &CandidateAddress| c.ip().is_some_and(|at| at.ip().is_loopback());
+        assert!(report.local.iter().all(|c| own(&c.address)), "{report:?}");
+        let found = async {
+            loop {
+                let report = taken.ice().await.unwrap();
+                let pair = report.pairs.iter().find(|p| p.selected).expect("a pair in use");
+                let kind = pair.remote_kind;
+                let name = |c: &CandidateAddress| matches!(c, CandidateAddress::Name(..));
+                if !answered_for || kind == CandidateKind::Host {
+                    let named = report.remote.iter().any(|c| name(&c.address));
+                    return (kind, named);
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let kind = if answered_for { CandidateKind::Host } else { CandidateKind::PeerReflexive };
+        assert_eq!(soon(found).await, (kind, answered_for));
+        placed.hangup().await;
+    }
 }

@@ -36,8 +36,22 @@ pub(crate) struct LocalIce {
     /// For the `c=` and `m=` line, and for `a=rtcp`: what peers without ICE send to.
     pub(crate) default_rtp: SocketAddr,
     pub(crate) default_rtcp: Option<SocketAddr>,
+    /// Our own addresses stand nowhere in a description.
+    pub(crate) hidden: bool,
     /// What was nominated by us, for `a=remote-candidates`; empty before.
     pub(crate) remote_candidates: Vec<(u16, SocketAddr)>,
+}
+
+impl LocalIce {
+    /// Without what was gathered elsewhere.
+    pub(crate) fn nowhere(mut self) -> Self {
+        for default in std::iter::once(&mut self.default_rtp).chain(self.default_rtcp.as_mut()) {
+            let any: IpAddr = if default.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+            *default = SocketAddr::new(any, 9);
+        }
+        self.candidates.clear();
+        self
+    }
 }
 
 /// The peer's side.

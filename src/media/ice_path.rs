@@ -2,21 +2,22 @@
 //! sends where the agent says, and asks for what the agent cannot know. What arrives from somebody who
 //! did not prove to be the peer goes no further, and nothing is sent where there is no consent.
 
+use super::hidden::{Answered, Responders};
 use super::ice::{IceCommand, IceNotice, IcePeer, IceServer, IceServerKind, IceSetup, LocalIce};
 use super::path::{Told, Tracer};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tiny_media::Component;
 use tiny_net::ice::{
-    Agent, Arrival, CandidateKind, CandidateTransport, Event, HostAddress, IceFailure, Network,
-    Peer, Policy, Route, TcpCandidates, TcpType,
+    Agent, Arrival, Candidate, CandidateKind, CandidateTransport, Event, HostAddress, IceFailure,
+    Network, Peer, Policy, Route, TcpCandidates, TcpType,
 };
 use tiny_net::mdns::{self, HiddenName};
 use tiny_net::rtp::{RtpPair, RtpSocket};
@@ -64,6 +65,7 @@ pub(super) struct IceStart {
     pub(super) main: (RtpPair, Network),
     pub(super) more: Vec<(RtpPair, Network)>,
     pub(super) net: Arc<tiny_net::Config>,
+    pub(super) responders: Responders,
     pub(super) rng: Rng,
 }
 
@@ -103,6 +105,11 @@ pub(super) struct IcePath {
     agent: Agent,
     components: u16,
     relay_only: bool,
+    // Our addresses are told by names, or not at all.
+    hides: bool,
+    responders: Responders,
+    // What is answered for; nothing where that is not possible.
+    names: Vec<(HiddenName, Option<Answered>)>,
     patience: Duration,
     servers: Vec<IceServer>,
     look_ups: Option<LookUps>,
@@ -147,7 +154,7 @@ fn number(component: Component) -> u16 {
 impl IcePath {
     /// Attaches the sockets, and begins to gather.
     pub(super) fn new(now: Instant, start: IceStart) -> io::Result<(Sockets, Self)> {
-        let IceStart { setup, main: (main, network), more, net, mut rng } = start;
+        let IceStart { setup, main: (main, network), more, net, responders, mut rng } = start;
         let IceSetup { config, servers, controlling, .. } = setup;
         let (rtp, rtcp) = main.attach()?;
         let mut sockets = Sockets::new([rtp, rtcp]);
@@ -158,6 +165,9 @@ impl IcePath {
         let mut ice = Self {
             components: config.components.clamp(1, 2),
             relay_only: config.policy == Policy::RelayOnly,
+            hides: config.hide_addresses,
+            responders,
+            names: Vec::new(),
             patience,
             most_kept: config.max_waiting_packets,
             farewell: config.farewell,
@@ -217,6 +227,23 @@ impl IcePath {
                     host(listens, CandidateTransport::Tcp(TcpType::Passive));
                 }
                 Err(e) => tracing::warn!("no TCP candidate: {e}"),
+            }
+        }
+        self.answer_for_names();
+    }
+
+    // The names that stand for our addresses now are answered for, others no more.
+    fn answer_for_names(&mut self) {
+        let Self { agent, names, responders, net, .. } = self;
+        let told = agent.hidden_names();
+        names.retain(|(name, _)| told.iter().any(|(known, _)| known == name));
+        for (name, ip) in told {
+            if !names.iter().any(|(known, _)| known == name) {
+                let answered = responders.answer_for(name, *ip, &net.mdns);
+                let answered = answered.inspect_err(|e| {
+                    tracing::warn!("no peer finds {ip} by its name, which nobody answers for: {e}");
+                });
+                names.push((name.clone(), answered.ok()));
             }
         }
     }
@@ -419,8 +446,8 @@ impl IcePath {
     pub(super) fn obey(&mut self, now: Instant, command: IceCommand) -> bool {
         match command {
             IceCommand::Peer(peer) => self.set_peer(now, *peer),
-            // Sending from our own address would show it.
-            IceCommand::NoPeer if self.relay_only => {
+            // Sending from our own address would show it, or is not what the peer was told.
+            IceCommand::NoPeer if self.relay_only || self.tells_relay() => {
                 self.relays = true;
                 match self.defaults[0].is_none_or(|at| at.ip().is_unspecified()) {
                     true => self.fail(now, IceFailure::NoLocalCandidates),
@@ -428,6 +455,9 @@ impl IcePath {
                 }
             }
             IceCommand::NoPeer => {
+                if self.hides && self.defaults[0].is_none_or(|at| at.ip().is_unspecified()) {
+                    tracing::warn!("a peer without ICE was told no address: ours are hidden");
+                }
                 self.close(now);
                 return !std::mem::replace(&mut self.off, true);
             }
@@ -446,6 +476,14 @@ impl IcePath {
             IceCommand::Network(_) => {}
         }
         false
+    }
+
+    /// Whether peers without ICE were told of a relay.
+    fn tells_relay(&self) -> bool {
+        let Some(told) = self.defaults[0] else { return false };
+        let relays = |c: &Candidate| c.kind == CandidateKind::Relayed;
+        let candidates = self.agent.local_candidates();
+        candidates.iter().any(|c| relays(c) && c.address.ip() == Some(told))
     }
 
     /// What signalling says of the peer's addresses.
@@ -495,7 +533,7 @@ impl IcePath {
         }
     }
 
-    fn add_remote(&mut self, now: Instant, candidate: tiny_net::ice::Candidate) {
+    fn add_remote(&mut self, now: Instant, candidate: Candidate) {
         let line = candidate.to_string();
         if let Err(e) = self.agent.add_remote(now, candidate) {
             tracing::debug!("{e}: {line}");
@@ -538,11 +576,13 @@ impl IcePath {
                 links.drop_address(ip);
             }
         }
+        self.answer_for_names();
         self.ways = [None; 2];
     }
 
     pub(super) fn close(&mut self, now: Instant) {
         self.agent.close(now);
+        self.names.clear();
         (self.owed, self.look_ups) = (None, None);
         self.kept.clear();
         self.ways = [None; 2];
@@ -659,12 +699,14 @@ impl IcePath {
         let candidates = self.agent.local_candidates();
         // What a NAT shows of us is reached by who we send to (RFC 4961), with most NATs; a relay has
         // to be told of the peer first, so it is the default only where nothing else may be shown.
-        let default = |component: u16| {
+        let shown = self.agent.own_candidates();
+        let best = |component: u16, relays: bool| {
             let main = sockets.main[usize::from(component - 1)].local_addr();
-            let mine = candidates.iter().filter(|c| {
+            let mine = shown.iter().filter(|c| {
                 c.component == component
                     && c.transport == CandidateTransport::Udp
-                    && (self.relay_only || c.kind != CandidateKind::Relayed)
+                    && (relays || c.kind != CandidateKind::Relayed)
+                    && !(self.hides && c.kind == CandidateKind::Host)
             });
             let known = mine.filter_map(|c| {
                 let addr = c.address.ip()?;
@@ -672,11 +714,18 @@ impl IcePath {
             });
             known.max_by_key(|(liked, _)| *liked).map(|(_, addr)| addr)
         };
-        let hidden = |addr: SocketAddr| match self.relay_only {
-            true => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 9),
-            false => addr,
+        let default = |component| {
+            let relay = || self.hides.then(|| best(component, true)).flatten();
+            best(component, self.relay_only).or_else(relay)
         };
-        let main = |at: usize| hidden(sockets.main[at].local_addr());
+        // Where there is none to be told, as RFC 8840 §4.1.2 has it; of the family that the peer may ask for.
+        let hidden = self.relay_only || self.hides;
+        let nowhere = |addr: SocketAddr| match addr {
+            _ if !hidden => addr,
+            SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 9),
+            SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 9),
+        };
+        let main = |at: usize| nowhere(sockets.main[at].local_addr());
         let default_rtcp = (self.components == 2).then(|| default(2).unwrap_or_else(|| main(1)));
         LocalIce {
             ufrag: ufrag.to_owned(),
@@ -686,6 +735,7 @@ impl IcePath {
             done,
             default_rtp: default(1).unwrap_or_else(|| main(0)),
             default_rtcp,
+            hidden,
             remote_candidates: self.agent.remote_candidates(),
             candidates,
         }

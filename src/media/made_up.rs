@@ -54,7 +54,12 @@ impl MadeUp {
 
     pub(crate) fn candidate(&self, component: u16, port: u16) -> Candidate {
         let kind = if component == 1 { 2_130_706_431 } else { 2_130_706_430 };
-        let line = format!("1 {component} udp {kind} {} {port} typ host", self.at.ip());
+        let hidden = self.setup.config.hide_addresses;
+        let host = match hidden {
+            true => "1f4712db-ea17-4bcf-a596-105139dfd8bf.local".to_owned(),
+            false => self.at.ip().to_string(),
+        };
+        let line = format!("1 {component} udp {kind} {host} {port} typ host");
         line.parse().expect("a candidate")
     }
 
@@ -64,7 +69,8 @@ impl MadeUp {
         let mut candidates = vec![self.candidate(1, port)];
         candidates.extend(two.then(|| self.candidate(2, port + 1)));
         let lite = self.setup.config.lite;
-        LocalIce {
+        let hidden = self.setup.config.hide_addresses;
+        let local = LocalIce {
             password: format!("password0of0{}", self.ufrag()).into(),
             ufrag: self.ufrag(),
             options: IceOptions { ice2: true, trickle: !lite, ..IceOptions::default() },
@@ -73,7 +79,12 @@ impl MadeUp {
             done: true,
             default_rtp: self.at,
             default_rtcp: two.then(|| SocketAddr::new(self.at.ip(), port + 1)),
+            hidden,
             remote_candidates: Vec::new(),
+        };
+        match hidden {
+            true => LocalIce { candidates: local.candidates.clone(), ..local.nowhere() },
+            false => local,
         }
     }
 }

@@ -12,6 +12,7 @@ mod dtls;
 #[cfg(not(feature = "dtls"))]
 #[path = "dtls_off.rs"]
 mod dtls;
+mod hidden;
 mod ice;
 mod ice_path;
 #[cfg(test)]

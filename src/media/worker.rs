@@ -1,6 +1,7 @@
 //! The media plane with sockets and threads: each worker is one thread with a single-threaded
 //! runtime, each stream a task on it.
 
+use super::hidden::Responders;
 use super::ice_path::{Change, IceStart};
 use super::mixing::Mixers;
 use super::path::Tracer;
@@ -36,6 +37,7 @@ pub(crate) struct Workers {
     notices: mpsc::UnboundedSender<MediaNotice>,
     rng: Rng,
     net: Arc<tiny_net::Config>,
+    responders: Responders,
     trace: Tracer,
     ntp: NtpClock,
     pub(super) mixers: Mixers,
@@ -94,6 +96,7 @@ impl Workers {
             notices,
             rng,
             net: Arc::new(config.net.clone()),
+            responders: Responders::default(),
             trace: Tracer(config.trace.clone()),
             ntp: wall_clock(),
             mixers: Mixers::default(),
@@ -200,7 +203,8 @@ impl MediaPlane for Workers {
         let task = self.new_task(id, Some(Booked { addresses, all_networks, most, most_early }));
         let main = (pair, network_of(address));
         let (net, rng) = (Arc::clone(&self.net), self.rng.fork());
-        let start = IceStart { setup, main, more, net, rng };
+        let responders = self.responders.clone();
+        let start = IceStart { setup, main, more, net, responders, rng };
         let tracer = self.trace.clone();
         self.next_worker().spawn(task.run_ice(start, tracer));
         Ok(ports)

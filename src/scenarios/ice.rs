@@ -183,6 +183,63 @@ fn a_peer_without_ice_is_spoken_with_as_ever_and_the_application_told() {
     village.drive(call.hangup());
 }
 
+/// The description in a message.
+fn description(message: &str) -> &str {
+    message.split_once("\r\n\r\n").expect("a body").1
+}
+
+#[test]
+fn who_hides_its_addresses_tells_none_in_a_call_whatever_the_peer_can() {
+    let hiding = || {
+        let mut config = with(Ice::Full);
+        config.ice_limits.hide_addresses = true;
+        config
+    };
+    for bob_has_ice in [true, false] {
+        let other = if bob_has_ice { with(Ice::Full) } else { Config::default() };
+        let (mut village, mut alice, mut bob) = two_with(hiding(), other);
+        let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
+        assert_eq!(has_ice(&call), bob_has_ice);
+        village.drive(call.hold()).unwrap();
+        village.drive(call.resume()).unwrap();
+        village.relocate(&mut alice, "198.51.100.7");
+        village.run(5_000);
+        let offers = village.wire("INVITE", "INVITE");
+        assert!(offers.len() > 3, "{}", offers.len());
+        for offer in &offers {
+            let said = description(offer);
+            let shown = said.contains(ALICE) || said.contains("198.51.100.7");
+            assert!(!shown && said.contains("c=IN IP4 0.0.0.0\r\n"), "{said}");
+        }
+        village.drive(call.hangup());
+        // And in answers: those to a caller without ICE wait for what is gathered, too.
+        let other = if bob_has_ice { with(Ice::Full) } else { Config::default() };
+        let (mut village, mut alice, bob) = two_with(hiding(), other);
+        let (call, _answered) = village.connect(&bob, &mut alice, TO_ALICE);
+        let answer = village.last("SIP/2.0 200", "INVITE");
+        assert_eq!(values(&answer, "candidate").is_empty(), !bob_has_ice, "{answer}");
+        let said = description(&answer);
+        assert!(
+            !said.contains(ALICE) && said.contains("o=- ") && said.contains("IN IP4 0.0.0.0"),
+            "{said}"
+        );
+        village.drive(call.hangup());
+    }
+}
+
+#[test]
+fn the_reason_of_an_end_without_a_way_names_no_address_that_is_hidden() {
+    let mut config = with(Ice::Full);
+    config.ice_limits.hide_addresses = true;
+    let (mut village, alice, mut bob) = two_with(config, with(Ice::Full));
+    let (call, _answered) = village.connect(&alice, &mut bob, TO_BOB);
+    village.ice_says(&alice, |agent| failed(agent, IceFailure::NoPath(4)));
+    village.run(100);
+    assert!(end_of(&call).reason.contains("(host 192.0.2.1:1 to"), "the application is told");
+    let bye = village.last("BYE", "BYE");
+    assert!(bye.contains("no way for media") && !bye.contains("(host"), "{bye}");
+}
+
 fn with_server() -> Config {
     let server: IceServer = "stun:192.0.2.50".parse().unwrap();
     Config { ice_servers: vec![server], ..with(Ice::Full) }

@@ -11,7 +11,7 @@ use super::warnings::Refused;
 use crate::audio::OpenAudio;
 use crate::command::{Headers, PlaceCall, Reply};
 use crate::event::CallEvent;
-use crate::ice::{Ice, IceFailure, IceReport, Policy, Terms};
+use crate::ice::{Ice, IceFailure, IceReport, Terms};
 use crate::media::{
     IceCommand, IceNotice, IcePeer, IceSetup, LocalIce, MediaCommand, MediaId, MediaPlane,
     MediaPorts,
@@ -205,8 +205,9 @@ impl CallEntry {
     /// ICE is told of them as they are.
     pub(super) fn forget_outer(&mut self) {
         let Some(ice) = self.ice.as_deref_mut().filter(|ice| ice.is_off()) else { return };
-        ice.local = None;
-        self.negotiator.set_ice(None);
+        let hidden = ice.local.take().filter(|local| local.hidden);
+        ice.local = hidden.map(LocalIce::nowhere);
+        self.negotiator.set_ice(ice.local.clone());
     }
 
     /// The ports that are open.
@@ -303,7 +304,8 @@ impl<P: MediaPlane> Core<P> {
         };
         // Who has no ICE has to be told an address that it can reach, or of a relay alone.
         let servers = !self.config.ice_servers.is_empty() && entry.terms.ice == Ice::Full;
-        let servers = servers || self.config.ice_limits.policy == Policy::RelayOnly;
+        // And where no description may show ours, one has to be gathered, or none told.
+        let servers = servers || self.config.ice_limits.shows_no_host();
         let wanted = match &entry.offer {
             Some(offer) => servers || entry.negotiator.wants_ice(offer),
             None => true,
@@ -577,8 +579,8 @@ impl<P: MediaPlane> Core<P> {
         let Some(entry) = self.calls.get_mut(&key) else { return };
         let up = entry.established();
         // A peer without ICE has no path of ours but through a relay, if that is all it may see.
-        let relay_only = self.config.ice_limits.policy == Policy::RelayOnly;
-        let ice = entry.ice.as_deref_mut().filter(|ice| relay_only || !ice.is_off());
+        let hidden = self.config.ice_limits.shows_no_host();
+        let ice = entry.ice.as_deref_mut().filter(|ice| hidden || !ice.is_off());
         let Some(ice) = ice else { return };
         if !up {
             // Another branch of a fork may answer.
@@ -598,7 +600,13 @@ impl<P: MediaPlane> Core<P> {
             why = format!("{why} ({pairs})");
         }
         ice.lost = Some(report);
-        self.fail(now, key, &why);
+        // The peer is told why, too: not with our addresses.
+        let told = match self.config.ice_limits.hide_addresses {
+            true => format!("no way for media: {failure}"),
+            false => why.clone(),
+        };
+        entry.failure.get_or_insert(why);
+        self.fail(now, key, &told);
     }
 
     /// The call is up: what was known before counts now.

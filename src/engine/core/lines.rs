@@ -4,7 +4,7 @@
 
 use super::described::Described;
 use crate::media::{DataAgreement, IcePeer, LocalIce};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tiny_media::MidExtension;
 use tiny_net::ice::{IceAttribute, IceOptions};
@@ -348,6 +348,11 @@ fn data_of(session: &NegotiatedSession) -> Option<&NegotiatedMedia> {
 
 /// RFC 8839 §4.2.1.2: what peers without ICE send to.
 fn write_address(local: &mut LocalSession, ice: &LocalIce, mux: bool) {
+    if ice.hidden {
+        // RFC 8829 §5.2.1: an `o=` line that says nothing.
+        local.origin_address = Some(Host::Ip(Ipv4Addr::UNSPECIFIED.into()));
+        local.address = Host::Ip(ice.default_rtp.ip());
+    }
     let Some(media) = local.media.first_mut() else { return };
     media.address = Some(Host::Ip(ice.default_rtp.ip()));
     media.port = ice.default_rtp.port();

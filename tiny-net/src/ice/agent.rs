@@ -12,6 +12,7 @@ use super::select::Selected;
 use super::session::{Remote, RemoteCandidate, RemoteError, Session};
 use super::tcp::Connection;
 use crate::NetEvent;
+use crate::mdns::HiddenName;
 use crate::stun::{
     Builder, Class, Input, Key, Message, Packet, TransactionId, Transmit, demux, method,
 };
@@ -33,7 +34,8 @@ pub struct HostAddress {
     pub transport: CandidateTransport,
     /// Its network.
     pub network: Network,
-    /// A name that stands for it in what is signalled (`….local`), which the owner registers.
+    /// A name that stands for it in what is signalled (`….local`), which the owner registers. Where there is none,
+    /// [`Config::hide_addresses`] makes one.
     pub name: Option<String>,
 }
 
@@ -130,6 +132,8 @@ pub struct Agent {
     pub(super) bases: Vec<Base>,
     pub(super) locals: Vec<Local>,
     pub(super) foundations: Vec<FoundationKey>,
+    // What stands for addresses of ours.
+    pub(super) names: Vec<(HiddenName, IpAddr)>,
     pub(super) gathering: Option<Instant>,
     pub(super) gathered: bool,
     // A server has told the outer address of a component.
@@ -180,6 +184,7 @@ impl Agent {
             bases: Vec::new(),
             locals: Vec::new(),
             foundations: Vec::new(),
+            names: Vec::new(),
             gathering: None,
             gathered: false,
             reflected: [false; 2],
@@ -660,7 +665,7 @@ impl Agent {
             state: self.told,
             failure: self.failure,
             controlling: self.controlling,
-            local: self.local_candidates(),
+            local: self.own_candidates(),
             remote,
             pairs,
             relay_failures: self.relay_failures.clone(),

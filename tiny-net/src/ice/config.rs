@@ -37,6 +37,15 @@ pub struct Config {
     pub lite: bool,
     /// Which candidates are used.
     pub policy: Policy,
+    /// Whether the peer learns no address of our hosts from what we tell (draft-ietf-mmusic-mdns-ice-candidates
+    /// §3.1.1): host candidates have a random name of `.local` each, made anew for each call, that only our own links can
+    /// look up by multicast DNS; outer and relayed ones do not say what they come from; the default address is an
+    /// outer one, or a relay, or none. Of a host with a public address no outer candidate is told, as it would say the
+    /// same. What it costs: elsewhere than on our links we are found by outer addresses, relays, and our own checks;
+    /// peers without ICE can send to us only where there is an outer address or a relay. Packets of ours still
+    /// come from where we are, and what tells our address without ICE (SIP's Via and Contact, the descriptions of calls
+    /// with `Ice::Off`) is not changed. Default false.
+    pub hide_addresses: bool,
     /// TCP candidates (RFC 6544), for networks that let no datagram through. Default none: they double the pairs.
     pub tcp: TcpCandidates,
     /// STUN servers that tell our outer addresses.
@@ -112,6 +121,13 @@ pub struct Config {
     pub farewell: Duration,
 }
 
+impl Config {
+    /// Whether what is told to the peer has no address of our hosts, by policy or by names.
+    pub fn shows_no_host(&self) -> bool {
+        self.hide_addresses || self.policy == Policy::RelayOnly
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         let timing = Timing { cap: Some(Duration::from_secs(4)), sends: 11, ..Timing::default() };
@@ -121,6 +137,7 @@ impl Default for Config {
             components: 1,
             lite: false,
             policy: Policy::All,
+            hide_addresses: false,
             tcp: TcpCandidates::None,
             stun_servers: Vec::new(),
             turn_servers: Vec::new(),

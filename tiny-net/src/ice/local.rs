@@ -5,6 +5,7 @@ use super::candidate::{Candidate, CandidateAddress, CandidateKind, CandidateTran
 use super::config::Policy;
 use super::priority::{Network, local_preference, priority};
 use super::report::PairFailure;
+use crate::mdns::HiddenName;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 use tiny_sak::{Output, Transport};
@@ -63,8 +64,11 @@ impl Base {
 
 #[derive(Debug)]
 pub(super) struct Local {
+    // As the peer is told.
     pub(super) candidate: Candidate,
     pub(super) base: usize,
+    // What it really comes from.
+    pub(super) related: Option<SocketAddr>,
 }
 
 /// Candidates of one of these have one foundation (RFC 8445 §5.1.1.3).
@@ -95,7 +99,8 @@ impl Agent {
                 CandidateTransport::Tcp(TcpType::Active) => 9,
                 _ => addr.port(),
             };
-            let address = match name {
+            let hidden = || self.config.hide_addresses.then(|| self.name_of(addr.ip()));
+            let address = match name.or_else(hidden) {
                 Some(name) => CandidateAddress::Name(name, port),
                 None => CandidateAddress::Ip(SocketAddr::new(addr.ip(), port)),
             };
@@ -105,6 +110,22 @@ impl Agent {
         self.pair_up(now);
         self.settle(now);
         true
+    }
+
+    // One for each address, as long as it is there.
+    fn name_of(&mut self, ip: IpAddr) -> String {
+        if let Some((name, _)) = self.names.iter().find(|(_, known)| *known == ip) {
+            return name.to_string();
+        }
+        let name = HiddenName::random(&mut self.rng);
+        self.names.push((name.clone(), ip));
+        name.to_string()
+    }
+
+    /// The names that [`Config::hide_addresses`](super::Config::hide_addresses) has made, with what they stand for:
+    /// the owner answers for them on its links.
+    pub fn hidden_names(&self) -> &[(HiddenName, IpAddr)] {
+        &self.names
     }
 
     /// Takes an address away: its network is gone. What it carried goes on over another path, if
@@ -131,6 +152,8 @@ impl Agent {
         self.bases[base].gone = true;
         self.locals.retain(|l| l.base != base);
         self.keeps.retain(|k| k.0 != base);
+        let bases = &self.bases;
+        self.names.retain(|(_, ip)| bases.iter().any(|b| !b.gone && b.addr.ip() == *ip));
         for session in std::iter::once(&mut self.session).chain(self.old.as_mut()) {
             for pair in session.pairs.iter_mut().filter(|p| p.base == base) {
                 pair.fail(PairFailure::Gone);
@@ -210,8 +233,12 @@ impl Agent {
                 && l.candidate.transport == transport
                 && l.candidate.component == component
         };
+        let reflexive = kind == CandidateKind::ServerReflexive;
+        let named = |ip: IpAddr| self.names.iter().any(|(_, known)| *known == ip);
         if self.locals.iter().any(same)
-            || Some(from.addr) == address.ip() && kind == CandidateKind::ServerReflexive
+            || reflexive && Some(from.addr) == address.ip()
+            // It would tell what a name hides.
+            || reflexive && address.ip().is_some_and(|addr| named(addr.ip()))
         {
             return;
         }
@@ -236,10 +263,13 @@ impl Agent {
             extensions: Vec::new(),
         };
         self.out.push_back(Output::Event(Event::Candidate(candidate.clone())));
-        self.locals.push(Local { candidate, base });
+        self.locals.push(Local { candidate, base, related });
     }
 
     fn is_hidden(&self, base: usize) -> bool {
+        if self.config.hide_addresses {
+            return true;
+        }
         let named = |l: &&Local| matches!(l.candidate.address, CandidateAddress::Name(..));
         let host = match self.bases[base].via {
             Via::Relay(at) => self.relays.get(at).map_or(base, |r| r.host),
@@ -275,6 +305,19 @@ impl Agent {
         let each =
             self.locals.iter().map(|l| Candidate { ufrag: ufrag.clone(), ..l.candidate.clone() });
         each.collect()
+    }
+
+    /// The same with their addresses in place of names: for us alone.
+    pub fn own_candidates(&self) -> Vec<Candidate> {
+        let each = self.local_candidates().into_iter().zip(&self.locals);
+        let shown = each.map(|(mut candidate, local)| {
+            if let CandidateAddress::Name(_, port) = candidate.address {
+                let ip = self.bases[local.base].addr.ip();
+                candidate.address = CandidateAddress::Ip(SocketAddr::new(ip, port));
+            }
+            Candidate { related: local.related, ..candidate }
+        });
+        shown.collect()
     }
 
     /// The address for peers without ICE: a relay's, else an outer one, else a host's (RFC 8839

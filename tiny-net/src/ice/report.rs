@@ -223,7 +223,7 @@ pub struct IceReport {
     pub failure: Option<IceFailure>,
     /// Whether we nominate.
     pub controlling: bool,
-    /// Our candidates.
+    /// Our candidates, with their addresses also where the peer is told a name.
     pub local: Vec<Candidate>,
     /// The peer's, those learnt from its checks included.
     pub remote: Vec<Candidate>,

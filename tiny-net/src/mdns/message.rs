@@ -225,12 +225,21 @@ impl Registry {
         if let Some((name, _)) = self.names.iter().find(|(_, known)| *known == ip) {
             return Ok(name.clone());
         }
+        let name = HiddenName::random(rng);
+        self.answer_for(&name, ip).map(|()| name)
+    }
+
+    /// A name that was made elsewhere stands for an address from now on.
+    ///
+    /// # Errors
+    /// [`MdnsError::Full`].
+    pub fn answer_for(&mut self, name: &HiddenName, ip: IpAddr) -> Result<(), MdnsError> {
+        self.forget(name);
         if self.names.len() >= self.config.max_names {
             return Err(MdnsError::Full(self.config.max_names));
         }
-        let name = HiddenName::random(rng);
         self.names.push((name.clone(), ip));
-        Ok(name)
+        Ok(())
     }
 
     /// Forgets a name; unknown ones are no error.

@@ -239,6 +239,14 @@ impl Responder {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).register(ip, rng)
     }
 
+    /// Answers for a name that was made elsewhere.
+    ///
+    /// # Errors
+    /// [`MdnsError::Full`].
+    pub fn answer_for(&self, name: &HiddenName, ip: IpAddr) -> Result<(), MdnsError> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner).answer_for(name, ip)
+    }
+
     /// Answers for it no more.
     pub fn forget(&self, name: &HiddenName) {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner).forget(name);

@@ -9,7 +9,7 @@ use crate::{Config, Srtp};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tiny_net::ice::{Candidate, IceOptions};
+use tiny_net::ice::{Candidate, CandidateAddress, IceOptions};
 use tiny_sak::Rng;
 use tiny_sdp::{
     Direction, IceRefusal, LocalCodec, LocalData, LocalMedia, LocalSession, NegotiatedSession,
@@ -65,6 +65,7 @@ impl Side {
             done: true,
             default_rtp: "203.0.113.9:7000".parse().unwrap(),
             default_rtcp: Some("203.0.113.9:7003".parse().unwrap()),
+            hidden: false,
             remote_candidates: Vec::new(),
         }
     }
@@ -210,6 +211,61 @@ fn a_relay_per_component_and_a_lite_agent_are_written_as_they_are() {
     b.call.set_ice(Some(b.ice("bobby")));
     b.answer(&offer.replace("a=rtcp:7003 IN IP6 2001:db8::7\r\n", ""));
     assert!(b.call.ice_peer().unwrap().lite);
+}
+
+// draft-ietf-mmusic-mdns-ice-candidates §3.1; RFC 8829 §5.2.1; RFC 8839 §4.2.5, RFC 8840 §4.1.2
+#[test]
+fn who_hides_its_addresses_has_them_in_no_line_of_a_description() {
+    for (outer, webrtc) in [(true, false), (false, false), (true, true), (false, true)] {
+        let make = |seed, ip, ufrag: &str| {
+            let mut side =
+                if webrtc { browser(seed, ip, ufrag) } else { side(Srtp::Off, seed, ip) };
+            let mut ice = side.ice(ufrag);
+            ice.hidden = true;
+            ice.candidates.retain(|c| outer || c.kind == tiny_net::ice::CandidateKind::Host);
+            for candidate in &mut ice.candidates {
+                let name = format!("1f4712db-ea17-4bcf-a596-105139dfd8b{seed}.local");
+                match candidate.related {
+                    None => candidate.address = CandidateAddress::Name(name, 4000),
+                    Some(_) => candidate.related = Some("0.0.0.0:9".parse().unwrap()),
+                }
+            }
+            if !outer {
+                ice.default_rtp = "0.0.0.0:9".parse().unwrap();
+                ice.default_rtcp = Some(ice.default_rtp);
+            }
+            side.call.set_ice(Some(ice));
+            side
+        };
+        let (mut a, mut b) = (make(1, "192.0.2.1", "alice"), make(2, "192.0.2.2", "bobby"));
+        let (offer, answer) = exchange(&mut a, &mut b);
+        for text in [&offer, &answer, &a.offer()] {
+            assert!(!text.contains("192.0.2") && text.contains(".local 4000 typ host"), "{text}");
+            let origin = text.lines().find(|l| l.starts_with("o=")).unwrap();
+            assert!(origin.ends_with(" IN IP4 0.0.0.0"), "{text}");
+            let (at, line) = match outer {
+                true => ("c=IN IP4 203.0.113.9", "m=audio 7000 "),
+                false => ("c=IN IP4 0.0.0.0", "m=audio 9 "),
+            };
+            assert!(has(text, at) && text.contains(line), "{text}");
+            assert_eq!(text.contains(" raddr 0.0.0.0 rport 9"), outer, "{text}");
+        }
+        assert_eq!(has(&offer, "a=rtcp:9 IN IP4 0.0.0.0"), !outer && !webrtc, "{offer}");
+        // A default that is none is no mismatch.
+        assert_eq!((a.call.ice_refusal(), b.call.ice_refusal()), (None, None));
+        assert_eq!(b.peer_ufrag().as_deref(), Some("alice"));
+        // Nor is anything shown to a peer without ICE.
+        if !webrtc {
+            let mut plain = side(Srtp::Off, 3, "192.0.2.3");
+            let mut a = make(1, "192.0.2.1", "alice");
+            let offer = a.offer();
+            a.accept(&plain.answer(&offer));
+            let again = a.offer();
+            assert!(!again.contains("192.0.2") && !again.contains("a=ice"), "{again}");
+            let answer = make(1, "192.0.2.1", "alice").answer(&plain.offer());
+            assert!(!answer.contains("192.0.2"), "{answer}");
+        }
+    }
 }
 
 // RFC 8839 §5.5

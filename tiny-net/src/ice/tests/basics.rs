@@ -1,9 +1,5 @@
 use super::*;
 
-fn lan(seed: u64) -> Lab {
-    Lab::new(seed, Link::new().latency(ms(10)))
-}
-
 fn two(config: Config) -> Lab {
     let mut lab = lan(1);
     lab.side(config.clone(), true, None, &[cable("203.0.113.1:4000")]);

@@ -2,6 +2,7 @@ mod basics;
 mod carry;
 mod changes;
 mod grammar;
+mod hidden;
 mod hostile;
 mod nats;
 
@@ -15,6 +16,10 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tiny_sak::{Output, Rng, Transport};
+
+pub(super) fn lan(seed: u64) -> Lab {
+    Lab::new(seed, Link::new().latency(ms(10)))
+}
 
 pub(super) fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
