@@ -4,49 +4,17 @@
 
 mod common;
 
-use common::{account, address, connect, on_loopback, soon, uri};
+use common::{account, address, connect, note, on_loopback, soon, uri};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tiny_ua::testkit::Registrar;
 use tiny_ua::{
-    Audio, AudioFormat, Call, CallState, Config, Event, Sink, Source, Srtp, Trace, TraceKind,
-    TracePacket, Transport, UserAgent,
+    Audio, Call, CallState, Config, Event, Srtp, Trace, TraceKind, TracePacket, Transport,
+    UserAgent,
 };
 use tokio::sync::mpsc;
 
 const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
-
-/// One loud note.
-struct Tone;
-impl Source for Tone {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn read(&mut self, out: &mut [i16]) -> usize {
-        for (n, sample) in out.iter_mut().enumerate() {
-            *sample = if n % 8 < 4 { 8000 } else { -8000 };
-        }
-        out.len()
-    }
-}
-
-/// Tells when it hears something.
-struct Ear(mpsc::UnboundedSender<()>);
-impl Sink for Ear {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn write(&mut self, sound: &[i16]) {
-        if sound.iter().any(|sample| sample.unsigned_abs() > 2000) {
-            let _ = self.0.send(());
-        }
-    }
-}
-
-fn sound() -> (Audio, mpsc::UnboundedReceiver<()>) {
-    let (ear, heard) = mpsc::unbounded_channel();
-    (Audio::custom(Box::new(Tone), Box::new(Ear(ear))), heard)
-}
 
 /// What came as RTP: from where to where, of which source, with which number.
 #[derive(Debug, Clone, Copy)]
@@ -121,8 +89,8 @@ async fn a_telephone_moves_from_one_address_to_another_with_the_sound_going_on()
         .await
         .unwrap();
     let _bobs = account(&bob, "bob").await;
-    let (alices_sound, mut alice_hears) = sound();
-    let (bobs_sound, mut bob_hears) = sound();
+    let (alices_sound, mut alice_hears) = note();
+    let (bobs_sound, mut bob_hears) = note();
     let call = registered.call(uri("bob", &bob)).audio(alices_sound);
     let (call, answered) = connect(call, &bob, bobs_sound).await;
     soon(alice_hears.recv()).await.unwrap();
@@ -169,7 +137,7 @@ async fn a_call_waits_without_a_network_and_goes_on_with_the_next_one() {
     let (bob, _) = agent().await;
     let _bobs = account(&bob, "bob").await;
     let (own, to_bob) = (account(&alice, "alice").await, uri("bob", &bob));
-    let (call, answered) = connect(own.call(&to_bob).audio(sound().0), &bob, sound().0).await;
+    let (call, answered) = connect(own.call(&to_bob).audio(note().0), &bob, note().0).await;
     soon(at_alice.recv()).await.unwrap();
 
     assert!(alice.network_lost().await.unwrap().offline);

@@ -4,48 +4,13 @@
 
 mod common;
 
-use common::{account, connect, on_loopback, soon, told, uri};
+use common::{account, connect, note, on_loopback, soon, told, uri};
 use std::sync::{Arc, Mutex};
-use tiny_ua::{
-    Audio, AudioFormat, Call, CallEvent, Config, Sink, Source, Srtp, Trace, TraceKind, TracePacket,
-    UserAgent,
-};
+use tiny_ua::{Call, CallEvent, Config, Srtp, Trace, TraceKind, TracePacket, UserAgent};
 use tokio::sync::mpsc;
 
 /// Packets, over all changes of keys of a test: 200 ms of more than 6 s.
 const OVERTAKING: u64 = 10;
-
-/// One loud note.
-struct Tone;
-impl Source for Tone {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn read(&mut self, out: &mut [i16]) -> usize {
-        for (n, sample) in out.iter_mut().enumerate() {
-            *sample = if n % 8 < 4 { 8000 } else { -8000 };
-        }
-        out.len()
-    }
-}
-
-/// Tells when it hears something.
-struct Ear(mpsc::UnboundedSender<()>);
-impl Sink for Ear {
-    fn format(&self) -> AudioFormat {
-        AudioFormat::new(8000, 1)
-    }
-    fn write(&mut self, sound: &[i16]) {
-        if sound.iter().any(|sample| sample.unsigned_abs() > 2000) {
-            let _ = self.0.send(());
-        }
-    }
-}
-
-fn sound() -> (Audio, mpsc::UnboundedReceiver<()>) {
-    let (ear, heard) = mpsc::unbounded_channel();
-    (Audio::custom(Box::new(Tone), Box::new(Ear(ear))), heard)
-}
 
 /// What one agent has sent and got: descriptions, and the source and number of each packet of sound.
 #[derive(Default)]
@@ -132,7 +97,7 @@ struct Talk {
 impl Talk {
     async fn begin(change: impl Fn(&mut Config)) -> Self {
         let ((left, one), (right, two)) = (agent(&change).await, agent(&change).await);
-        let ((says, left_ear), (answers, right_ear)) = (sound(), sound());
+        let ((says, left_ear), (answers, right_ear)) = (note(), note());
         let call = account(&left, "alice").await.call(uri("bob", &right)).audio(says);
         let (placed, taken) = connect(call, &right, answers).await;
         let (ears, wires) = ([left_ear, right_ear], [one, two]);

@@ -26,6 +26,14 @@ fn shields() -> (Shield, Shield) {
     (shield(ours), shield(theirs))
 }
 
+fn task(
+    inbox: mpsc::UnboundedReceiver<ToStream>,
+    notices: mpsc::UnboundedSender<MediaNotice>,
+) -> StreamTask {
+    let (early, most_early) = (Vec::new(), 8);
+    StreamTask { id: MediaId(1), inbox, notices, ntp: wall_clock(), early, most_early }
+}
+
 /// A packet that came: its sequence number and time stamp, and where from.
 fn receive(peer: &UdpSocket, shield: &mut Shield) -> (u16, u32, SocketAddr) {
     loop {
@@ -74,7 +82,7 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
     let carrier = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (now, ntp) = (Instant::now(), wall_clock());
+            let now = Instant::now();
             let mut stream = AudioStream::new(now, config, Rng::from_seed(3)).unwrap();
             stream.set_source(now, Some(Box::new(Quiet))).unwrap();
             stream.set_sink(now, Some(Box::new(Quiet))).unwrap();
@@ -82,14 +90,7 @@ fn a_stream_that_moves_keeps_ssrc_numbers_keys_and_rollover_counter() {
             let (dtls, rng) = (None, Rng::from_seed(4));
             let carried =
                 Box::new(Carried { stream, shield: ours, own: None, dtls, sctp: None, rng });
-            let mut task = StreamTask {
-                id: MediaId(1),
-                inbox,
-                notices,
-                ntp,
-                early: Vec::new(),
-                most_early: 8,
-            };
+            let mut task = task(inbox, notices);
             task.carry(&mut path, &mut Some(carried)).await.unwrap()
         })
     });
@@ -165,15 +166,7 @@ fn a_handshake_that_begins_before_its_stream_is_not_lost() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut path = Path::plain(pair, Tracer(Some(Arc::new(Arrived(arrived))))).unwrap();
-            let ntp = wall_clock();
-            let mut task = StreamTask {
-                id: MediaId(1),
-                inbox,
-                notices,
-                ntp,
-                early: Vec::new(),
-                most_early: 8,
-            };
+            let mut task = task(inbox, notices);
             task.carry(&mut path, &mut None).await
         })
     });

@@ -4,7 +4,6 @@
 use super::village::{Phone, Village};
 use crate::media::DataWord;
 use crate::{Call, CallEvent, Config, Srtp};
-use bytes::Bytes;
 use tiny_sdp::DataChannel;
 
 fn two() -> (Village, Phone, Phone, Call, Call) {
@@ -51,20 +50,12 @@ fn channels_that_both_sides_set_up_at_once_are_there_after_a_491() {
     assert_eq!((needed(&call), needed(&peer)), (0, 0));
 }
 
-fn refuse(data: Bytes) -> Bytes {
-    let text = String::from_utf8_lossy(&data);
-    match text.starts_with("SIP/2.0 200") && text.contains(" INVITE\r\n") {
-        true => text.replacen("SIP/2.0 200 OK", "SIP/2.0 488 No", 1).into_bytes().into(),
-        false => data,
-    }
-}
-
 #[test]
 fn a_channel_whose_offer_is_refused_is_given_up_and_those_there_are_stay() {
     let (mut village, alice, bob, call, _peer) = two();
     village.channels_say(&alice, describe(1));
     village.run(1_000);
-    village.edit(bob.node, refuse);
+    village.refuse_offers(bob.node);
     village.channels_say(&alice, describe(3));
     village.run(1_000);
     assert!(village.last("INVITE", "INVITE").contains("a=dcmap:3"));

@@ -3,7 +3,6 @@
 
 use super::village::{Phone, Village};
 use crate::{Call, CallEvent, CallState, Config, Direction, Error, Ice, MediaKind, Party};
-use bytes::Bytes;
 use tiny_media::Direction as Flow;
 
 const TO_ALICE: &str = "sip:alice@192.0.2.1";
@@ -220,21 +219,13 @@ fn a_wish_before_the_answer_is_told_of_once_the_call_is_up() {
     assert_eq!(asked(&call), 1);
 }
 
-fn refuse(data: Bytes) -> Bytes {
-    let text = String::from_utf8_lossy(&data);
-    match text.starts_with("SIP/2.0 200") && text.contains(" INVITE\r\n") {
-        true => text.replacen("SIP/2.0 200 OK", "SIP/2.0 488 No", 1).into_bytes().into(),
-        false => data,
-    }
-}
-
 #[test]
 fn a_refused_offer_leaves_all_as_it_was_and_does_not_ask_for_itself_again() {
     let (mut village, alice, mut bob) = two();
     let (call, _peer) = village.connect(&alice, &mut bob, TO_BOB);
     wish(&mut village, &call, Direction::Inactive);
     assert_eq!(asked(&call), 1);
-    village.edit(bob.node, refuse);
+    village.refuse_offers(bob.node);
     let refused = village.drive(call.renegotiate());
     assert!(matches!(refused, Err(Error::Peer { status: 488, .. })), "{refused:?}");
     village.run(1_000);

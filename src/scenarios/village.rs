@@ -427,6 +427,17 @@ impl Village {
         self.world.act(server, |house, _| house.edit = Some(edit));
     }
 
+    /// Lets a telephone refuse what it would accept: its 200 to an INVITE becomes a 488.
+    pub(super) fn refuse_offers(&mut self, phone: NodeId) {
+        self.edit(phone, |data| {
+            let text = String::from_utf8_lossy(&data);
+            match text.starts_with("SIP/2.0 200") && text.contains(" INVITE\r\n") {
+                true => text.replacen("SIP/2.0 200 OK", "SIP/2.0 488 No", 1).into_bytes().into(),
+                false => data,
+            }
+        });
+    }
+
     /// A telephone with one account.
     pub(super) fn phone(
         &mut self,

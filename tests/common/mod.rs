@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tiny_media::{AudioFormat, Pace, PcmReader, ring};
 use tiny_ua::{
-    Account, Audio, Call, CallBuilder, CallEvent, CallStats, Event, IncomingCall, UserAgent,
-    UserAgentBuilder,
+    Account, Audio, Call, CallBuilder, CallEvent, CallStats, Event, IncomingCall, Sink, Source,
+    UserAgent, UserAgentBuilder,
 };
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 /// Any port of the loopback.
@@ -116,4 +117,37 @@ pub(crate) fn voice(hz: f64, rate: u32) -> (Audio, PcmReader) {
     let heard = AudioFormat::new(rate, 1);
     let (sink, reader) = ring::sink(heard, Duration::from_secs(60), Pace::Timer);
     (Audio::custom(source.expect("a tone"), Box::new(sink)), reader)
+}
+
+/// One loud note.
+struct Tone;
+impl Source for Tone {
+    fn format(&self) -> AudioFormat {
+        AudioFormat::new(8000, 1)
+    }
+    fn read(&mut self, out: &mut [i16]) -> usize {
+        for (n, sample) in out.iter_mut().enumerate() {
+            *sample = if n % 8 < 4 { 8000 } else { -8000 };
+        }
+        out.len()
+    }
+}
+
+/// Tells when it hears something.
+struct Ear(mpsc::UnboundedSender<()>);
+impl Sink for Ear {
+    fn format(&self) -> AudioFormat {
+        AudioFormat::new(8000, 1)
+    }
+    fn write(&mut self, sound: &[i16]) {
+        if sound.iter().any(|sample| sample.unsigned_abs() > 2000) {
+            let _ = self.0.send(());
+        }
+    }
+}
+
+/// A loud note at 8000 Hz, and word of each piece of sound that comes back and is no silence.
+pub(crate) fn note() -> (Audio, mpsc::UnboundedReceiver<()>) {
+    let (ear, heard) = mpsc::unbounded_channel();
+    (Audio::custom(Box::new(Tone), Box::new(Ear(ear))), heard)
 }

@@ -222,3 +222,32 @@ impl Softphone {
         self.seen.iter().filter(|v| v["event"] == event).collect()
     }
 }
+
+/// coturn with this configuration, in a directory of its own, once it is ready.
+pub(crate) fn start_coturn(dir: &Path, config: &str, ready: impl Fn() -> bool) -> Process {
+    std::fs::write(dir.join("turnserver.conf"), config).expect("configuration");
+    let log = std::fs::File::create(dir.join("log")).expect("log");
+    let process = Process::start(
+        Command::new("turnserver")
+            .args(["-c", "turnserver.conf"])
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log),
+    );
+    let end = Instant::now() + Duration::from_secs(20);
+    while !ready() {
+        assert!(Instant::now() < end, "coturn does not answer; see {}", dir.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process
+}
+
+/// Whether a server there answers a STUN request by UDP.
+pub(crate) fn stun_answers(from: &str, to: (&str, u16)) -> bool {
+    let socket = UdpSocket::bind((from, 0)).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(50))).expect("timeout");
+    let (class, id) = (tiny_net::stun::Class::Request, [7; 12]);
+    let ask = tiny_net::stun::Builder::new(class, tiny_net::stun::method::BINDING, id).finish();
+    socket.send_to(&ask, to).is_ok() && socket.recv(&mut [0; 500]).is_ok()
+}

@@ -3,12 +3,11 @@
 use super::chromium::{Browser, Telephone};
 use super::{LEVEL, agent_with, answer, assert_webrtc, have_all, settings, tone};
 use crate::network::{self, ADDRESS};
-use crate::peers::{Process, installed, scratch, shared};
+use crate::peers::{Process, installed, scratch, shared, start_coturn, stun_answers};
 use crate::scenario::run;
 use crate::secure::Secure;
 use serde_json::{Value, json};
-use std::net::{TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tiny_ua::ice::{CandidateAddress, CandidateKind, IceReport, TcpCandidates};
 use tiny_ua::{Call, CallStats, Config};
@@ -24,29 +23,9 @@ fn coturn(name: &str) -> Process {
          no-cli\nrelay-threads=1\nlog-file=stdout\nsimple-log\nverbose\npidfile=turnserver.pid\n\
          userdb=turndb.sqlite\n"
     );
-    std::fs::write(dir.join("turnserver.conf"), config).expect("configuration");
-    let log = std::fs::File::create(dir.join("log")).expect("log");
-    let process = Process::start(
-        Command::new("turnserver")
-            .args(["-c", "turnserver.conf"])
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("log"))
-            .stderr(log),
-    );
-    let asked = || {
-        let socket = UdpSocket::bind((ADDRESS, 0)).expect("a socket");
-        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("timeout");
-        let (class, id) = (tiny_net::stun::Class::Request, [7; 12]);
-        let ask = tiny_net::stun::Builder::new(class, tiny_net::stun::method::BINDING, id).finish();
-        socket.send_to(&ask, (ADDRESS, PORT)).is_ok() && socket.recv(&mut [0; 500]).is_ok()
-    };
-    let end = Instant::now() + Duration::from_secs(20);
-    while !(asked() && TcpStream::connect((ADDRESS, PORT)).is_ok()) {
-        assert!(Instant::now() < end, "coturn does not answer; see {}", dir.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    process
+    let ready =
+        || stun_answers(ADDRESS, (ADDRESS, PORT)) && TcpStream::connect((ADDRESS, PORT)).is_ok();
+    start_coturn(&dir, &config, ready)
 }
 
 /// What makes a page use that relay alone.

@@ -2,11 +2,9 @@
 
 use super::lab::{Internet, PROXY, SECOND, TURN};
 use crate::kamailio::Kamailio;
-use crate::peers::{Process, scratch};
+use crate::peers::{Process, scratch, start_coturn, stun_answers};
 use crate::secure::Certificates;
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpStream};
 
 /// The servers of one public network; they go before it does.
 pub(crate) struct Servers {
@@ -88,33 +86,12 @@ fn coturn(name: &str, certificates: &Certificates) -> Process {
         certificates.path("server.pem"),
         certificates.path("server.key"),
     );
-    std::fs::write(dir.join("turnserver.conf"), config).expect("configuration");
-    let log = std::fs::File::create(dir.join("log")).expect("log");
-    let process = Process::start(
-        Command::new("turnserver")
-            .args(["-c", "turnserver.conf"])
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("log"))
-            .stderr(log),
-    );
-    // TCP and TLS are there before UDP is.
-    let end = Instant::now() + Duration::from_secs(20);
-    let asked = |from: &str, to: (&str, u16)| {
-        let socket = UdpSocket::bind((from, 0)).expect("a socket");
-        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("timeout");
-        let (class, id) = (tiny_net::stun::Class::Request, [7; 12]);
-        let ask = tiny_net::stun::Builder::new(class, tiny_net::stun::method::BINDING, id).finish();
-        socket.send_to(&ask, to).is_ok() && socket.recv(&mut [0; 500]).is_ok()
-    };
     let tls: SocketAddr = (TURN[0].parse::<std::net::IpAddr>().expect("an address"), 5349).into();
-    while !(asked(PROXY[0], (TURN[0], 3478))
-        && asked(PROXY[0], (SECOND, 3478))
-        && asked(PROXY[1], (TURN[1], 3478))
-        && TcpStream::connect(tls).is_ok())
-    {
-        assert!(Instant::now() < end, "coturn does not answer; see {}", dir.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    process
+    // TCP and TLS are there before UDP is.
+    start_coturn(&dir, &config, || {
+        stun_answers(PROXY[0], (TURN[0], 3478))
+            && stun_answers(PROXY[0], (SECOND, 3478))
+            && stun_answers(PROXY[1], (TURN[1], 3478))
+            && TcpStream::connect(tls).is_ok()
+    })
 }
