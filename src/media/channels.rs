@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 use tiny_net::data::{ChannelId, Channels, Config, Event, Peer};
 use tiny_sak::{Output, Rng};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 /// What signalling asks for.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Sctp {
                 self.maker.max_message.store(max, Ordering::Release);
                 self.maker.capacity = setup.buffer;
                 if self.setup.is_none() && self.live.is_empty() {
-                    (self.maker.task, self.inbox) = mpsc::channel(setup.queue.max(1));
+                    (self.maker.task, self.inbox) = mpsc::channel(places(setup.queue));
                 }
                 if let Some(channels) = &mut self.channels {
                     channels.set_max_message(max);
@@ -346,7 +346,7 @@ impl Sctp {
     fn make(&mut self, id: ChannelId) -> Option<DataChannel> {
         let told = self.told_of(id);
         let channel = self.channels.as_ref()?.channel(id)?;
-        let ready = self.setup.as_ref().map_or(1, |setup| setup.ready.max(1));
+        let ready = self.setup.as_ref().map_or(1, |setup| places(setup.ready));
         let (handle, link, messages) = self.maker.make(id, channel, told, ready);
         self.live.insert(id, Live { link, messages, closing: false });
         Some(handle)
@@ -500,6 +500,11 @@ impl Sctp {
             let _ = reply.send(Err(error(data::CoreError::Over)));
         }
     }
+}
+
+/// What a queue may be long, whatever the application has asked for.
+fn places(wished: usize) -> usize {
+    wished.clamp(1, Semaphore::MAX_PERMITS)
 }
 
 impl Drop for Sctp {

@@ -138,3 +138,10 @@ fn who_sets_up_a_channel_gets_it_when_it_is_agreed_on_and_a_word_when_it_is_not(
     ends.ours.obey(ends.now, DataCommand::Agreed(None));
     assert!(waits.try_recv().unwrap().is_err());
 }
+
+#[test]
+fn a_queue_is_made_however_long_it_is_wished() {
+    assert_eq!((places(0), places(64)), (1, 64));
+    let (_sender, queue) = mpsc::channel::<u8>(places(usize::MAX));
+    assert_eq!(queue.max_capacity(), Semaphore::MAX_PERMITS);
+}

@@ -2,6 +2,7 @@
 //! asks the peer for the first (RFC 8841). SCTP itself belongs to media.
 
 use super::Core;
+use super::described::MOST_ODD;
 use super::entry::HoldChange;
 use super::negotiation::Negotiation;
 use crate::command::Reply;
@@ -126,7 +127,7 @@ impl<P: MediaPlane> Core<P> {
         channels: Vec<ChannelSpec>,
     ) -> Result<(), Error> {
         let config = &self.config.data;
-        if channels.len() > config.max_channels {
+        if channels.len() > config.max_channels.min(MOST_ODD) {
             return Err(Error::Limit("data channels of the first offer: max_channels".into()));
         }
         for spec in channels {

@@ -6,6 +6,9 @@
 use tiny_sdp::attribute::Setup;
 use tiny_sdp::{AttributeList as _, DataChannel, Description, LocalData, NegotiatedData, Text};
 
+/// Odd streams that there are: 65535 is none (RFC 8831 §6.2).
+pub(super) const MOST_ODD: usize = 32_767;
+
 /// What is known of them. Each fork of an INVITE has its own.
 #[derive(Clone, Default)]
 pub(super) struct Described {
@@ -52,7 +55,7 @@ impl Described {
     /// The first offer sets it up. §6.1: the server of DTLS has the odd streams, which who offers is, as
     /// answers are active (RFC 8842 §5.3).
     pub(super) fn want_first(&mut self, mut channel: DataChannel) {
-        channel.stream = 1 + 2 * u16::try_from(self.all.len()).unwrap_or(u16::MAX / 4);
+        channel.stream = u16::try_from(1 + 2 * self.all.len()).unwrap_or(u16::MAX);
         self.want(channel);
     }
 

@@ -161,3 +161,16 @@ fn extensions_that_name_encodings_are_not_taken_for_sound() {
         assert!(!b.offer().contains("rtp-stream-id"));
     }
 }
+
+// RFC 8831 §6.2
+#[test]
+fn odd_streams_come_to_an_end_and_do_not_begin_anew() {
+    let mut described = crate::engine::core::described::Described::default();
+    let last = crate::engine::core::described::MOST_ODD;
+    (0..last + 2).for_each(|_| described.want_first(channel("many")));
+    let mut data = tiny_sdp::LocalData::default();
+    described.offer(&mut data);
+    let streams: Vec<u16> = data.channels.iter().map(|c| c.stream).collect();
+    assert_eq!((streams[0], streams[last - 1]), (1, 65_533));
+    assert_eq!(streams[last..], [65_535, 65_535]);
+}
