@@ -159,7 +159,7 @@ pub struct Config {
     pub ice_limits: crate::ice::Config,
     /// Whether calls are as browsers make them (RFC 8827, RFC 8834), where account and call do not
     /// say: ICE ([`Ice::Full`] unless [`Ice::Lite`] is set), [`Srtp::Dtls`], BUNDLE, RTP and RTCP on one
-    /// port, feedback. Default false.
+    /// port, the profile `SAVPF` (without feedback for sound). Default false.
     pub webrtc: bool,
     /// Whether our offers have data channels, where account and call do not say; see
     /// [`Call::data_channel`](crate::Call::data_channel). They bring DTLS with them. What a peer offers

@@ -169,7 +169,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "URI", help_heading = "Network")]
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) turn: Vec<String>,
-    /// Call as browsers do: ICE, DTLS-SRTP, BUNDLE, one port, feedback
+    /// Call as browsers do: ICE, DTLS-SRTP, BUNDLE, one port, the profile SAVPF
     #[arg(long, global = true, help_heading = "Network", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
     pub(crate) webrtc: Option<bool>,
